@@ -1,0 +1,216 @@
+/// Page: a handle to a byte buffer on a bus, and TypedPage: the same, seen as a T or as many T.
+///
+///     auto pose = bus.open<Pose>("pose");
+///     pose.update([](Pose& p) { p.x += 1; });      // finds what changed, logs it, applies it
+///     Pose now = pose.read();
+///
+/// A handle is three words, copied freely, owns nothing and costs nothing. `const` on it says that
+/// the *handle* does not change: a page changes under everybody's hands.
+///
+/// Threads: everything here may be called from any thread and process at once.
+/// Lifetime: on a page that was deleted each call throws PageNotFound (ids are not reused, so a
+/// handle never points to another page); after stop(), BusClosed; in a forked child, WrongContext.
+/// Each call that changes something is one commit of its own; several together are a Transaction.
+#pragma once
+
+#include <mmsb/delta.hpp>
+#include <mmsb/error.hpp>
+#include <mmsb/types.hpp>
+
+#include <new>
+
+namespace mmsb {
+
+/// A commit as one page saw it.
+struct Change {
+    Sequence sequence = Sequence::zero;
+    Epoch epoch = Epoch::zero;
+    Time time{};
+    std::string source{}, label{};
+    std::uint64_t tag = 0;
+    std::int32_t process = 0;
+    std::uint64_t changed_bytes = 0;
+};
+std::ostream& operator<<(std::ostream& out, const Change& change);
+
+/// Which part of the past. Times and sequences may be mixed; each narrows.
+struct HistoryOptions {
+    Sequence from = Sequence::zero, to = Sequence::newest;  ///< Both inclusive.
+    std::optional<Time> since{}, until{};
+    std::string_view source{};
+    bool newest_first = false;
+};
+using History = detail::Stream<Change>;
+
+class Page {
+public:
+    Page() = default;  ///< No page; each call throws PageNotFound.
+    [[nodiscard]] PageId id() const noexcept { return id_; }
+    operator PageId() const noexcept { return id_; }  // NOLINT(google-explicit-constructor)
+    [[nodiscard]] PageInfo info() const;
+    [[nodiscard]] std::size_t size() const;
+    [[nodiscard]] Epoch epoch() const;
+    friend bool operator==(const Page&, const Page&) = default;
+
+    // -- reading. Never waits for a writer, never takes a lock. All of one version, never torn.
+    [[nodiscard]] Bytes read() const;
+    [[nodiscard]] Versioned<Bytes> read_versioned() const;
+    /// Copies [offset, offset + out.size()) without allocating.
+    Version read_into(std::span<std::byte> out, std::size_t offset = 0) const;
+    /// Looks at the live bytes without a copy and returns what `fn(std::span<const std::byte>)`
+    /// returned, or nothing if a commit touched the page meanwhile. REQUIRES of fn: while it runs
+    /// the bytes may change under it, so it trusts no value it sees (no index, no length, no
+    /// pointer) and has no side effects; what it throws is dropped if the look was unstable.
+    /// For large pages; up to some KiB read_into costs the same and has no such rule. To *hold* a
+    /// span take a View.
+    template <class F>
+        requires(std::invocable<F&, std::span<const std::byte>> &&
+                 !std::is_void_v<std::invoke_result_t<F&, std::span<const std::byte>>>)
+    [[nodiscard]] auto peek(F&& fn) const
+        -> std::optional<std::invoke_result_t<F&, std::span<const std::byte>>> {
+        std::optional<std::invoke_result_t<F&, std::span<const std::byte>>> result;
+        if (!peek_bytes([&](std::span<const std::byte> bytes) { result.emplace(fn(bytes)); }))
+            result.reset();
+        return result;
+    }
+
+    // -- changing. Finds the delta itself; equal bytes commit nothing (Committed::changed).
+    /// Replaces all. Last writer wins. InvalidArgument unless `bytes` has the page's size.
+    Committed update(std::span<const std::byte> bytes, const CommitOptions& options = {}) const;
+    /// Lets `edit(std::span<std::byte>)` change a private copy and commits what differs. No lock
+    /// is held while it runs; it runs again on fresh bytes if another commit came between, so it
+    /// should only compute. Throwing from it changes nothing. Committing within it: WrongContext.
+    template <class F>
+        requires std::invocable<F&, std::span<std::byte>>
+    Committed update(F&& edit, const CommitOptions& options = {}) const {
+        return update_with(edit, options);
+    }
+    /// Replaces the part at `offset`; the rest stays whatever it is.
+    Committed write(std::size_t offset, std::span<const std::byte> bytes,
+                    const CommitOptions& options = {}) const;
+    /// A ready-made delta, whatever page it came from. InvalidDelta unless the sizes agree.
+    Committed apply(const Delta& delta, const CommitOptions& options = {}) const;
+    Committed resize(std::size_t size, const CommitOptions& options = {}) const;
+    Committed rename(std::string_view name, const CommitOptions& options = {}) const;
+    /// An empty value erases the key.
+    Committed set_metadata(std::string_view key, std::string_view value,
+                           const CommitOptions& options = {}) const;
+    Page clone(const PageOptions& options = {}) const;
+
+    // -- the past. Reads the log from its start (a private bus: from its oldest record).
+    [[nodiscard]] History history(const HistoryOptions& options = {}) const;
+
+private:
+    friend struct detail::Bus;
+    Page(detail::Handle bus, PageId id) : bus_(bus), id_(id) {}
+    bool peek_bytes(FunctionRef<void(std::span<const std::byte>)> fn) const;
+    Committed update_with(FunctionRef<void(std::span<std::byte>)> edit,
+                          const CommitOptions& options) const;
+
+    detail::Handle bus_{};
+    PageId id_ = PageId::none;
+};
+
+/// Pages as an argument: `{a, b}`, or any contiguous range of Page. Valid during the call.
+class PageList {
+public:
+    PageList() = default;
+    PageList(std::initializer_list<Page> pages) : pages_(pages.begin(), pages.size()) {}
+    PageList(std::span<const Page> pages) : pages_(pages) {}  // NOLINT(google-explicit-constructor)
+    PageList(const std::vector<Page>& pages) : pages_(pages) {}  // NOLINT(google-explicit-constructor)
+    [[nodiscard]] std::span<const Page> get() const noexcept { return pages_; }
+
+private:
+    std::span<const Page> pages_{};
+};
+
+namespace detail {
+// What both kinds of typed page share with Page.
+class TypedBase {
+public:
+    operator Page() const noexcept { return page_; }         // NOLINT(google-explicit-constructor)
+    operator PageId() const noexcept { return page_.id(); }  // NOLINT(google-explicit-constructor)
+    [[nodiscard]] const Page& page() const noexcept { return page_; }
+    [[nodiscard]] PageId id() const noexcept { return page_.id(); }
+    [[nodiscard]] Epoch epoch() const { return page_.epoch(); }
+    [[nodiscard]] History history(const HistoryOptions& o = {}) const { return page_.history(o); }
+
+protected:
+    TypedBase() = default;
+    explicit TypedBase(Page page) : page_(page) {}
+    Page page_{};  // NOLINT: seen by the two templates below
+};
+}  // namespace detail
+
+/// A page that holds one T. Made by State::create<T>, open<T>, page<T>, which check the size and,
+/// where T has `static constexpr std::string_view mmsb_type`, that name against the page's
+/// metadata: TypeMismatch says both. Otherwise as Page.
+template <class T>
+class TypedPage : public detail::TypedBase {
+    static_assert(Plain<T>, "T must be trivially copyable, of standard layout, no pointer, and "
+                            "without padding bytes (name the gaps as members)");
+
+public:
+    using value_type = T;
+    TypedPage() = default;
+    /// Without any check of type: for those who know.
+    explicit TypedPage(Page page) : TypedBase(page) {}
+
+    [[nodiscard]] T read() const { return read_versioned().value; }
+    [[nodiscard]] Versioned<T> read_versioned() const {
+        Versioned<T> r;
+        r.version = page_.read_into(std::as_writable_bytes(std::span(&r.value, 1)));
+        return r;
+    }
+    Committed update(const T& value, const CommitOptions& options = {}) const {
+        return page_.update(std::as_bytes(std::span(&value, 1)), options);
+    }
+    /// `edit(T&)`: as Page::update with a function.
+    template <EditOf<T> F>
+    Committed update(F&& edit, const CommitOptions& options = {}) const {
+        return page_.update(
+            [&](std::span<std::byte> bytes) {  // the copy is aligned as the page is: 64 bytes
+                edit(*std::launder(reinterpret_cast<T*>(bytes.data())));
+            },
+            options);
+    }
+};
+
+/// A page that holds as many T as fit.
+template <class T>
+class TypedPage<T[]> : public detail::TypedBase {
+    static_assert(Plain<T>, "T must be trivially copyable, of standard layout, no pointer, and "
+                            "without padding bytes (name the gaps as members)");
+
+public:
+    using value_type = T;
+    TypedPage() = default;
+    explicit TypedPage(Page page) : TypedBase(page) {}
+
+    [[nodiscard]] std::size_t count() const { return page_.size() / sizeof(T); }
+    [[nodiscard]] std::vector<T> read() const {
+        std::vector<T> all(count());
+        page_.read_into(std::as_writable_bytes(std::span(all)));
+        return all;
+    }
+    Version read_into(std::span<T> out, std::size_t first = 0) const {
+        return page_.read_into(std::as_writable_bytes(out), first * sizeof(T));
+    }
+    Committed update(std::span<const T> values, const CommitOptions& options = {}) const {
+        return page_.update(std::as_bytes(values), options);
+    }
+    template <std::invocable<std::span<T>> F>
+    Committed update(F&& edit, const CommitOptions& options = {}) const {
+        return page_.update(
+            [&](std::span<std::byte> bytes) {  // the copy is aligned as the page is: 64 bytes
+                edit(std::span<T>(reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)));
+            },
+            options);
+    }
+    Committed write(std::size_t first, std::span<const T> values,
+                    const CommitOptions& options = {}) const {
+        return page_.write(first * sizeof(T), std::as_bytes(values), options);
+    }
+};
+
+}  // namespace mmsb

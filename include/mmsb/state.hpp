@@ -1,0 +1,132 @@
+/// State: an open bus. Start here.
+///
+///     auto bus = mmsb::start({.path = "demo.bus"});
+///     auto page = bus.open_page("greeting", 64);
+///     page.write(0, mmsb::bytes_of("hello"));
+///
+/// Threads: everything from any thread at once, except moving, stopping or destroying the State
+/// while another call on it runs. After fork() the
+/// child's handles throw WrongContext; it calls start() itself.
+/// `const` says that the handle does not change; only Open::read_only keeps a program from writing.
+#pragma once
+
+#include <mmsb/transaction.hpp>
+#include <mmsb/view.hpp>
+
+namespace mmsb {
+
+struct VerifyOptions {
+    std::function<bool(double)> progress{};  ///< 0..1; false ends it.
+};
+struct VerifyReport {
+    bool good = false;
+    std::uint64_t records = 0;
+    PageId page = PageId::none;  ///< The first that differs, and where.
+    std::size_t offset = 0;
+    Sequence sequence = Sequence::zero;
+};
+
+class State {
+public:
+    State(State&&) noexcept;
+    State& operator=(State&&) noexcept;
+    /// As stop(), but what fails is only told to Config::on_notice.
+    ~State();
+
+    // -- pages
+    Page create_page(std::size_t size, const PageOptions& options = {}) const;
+    Page create_page(const PageOptions& options = {}) const;  ///< Config::page_size_default bytes.
+    /// The page of that name, made if need be: two processes that start at once get the same one.
+    /// InvalidArgument where it is there in another size.
+    Page open_page(std::string_view name, std::size_t size,
+                                 const PageOptions& options = {}) const;
+    [[nodiscard]] Page page(std::string_view name) const;  ///< Throws PageNotFound.
+    [[nodiscard]] Page page(PageId id) const;
+    [[nodiscard]] std::optional<Page> find_page(std::string_view name) const;
+    [[nodiscard]] std::optional<Page> find_page(PageId id) const;
+    [[nodiscard]] std::vector<Page> pages() const;  ///< In id order.
+    Committed delete_page(Page page, const CommitOptions& options = {}) const;
+
+    // -- typed pages: T, or T[] with a count
+    template <class T>
+        requires(!std::is_array_v<T>)
+    TypedPage<T> create(const PageOptions& options = {}) const {
+        return TypedPage<T>(create_typed(sizeof(T), type_name<T>(), options));
+    }
+    template <class T>
+        requires std::is_unbounded_array_v<T>
+    TypedPage<T> create(std::size_t count, const PageOptions& options = {}) const {
+        using E = std::remove_extent_t<T>;
+        return TypedPage<T>(create_typed(sizeof(E) * count, type_name<E>(), options));
+    }
+    template <class T>
+        requires(!std::is_array_v<T>)
+    TypedPage<T> open(std::string_view name, const PageOptions& options = {}) const {
+        return TypedPage<T>(open_typed(name, sizeof(T), type_name<T>(), options));
+    }
+    template <class T>
+        requires std::is_unbounded_array_v<T>
+    TypedPage<T> open(std::string_view name, std::size_t count,
+                                    const PageOptions& options = {}) const {
+        using E = std::remove_extent_t<T>;
+        return TypedPage<T>(open_typed(name, sizeof(E) * count, type_name<E>(), options));
+    }
+    template <class T>
+    [[nodiscard]] TypedPage<T> page(std::string_view name) const {
+        using E = std::remove_extent_t<T>;
+        return TypedPage<T>(find_typed(name, sizeof(E), std::is_array_v<T>, type_name<E>()));
+    }
+
+    // -- many changes, one commit
+    /// Runs `fn(Transaction&)` and commits; runs it again on Conflict (CommitOptions::attempts);
+    /// commits nothing if it throws. No lock is held while it runs.
+    Committed transact(FunctionRef<void(Transaction&)> fn, const CommitOptions& options = {}) const;
+    [[nodiscard]] Transaction transaction() const;
+    /// The pages' bytes as in `view`, as a new commit: going back is going on.
+    Committed restore(const View& view, PageList pages, const CommitOptions& options = {}) const;
+
+    // -- time
+    [[nodiscard]] Sequence sequence() const;
+    /// Now; `pages` are copied at once, as of one sequence, others are rebuilt when asked for.
+    [[nodiscard]] View snapshot(PageList pages = {}) const;
+    [[nodiscard]] View at(Sequence sequence) const;  ///< HistoryDropped, InvalidArgument (future).
+    [[nodiscard]] TLog tlog(const LogFilter& filter = {}) const;
+
+    // -- keeping
+    [[nodiscard]] Sequence durable_sequence() const;
+    /// Until the disk has everything up to `sequence`. false: timeout. Throws Poisoned.
+    bool wait_durable(Sequence sequence, Timeout timeout = forever) const;
+    /// Everything as of the newest sequence, which is returned, as one file: a bus is made from it
+    /// by Config::from_checkpoint. Written beside `file`, synced, then renamed. Does not stop writers.
+    Sequence checkpoint(const std::string& file) const;
+    [[nodiscard]] VerifyReport verify(const VerifyOptions& options = {}) const;
+    [[nodiscard]] const Recovery& recovery() const;
+    [[nodiscard]] const Config& config() const;  ///< With the defaults filled in.
+    [[nodiscard]] Stats get_stats() const;
+    void reset_stats() const;  ///< The performance counters only.
+
+private:
+    friend struct detail::Bus;
+    explicit State(detail::Handle bus) : bus_(bus) {}
+    template <class T>
+    static constexpr std::string_view type_name() {
+        if constexpr (requires { std::string_view(T::mmsb_type); }) return T::mmsb_type;
+        return {};
+    }
+    [[nodiscard]] Page create_typed(std::size_t size, std::string_view type,
+                                    const PageOptions& options) const;
+    [[nodiscard]] Page open_typed(std::string_view name, std::size_t size, std::string_view type,
+                                  const PageOptions& options) const;
+    [[nodiscard]] Page find_typed(std::string_view name, std::size_t size, bool many,
+                                  std::string_view type) const;
+    detail::Handle bus_;
+};
+
+/// Opens or makes a bus. Throws NotABus, NewerFormat, Corrupt, OutOfSpace, Io, Busy.
+[[nodiscard]] State start(const Config& config = {});
+/// Flushes, writes `checkpoint_file` if one is named, and closes. Other processes go on. Throws
+/// what the flush throws; the State is closed all the same.
+void stop(State&& state, const std::string& checkpoint_file = {});
+void print_stats(std::ostream& out, const Stats& stats);
+
+}  // namespace mmsb

@@ -1,0 +1,109 @@
+/// Transaction: many changes, one atomic commit. Optimistic: nothing is locked until commit.
+///
+/// What you *read* through it is watched; what you *write* is staged in this object. commit()
+/// takes the writers' lock, checks that nothing watched has changed, and applies all or nothing.
+/// So user code never runs under the lock, a stopped process stops nobody, and a blind write never
+/// conflicts (it replaces those bytes, whoever wrote them last).
+///
+/// Reads see the staged bytes, else the newest, all as of one sequence: a transaction never sees
+/// half of another's. Where that cannot be kept up, the read throws Conflict already.
+/// Pages read with Page::read instead are not watched.
+///
+/// Threads: one at a time. It does not nest: it is a value, pass it on. State::transact(fn) is the
+/// usual way: it commits at the end and runs fn again on Conflict. One that dies uncommitted has
+/// changed nothing (and is counted in Stats::transactions_abandoned).
+#pragma once
+
+#include <mmsb/view.hpp>
+
+namespace mmsb {
+
+enum class CommitStatus : std::uint8_t { committed, unchanged, conflict, busy };
+struct CommitOutcome {
+    CommitStatus status = CommitStatus::unchanged;
+    Committed committed{};
+    PageId page = PageId::none;  ///< The first that had changed, of a conflict.
+};
+
+class Transaction {
+public:
+    Transaction(Transaction&&) noexcept;
+    Transaction& operator=(Transaction&&) noexcept;
+    ~Transaction();
+
+    [[nodiscard]] Bytes read(Page page);
+    template <class T>
+        requires(!std::is_array_v<T>)
+    [[nodiscard]] T read(const TypedPage<T>& page) {
+        T value;
+        read_into(page, std::as_writable_bytes(std::span(&value, 1)));
+        return value;
+    }
+    void read_into(Page page, std::span<std::byte> out, std::size_t offset = 0);
+    /// Watched too: the commit conflicts if the name is taken or freed meanwhile.
+    [[nodiscard]] std::optional<Page> find_page(std::string_view name);
+
+    void update(Page page, std::span<const std::byte> bytes);
+    template <class F>
+        requires std::invocable<F&, std::span<std::byte>>
+    void update(Page page, F&& edit) {
+        Bytes bytes = read(page);
+        edit(std::span<std::byte>(bytes));
+        update(page, std::span<const std::byte>(bytes));
+    }
+    template <class T>
+        requires(!std::is_array_v<T>)
+    void update(const TypedPage<T>& page, const std::type_identity_t<T>& value) {
+        update(Page(page), std::as_bytes(std::span(&value, 1)));
+    }
+    template <class T, EditOf<T> F>
+        requires(!std::is_array_v<T>)
+    void update(const TypedPage<T>& page, F&& edit) {
+        T value = read(page);
+        edit(value);
+        update(page, value);
+    }
+    template <class T>
+    [[nodiscard]] std::vector<T> read(const TypedPage<T[]>& page) {
+        std::vector<T> all(page.count());
+        read_into(page, std::as_writable_bytes(std::span(all)));
+        return all;
+    }
+    template <class T>
+    void update(const TypedPage<T[]>& page, std::type_identity_t<std::span<const T>> values) {
+        update(Page(page), std::as_bytes(values));
+    }
+    template <class T, class F>
+        requires std::invocable<F&, std::span<T>>
+    void update(const TypedPage<T[]>& page, F&& edit) {
+        std::vector<T> all = read(page);
+        edit(std::span<T>(all));
+        update(page, std::span<const T>(all));
+    }
+    void write(Page page, std::size_t offset, std::span<const std::byte> bytes);
+    void apply(Page page, const Delta& delta);
+    /// The pages' bytes as in `view`.
+    void restore(const View& view, PageList pages);
+
+    /// Usable at once in this transaction; for others, when committed.
+    Page create_page(std::size_t size, const PageOptions& options = {});
+    void delete_page(Page page);
+    void resize(Page page, std::size_t size);
+    void rename(Page page, std::string_view name);
+    void set_metadata(Page page, std::string_view key, std::string_view value);
+
+    /// Throws Conflict or Busy; the object is then empty and may be used again.
+    Committed commit(const CommitOptions& options = {});
+    /// Conflict and Busy as values. Other errors are thrown.
+    [[nodiscard]] CommitOutcome try_commit(const CommitOptions& options = {});
+    void discard() noexcept;
+
+    struct Impl;
+
+private:
+    friend struct detail::Bus;
+    explicit Transaction(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mmsb

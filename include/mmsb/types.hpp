@@ -1,0 +1,306 @@
+/// The words of MMSB: ids, versions, locations, durability, and the options of every call.
+///
+/// Values only: no handle, no system call, nothing to free. Every room may include this.
+/// Option structs are aggregates for designated initialisers; every field has a default. A
+/// `string_view` or `span` in one is read during the call and not kept.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <initializer_list>
+#include <iosfwd>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace mmsb {
+
+// ---- ids and versions --------------------------------------------------------------------------
+
+/// A page's id: from 1, never reused. 0 is no page.
+enum class PageId : std::uint64_t { none = 0 };
+/// A page's version: 0 when created, one more for each delta applied to it.
+enum class Epoch : std::uint64_t { zero = 0 };
+/// The bus's version: one more for each committed record. The total order of all that happened.
+enum class Sequence : std::uint64_t { zero = 0, newest = ~std::uint64_t{0} };
+
+template <class T>
+concept VersionNumber = std::same_as<T, Epoch> || std::same_as<T, Sequence>;
+
+/// The plain number of an id or a version.
+template <class T>
+    requires VersionNumber<T> || std::same_as<T, PageId>
+[[nodiscard]] constexpr std::uint64_t number(T id) noexcept {
+    return static_cast<std::uint64_t>(id);
+}
+template <VersionNumber T>
+[[nodiscard]] constexpr T operator+(T v, std::uint64_t n) noexcept {
+    return T{number(v) + n};
+}
+template <VersionNumber T>
+[[nodiscard]] constexpr T operator-(T v, std::uint64_t n) noexcept {
+    return T{number(v) - n};
+}
+std::ostream& operator<<(std::ostream& out, PageId id);
+std::ostream& operator<<(std::ostream& out, Epoch epoch);
+std::ostream& operator<<(std::ostream& out, Sequence sequence);
+
+/// Time of a commit: nanoseconds of the system clock, never going back within a bus.
+using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
+[[nodiscard]] Time now() noexcept;
+[[nodiscard]] std::string to_string(Time time);  ///< ISO 8601, UTC, nanoseconds.
+using Timeout = std::chrono::nanoseconds;        ///< How long at most; measured by the steady clock.
+inline constexpr Timeout forever = Timeout::max();
+
+/// Which version of a page was read.
+struct Version {
+    Epoch epoch = Epoch::zero;
+    Sequence sequence = Sequence::zero;  ///< Of the page's last commit: its bytes are those since then.
+    friend bool operator==(const Version&, const Version&) = default;
+};
+template <class T>
+struct Versioned {
+    T value{};
+    Version version{};
+};
+
+/// What a commit did. Not `logged`: everything was equal already, and `sequence` is the newest at
+/// that moment. A rename is logged and changes no byte.
+struct Committed {
+    Sequence sequence = Sequence::zero;
+    std::uint64_t changed_bytes = 0;
+    bool logged = false;
+    [[nodiscard]] bool changed() const noexcept { return logged; }
+};
+
+// ---- bytes -------------------------------------------------------------------------------------
+
+using Bytes = std::vector<std::byte>;
+struct ByteRange {
+    std::size_t offset = 0;
+    std::size_t size = ~std::size_t{0};  ///< By default to the end of the page.
+};
+/// The bytes of a text (without a terminating NUL), for calls that take bytes.
+[[nodiscard]] inline std::span<const std::byte> bytes_of(std::string_view text) noexcept {
+    return std::as_bytes(std::span(text));
+}
+/// The text at the start of `bytes`, up to the first NUL.
+[[nodiscard]] std::string text_of(std::span<const std::byte> bytes);
+
+namespace detail {
+// True where each byte of a T belongs to a value: std::bit_cast is no constant expression else.
+template <class T>
+concept no_padding = requires {
+    typename std::bool_constant<(
+        static_cast<void>(std::bit_cast<std::array<signed char, sizeof(T)>>(T{})), true)>;
+};
+}  // namespace detail
+
+/// What may live in a page: bytes that mean the same in every process. Padding is refused because
+/// its garbage would be logged as changes and make equal states differ: name it as a member.
+template <class T>
+concept Plain = std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T> &&
+                !std::is_pointer_v<T> && detail::no_padding<T>;
+
+/// A function that changes a T in place. One that takes T or const T& would edit a copy and lose
+/// it: refused, by asking whether it also takes a temporary.
+template <class F, class T>
+concept EditOf = std::invocable<F&, T&> && !std::invocable<F&, T>;
+
+/// A callable seen for the length of one call: two words, no allocation.
+template <class>
+class FunctionRef;
+template <class R, class... A>
+class FunctionRef<R(A...)> {
+public:
+    template <class F>
+        requires(!std::same_as<std::remove_cvref_t<F>, FunctionRef> &&
+                 std::is_invocable_r_v<R, F&, A...>)
+    FunctionRef(F&& f) noexcept {  // NOLINT(google-explicit-constructor): that is its purpose
+        using Object = std::remove_reference_t<F>;
+        if constexpr (std::is_function_v<Object>) {
+            object_ = reinterpret_cast<void*>(&f);
+            call_ = [](void* object, A... arguments) -> R {
+                return reinterpret_cast<Object*>(object)(std::forward<A>(arguments)...);
+            };
+        } else {
+            object_ = const_cast<void*>(static_cast<const void*>(std::addressof(f)));
+            call_ = [](void* object, A... arguments) -> R {
+                return std::invoke(*static_cast<Object*>(object), std::forward<A>(arguments)...);
+            };
+        }
+    }
+    R operator()(A... arguments) const { return call_(object_, std::forward<A>(arguments)...); }
+
+private:
+    void* object_ = nullptr;
+    R (*call_)(void*, A...) = nullptr;
+};
+
+// ---- pages -------------------------------------------------------------------------------------
+
+/// Where a page's bytes live. The host mirror of a GPU page is what other processes read.
+enum class Location : std::uint8_t { cpu, gpu, unified };
+[[nodiscard]] std::string_view to_string(Location location) noexcept;
+/// Small texts by name, in the log like everything else.
+using Metadata = std::map<std::string, std::string, std::less<>>;
+
+/// How to make a page.
+struct PageOptions {
+    std::string_view name{};  ///< Unique on the bus, or empty.
+    Location location = Location::cpu;
+    Metadata metadata{};
+    std::span<const std::byte> contents{};  ///< Its first bytes; the rest is zero. Atomic with the page.
+};
+/// What a page is, as of one moment.
+struct PageInfo {
+    PageId id = PageId::none;
+    std::string name{};
+    std::size_t size = 0;
+    Location location = Location::cpu;
+    Epoch epoch = Epoch::zero;
+    Metadata metadata{};
+};
+
+// ---- commits -----------------------------------------------------------------------------------
+
+/// What an acknowledged commit survives. Ordered: a later one survives more.
+enum class Durability : std::uint8_t {
+    process,   ///< kill -9 of any process.
+    interval,  ///< Power loss too, except for the last Config::interval.
+    sync,      ///< Power loss: the call returns when the disk has it (one sync for all who wait).
+};
+
+/// How to commit. Nothing here needs to be set.
+struct CommitOptions {
+    std::string_view source{};  ///< Who; empty: Config::source. Few different ones: it is indexed.
+    std::string_view label{};   ///< Why, in the user's words. Any number of different ones.
+    std::uint64_t tag = 0;      ///< The program's own number: tick, step, request. 0: none. Indexed.
+    std::optional<Durability> durability{};  ///< More than the bus's; less is InvalidArgument.
+    std::optional<Epoch> expected{};  ///< One page only: Conflict unless the page has this epoch.
+    int attempts = 1000;  ///< How often an edit or transact may run its function, then Conflict.
+};
+
+// ---- a bus -------------------------------------------------------------------------------------
+
+enum class Open : std::uint8_t {
+    create_or_open,  ///< Whoever comes first makes it.
+    existing,        ///< NotABus where there is none: for tools, so that a typing error makes nothing.
+    create,          ///< InvalidArgument where there is one.
+    read_only,       ///< existing, and mapped read-only: can disturb nobody.
+};
+/// Something that a person may want to know; never an error.
+struct Notice {
+    enum class Level : std::uint8_t { info, warning };
+    Level level = Level::info;
+    std::string text{};
+};
+
+/// How to open a bus. The defaults just work.
+struct Config {
+    std::string path{};  ///< A folder, made if need be; empty: private memory, gone with the State.
+    Open open = Open::create_or_open;
+    Durability durability = Durability::process;  ///< Without a path only `process` is accepted.
+    std::chrono::milliseconds interval{10};
+    std::size_t page_size_default = 4096;  ///< For create_page without a size.
+    /// How much of the past a private bus keeps; 0: no limit; the first limit reached counts.
+    /// Older records are folded into base images; asking for them is HistoryDropped. No commit ever
+    /// fails for it. A bus with a path keeps everything: a limit there is InvalidArgument.
+    std::uint64_t max_tlog_size = 0;  ///< Bytes. 0 means 64 MiB: memory is not a disk.
+    std::uint64_t max_tlog_records = 0;
+    std::chrono::seconds max_tlog_age{0};
+    bool enable_logging = true;  ///< The TLog. false: no past at all; only without a path.
+    std::string source{};  ///< Empty: the program's name, so that blame says something.
+    std::string arena_folder{};  ///< Empty: /dev/shm, or the bus folder where that has under 64 MiB free.
+    std::string from_checkpoint{};  ///< A file of State::checkpoint: the bus is made from it.
+    std::chrono::milliseconds lock_timeout{5000};  ///< Then Busy, with the holder's process id.
+    bool enable_gpu = true;  ///< Remembered. No device yet: a gpu page is made on the CPU, with a Notice.
+    bool enable_instrumentation = false;  ///< Time each apply, for Stats (two clock reads a commit).
+    unsigned permissions = 0600;
+    std::function<void(const Notice&)> on_notice{};  ///< Empty: warnings go to stderr.
+};
+
+/// What opening found.
+struct Recovery {
+    bool needed = false;          ///< Someone died, or the machine restarted.
+    Sequence sequence = Sequence::zero;  ///< The newest that is there.
+    Sequence checkpoint = Sequence::zero;
+    std::uint64_t replayed = 0;       ///< Records.
+    std::uint64_t dropped_bytes = 0;  ///< Of a torn tail: never acknowledged as durable.
+    std::string damaged_checkpoint{}; ///< A newer one that was passed over.
+};
+
+/// A snapshot of the counters; the names are the original's.
+struct Stats {
+    std::uint64_t total_pages = 0, cpu_pages = 0, gpu_pages = 0, unified_pages = 0;
+    std::uint64_t total_page_bytes = 0;
+    std::uint64_t total_deltas = 0, total_delta_bytes = 0;
+    double avg_delta_bytes = 0;
+    std::uint64_t graph_nodes = 0, graph_edges = 0, graph_max_depth = 0;
+    std::uint64_t delta_apply_count = 0, delta_apply_total_ns = 0;
+    double delta_apply_avg_ns = 0;
+    std::uint64_t propagation_count = 0, propagation_total_ns = 0;
+    double propagation_avg_ns = 0;
+    std::uint64_t conflicts = 0, transactions_abandoned = 0;
+    std::uint64_t bytes_to_device = 0, bytes_from_device = 0;
+};
+
+namespace detail {
+struct Bus;
+/// A slot that is never freed, and the opening it belongs to: a handle of a closed bus is known as
+/// such by one load.
+struct Handle {
+    Bus* bus = nullptr;
+    std::uint32_t generation = 0;
+    std::uint32_t line = 0;  ///< A page's place in the page table; its id is checked there.
+    friend bool operator==(const Handle&, const Handle&) = default;
+};
+
+/// A lazy sequence read from the log: constant memory however long the past is.
+template <class T>
+class Stream {
+public:
+    class iterator {
+    public:
+        using value_type = T;
+        using difference_type = std::ptrdiff_t;
+        explicit iterator(Stream* stream) : stream_(stream) { ++*this; }
+        const T& operator*() const { return stream_->current_; }
+        const T* operator->() const { return &stream_->current_; }
+        iterator& operator++() {
+            if (!stream_->advance()) stream_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& i, std::default_sentinel_t) {
+            return i.stream_ == nullptr;
+        }
+
+    private:
+        Stream* stream_;
+    };
+    struct Impl;
+    explicit Stream(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+    [[nodiscard]] iterator begin() { return iterator(this); }
+    [[nodiscard]] std::default_sentinel_t end() const { return {}; }
+
+private:
+    bool advance();
+    std::shared_ptr<Impl> impl_;
+    T current_{};
+};
+}  // namespace detail
+
+}  // namespace mmsb

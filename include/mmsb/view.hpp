@@ -1,0 +1,98 @@
+/// View: the bus as of one sequence; the log, read as records.
+///
+/// A View is the one place that hands out spans to keep: what is past does not change. It costs
+/// what is looked at: a page is rebuilt from the log when first asked for and then kept by the View.
+///
+/// Threads: `const` functions of one View from any thread; a stream from one at a time.
+/// Lifetime: spans and references live as long as the View; a View as long as its State is open.
+#pragma once
+
+#include <mmsb/page.hpp>
+
+namespace mmsb {
+
+class View {
+public:
+    View(View&&) noexcept;
+    View& operator=(View&&) noexcept;
+    ~View();
+    [[nodiscard]] Sequence sequence() const noexcept;
+    [[nodiscard]] Time time() const noexcept;
+    /// By the name it had then.
+    [[nodiscard]] std::optional<PageInfo> find_page(std::string_view name) const;
+    [[nodiscard]] PageInfo info(PageId page) const;
+    [[nodiscard]] std::vector<PageInfo> pages() const;  ///< In id order.
+    /// Stable for the View's lifetime; of a temporary View, a copy. PageNotFound where it was not
+    /// there then.
+    /// Rebuilt at the first call and kept as long as the View; a View pins no history, so this may
+    /// throw HistoryDropped where retention has folded that past away meanwhile.
+    [[nodiscard]] std::span<const std::byte> bytes(PageId page) const&;
+    [[nodiscard]] Bytes bytes(PageId page) && {
+        const auto b = std::as_const(*this).bytes(page);
+        return {b.begin(), b.end()};
+    }
+    template <class T>
+        requires(!std::is_array_v<T>)
+    [[nodiscard]] const T& get(const TypedPage<T>& page) const& {
+        return *reinterpret_cast<const T*>(typed(page, sizeof(T), true).data());
+    }
+    template <class T>
+        requires(!std::is_array_v<T>)
+    [[nodiscard]] T get(const TypedPage<T>& page) && {
+        return std::as_const(*this).get(page);
+    }
+    template <class T>
+    [[nodiscard]] std::span<const T> get(const TypedPage<T[]>& page) const& {
+        const auto b = typed(page, sizeof(T), false);
+        return {reinterpret_cast<const T*>(b.data()), b.size() / sizeof(T)};
+    }
+    template <class T>
+    [[nodiscard]] std::vector<T> get(const TypedPage<T[]>& page) && {
+        const auto all = std::as_const(*this).get(page);
+        return {all.begin(), all.end()};
+    }
+    /// One file a page, in `folder`.
+    void export_to(const std::string& folder) const;
+
+    struct Impl;
+
+private:
+    friend struct detail::Bus;
+    explicit View(std::unique_ptr<Impl> impl);
+    std::span<const std::byte> typed(PageId page, std::size_t size, bool exactly) const;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// Pages added, removed and changed; applied to `from`, it gives `to`, bit for bit.
+struct ViewDiff {
+    std::vector<PageInfo> added{}, removed{};
+    std::vector<Delta> changed{};
+};
+[[nodiscard]] ViewDiff diff(const View& from, const View& to);
+
+enum class RecordType : std::uint8_t {
+    commit, page_created, page_deleted, page_resized, page_renamed, metadata_set,
+};
+/// One committed record, or a transaction's parts as one.
+struct Record {
+    Sequence sequence = Sequence::zero;
+    Time time{};
+    std::string source{}, label{};
+    std::uint64_t tag = 0;
+    std::int32_t process = 0;
+    std::vector<RecordType> types{};
+    std::vector<Delta> deltas{};
+    std::vector<PageInfo> pages{};  ///< Created, deleted, resized or renamed: as they are after it.
+};
+struct LogFilter {
+    Sequence from = Sequence::zero, to = Sequence::newest;  ///< Both inclusive.
+    std::optional<Time> since{}, until{};
+    std::vector<PageId> pages{};  ///< Empty: all.
+    std::string source{};         ///< Empty: all.
+    std::optional<std::uint64_t> tag{};
+};
+/// The transaction log, in order, up to what is committed when the end is reached. A consumer that
+/// remembers Record::sequence resumes with `{.from = remembered + 1}`.
+using TLog = detail::Stream<Record>;
+
+}  // namespace mmsb

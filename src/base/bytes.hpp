@@ -1,0 +1,98 @@
+/// base/bytes: writing little-endian fields, and reading them back from bytes that nobody vouches
+/// for. ByteReader is noexcept: it latches failed() and gives zeros from there on, so a parser reads
+/// all its fields and asks once.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+namespace mmsb::base {
+
+static_assert(std::endian::native == std::endian::little, "MMSB's formats are little-endian");
+
+inline constexpr std::size_t varint_max = 10;  ///< Bytes of the longest LEB128 u64.
+
+[[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t n, std::uint64_t multiple) noexcept {
+    return (n + multiple - 1) / multiple * multiple;
+}
+[[nodiscard]] constexpr std::size_t varint_size(std::uint64_t v) noexcept {
+    return v == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(v)) + 6) / 7;
+}
+
+/// Appends to a vector. Everything little-endian; varints are LEB128.
+class ByteWriter {
+public:
+    explicit ByteWriter(std::vector<std::byte>& out) : out_(out) {}
+    template <class T>
+        requires std::is_integral_v<T>
+    void fixed(T v) {
+        const auto at = out_.size();
+        out_.resize(at + sizeof v);
+        std::memcpy(out_.data() + at, &v, sizeof v);
+    }
+    void varint(std::uint64_t v) {
+        while (v >= 0x80) {
+            out_.push_back(static_cast<std::byte>(v | 0x80U));
+            v >>= 7U;
+        }
+        out_.push_back(static_cast<std::byte>(v));
+    }
+    void bytes(std::span<const std::byte> b) { out_.insert(out_.end(), b.begin(), b.end()); }
+    /// Length as a varint, then the bytes.
+    void text(std::string_view s) {
+        varint(s.size());
+        bytes(std::as_bytes(std::span(s)));
+    }
+
+private:
+    std::vector<std::byte>& out_;
+};
+
+class ByteReader {
+public:
+    explicit ByteReader(std::span<const std::byte> in) noexcept : in_(in) {}
+    [[nodiscard]] bool failed() const noexcept { return failed_; }
+    [[nodiscard]] bool at_end() const noexcept { return at_ == in_.size(); }
+    [[nodiscard]] std::size_t position() const noexcept { return at_; }
+    [[nodiscard]] std::size_t left() const noexcept { return in_.size() - at_; }
+    template <class T>
+        requires std::is_integral_v<T>
+    T fixed() noexcept {
+        T v{};
+        if (const auto b = bytes(sizeof v); b.size() == sizeof v) std::memcpy(&v, b.data(), sizeof v);
+        return v;
+    }
+    std::uint64_t varint() noexcept;  ///< Fails beyond 64 bits and on an overlong form.
+    /// `n` bytes as a view of the input; empty and failed where there are fewer.
+    std::span<const std::byte> bytes(std::uint64_t n) noexcept {
+        if (failed_ || n > left()) {
+            failed_ = true;
+            return {};
+        }
+        const auto b = in_.subspan(at_, static_cast<std::size_t>(n));
+        at_ += b.size();
+        return b;
+    }
+    /// A varint length of at most `longest`, then as many bytes.
+    std::string_view text(std::uint64_t longest) noexcept {
+        const auto n = varint();
+        if (n > longest) failed_ = true;
+        const auto b = bytes(n);
+        return {reinterpret_cast<const char*>(b.data()), b.size()};
+    }
+    std::span<const std::byte> rest() noexcept { return bytes(left()); }
+    void fail() noexcept { failed_ = true; }
+
+private:
+    std::span<const std::byte> in_;
+    std::size_t at_ = 0;
+    bool failed_ = false;
+};
+
+}  // namespace mmsb::base

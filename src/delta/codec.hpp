@@ -1,0 +1,70 @@
+/// delta/codec: the encoded form of a change of one page: find it, write it the shortest way, check
+/// it, apply it. Pure; no allocation but the output's. docs/FORMAT.md, "Delta", is the layout.
+///
+/// An encoded delta does not hold its own length or the page's size: whoever stores it does.
+/// Invariants: (1) what encode writes, check accepts and apply turns `before` into `after`;
+/// (2) applying twice is applying once; (3) check touches no byte outside its input, takes time
+/// linear in it and allocates nothing, whatever the bytes are; (4) apply is only for what passed.
+#pragma once
+
+#include <mmsb/delta.hpp>
+
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace mmsb::delta {
+
+/// The kinds of encoding; the shortest one is taken, the first of equals.
+enum class Encoding : std::uint8_t {
+    offsets,  ///< Position and value of each changed byte: for a few scattered ones.
+    runs,     ///< Offset, length, bytes: for stretches.
+    masks,    ///< Window, 64-bit mask, bytes: for many in few places.
+    whole,    ///< All bytes of the page.
+};
+
+/// A stretch of the page, before and after. `offset` in the page.
+struct Part {
+    std::size_t offset = 0;
+    std::span<const std::byte> before{};
+    std::span<const std::byte> after{};  ///< Of the same size.
+};
+
+/// Appends to `out` what turns `before` into `after` in all the parts. Returns the number of bytes
+/// that differ; with 0 nothing is appended.
+/// REQUIRES parts in ascending order, disjoint, within page_size.
+std::uint64_t encode(std::span<const Part> parts, std::size_t page_size,
+                     std::vector<std::byte>& out);
+
+/// What a checked delta holds.
+struct Summary {
+    Encoding encoding = Encoding::whole;
+    std::uint64_t changed_bytes = 0;
+};
+/// Is this an encoded delta of a page of `page_size` bytes: every offset inside, in ascending
+/// order, without overlap, every count in agreement with the length? Empty: no.
+[[nodiscard]] std::optional<Summary> check(std::span<const std::byte> encoded,
+                                           std::size_t page_size) noexcept;
+
+/// Writes the changed bytes into `page`, with plain stores. REQUIRES check(encoded, page.size()).
+void apply(std::span<const std::byte> encoded, std::span<std::byte> page) noexcept;
+/// The same into memory that other processes and threads read meanwhile under a sequence lock: the
+/// stores are made where the program says and, under the thread sanitizer, are relaxed atomics.
+void apply_shared(std::span<const std::byte> encoded, std::span<std::byte> page) noexcept;
+/// Only what falls into [offset, offset + part.size()) of the page: for reads in chunks.
+void apply_part(std::span<const std::byte> encoded, std::size_t page_size, std::size_t offset,
+                std::span<std::byte> part) noexcept;
+
+/// Calls `fn(offset, bytes)` for each maximal run of changed bytes, ascending. The span is into
+/// `encoded`, except where a run's bytes lie apart there (never: values are stored in page order).
+/// REQUIRES check(encoded, page_size).
+void for_each_run(std::span<const std::byte> encoded, std::size_t page_size,
+                  FunctionRef<void(std::size_t, std::span<const std::byte>)> fn);
+
+/// Makes the facade's value from parts of a record. REQUIRES check(encoded, page_size).
+[[nodiscard]] Delta make_delta(PageId page, Epoch epoch, std::size_t page_size,
+                               std::span<const std::byte> encoded);
+/// The encoded form inside a Delta (empty for an empty one).
+[[nodiscard]] std::span<const std::byte> encoded_of(const Delta& delta) noexcept;
+
+}  // namespace mmsb::delta

@@ -1,0 +1,83 @@
+/// log/format: the fixed layouts: bus header file, segment header, blob header, record head.
+///
+/// docs/FORMAT.md gives each as a table with offsets; a golden test reads a file by that page.
+/// Pure. Nothing read from a file is believed: decode_* are noexcept, check everything (magic,
+/// version, checksum, ranges) and say in words what they expected and found.
+#pragma once
+
+#include "base/limits.hpp"
+
+#include <mmsb/types.hpp>
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace mmsb::log {
+
+/// A byte position in the one endless log. Records begin 8-aligned.
+using Lsn = std::uint64_t;
+using Uuid = std::array<std::byte, 16>;
+
+inline constexpr std::uint16_t format_major = 1;  ///< Another one is refused: NewerFormat.
+inline constexpr std::uint16_t format_minor = 0;
+inline constexpr std::size_t segment_header_size = 4096;
+inline constexpr std::size_t bus_header_size = 512;  ///< A slot; the file has two, see encode_bus.
+inline constexpr std::size_t blob_header_size = 64;
+
+/// Why a header was not accepted.
+struct Refusal {
+    enum class Kind : std::uint8_t { foreign, newer, damaged };
+    Kind kind = Kind::foreign;
+    std::uint64_t offset = 0;
+    std::string expected{}, found{};
+};
+/// A header or why not.
+template <class T>
+struct Decoded {
+    std::optional<T> value{};
+    Refusal refusal{};
+};
+
+/// The small fixed file `bus`. Two slots of bus_header_size; the valid one with the larger
+/// generation counts; written in turn, so that a torn write leaves the other.
+struct BusHeader {
+    Uuid uuid{};
+    std::uint64_t inode = 0;       ///< Of this file; another one: the folder is a copy.
+    std::uint64_t generation = 0;  ///< +1 with each write.
+    limits::Geometry geometry{};
+    std::uint64_t page_id_ceiling = 0;  ///< No page has had an id above it.
+    std::int64_t created_ns = 0;
+};
+[[nodiscard]] std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header);
+/// Takes both slots (up to 2 * bus_header_size bytes).
+[[nodiscard]] Decoded<BusHeader> decode_bus(std::span<const std::byte> file);
+
+/// The first 4096 bytes of a segment. File offset of an LSN: segment_header_size + lsn - start.
+struct SegmentHeader {
+    Uuid bus{};
+    std::uint64_t id = 0;    ///< From 1, never used again; the file is log/<16 hex digits>.seg.
+    std::uint64_t salt = 0;  ///< Random: seeds the checksums, so that old bytes never pass.
+    Lsn start = 0;           ///< Multiple of 8.
+    std::uint64_t capacity = 0;  ///< Maps [start, start + capacity); a later segment may cut it short.
+    std::int64_t base_time_ns = 0;  ///< Times in its records count from here.
+};
+[[nodiscard]] std::array<std::byte, segment_header_size> encode_segment(const SegmentHeader& header);
+[[nodiscard]] Decoded<SegmentHeader> decode_segment(std::span<const std::byte> header);
+[[nodiscard]] std::string segment_name(std::uint64_t id);
+[[nodiscard]] std::optional<std::uint64_t> segment_id(std::string_view name);
+
+/// The entries of a record that is too large for the ring, in a file of its own: this header, then
+/// the bytes.
+struct BlobHeader {
+    Uuid bus{};
+    std::uint64_t id = 0;
+    std::uint64_t size = 0;      ///< Bytes behind the header.
+    std::uint32_t checksum = 0;  ///< CRC32C of them, seeded with ~0.
+};
+[[nodiscard]] std::array<std::byte, blob_header_size> encode_blob(const BlobHeader& header);
+[[nodiscard]] Decoded<BlobHeader> decode_blob(std::span<const std::byte> header);
+[[nodiscard]] std::string blob_name(std::uint64_t id);
+
+}  // namespace mmsb::log

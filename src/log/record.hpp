@@ -1,0 +1,174 @@
+/// log/record: one record: built, checked, taken apart. Pure.
+///
+///     head (12 bytes)                          varints                        entries
+///     checksum u32 | check u16 | kind u8 |     sequence, time, source,        one a page or edge,
+///     flags u8 | size u32                      process, durable, ...          or a blob's id
+///
+/// checksum: CRC32C over [4, padded size), seeded with the segment's salt and the record's LSN: a
+/// record that was written elsewhere, or in an earlier life of the place, does not pass. check: 16
+/// bits over kind, flags and size with the same seed, so that looking for a good record behind a bad
+/// one is cheap. Padding to 8 bytes is zero and under the checksum.
+///
+/// Invariants: (1) a record names a page at most once; (2) parse accepts nothing whose checksum,
+/// head, varints or entries disagree, takes time linear in the record and allocates nothing;
+/// (3) everything in a Record is a view into the bytes it was parsed from.
+#pragma once
+
+#include "log/format.hpp"
+
+#include <mmsb/types.hpp>
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace mmsb::log {
+
+inline constexpr std::size_t head_size = 12;
+
+enum class RecordKind : std::uint8_t {
+    commit = 1,       ///< Takes a sequence. Entries.
+    filler = 2,       ///< Head and zeros up to the end of a segment; at least 16 bytes. Where just 8
+                      ///< are left there is no record: those 8 bytes are zero.
+    source = 3,       ///< Gives a number to a source's name: varint number, text.
+    incarnation = 4,  ///< A new arena was made: 16 random bytes.
+    close = 5,        ///< The last one left cleanly; `durable` is its own end.
+};
+
+/// What is needed to read or write bytes of one segment's range.
+struct Context {
+    std::uint64_t salt = 0;
+    std::int64_t base_time_ns = 0;
+};
+
+/// Of a record whose entries are in a blob file.
+struct BlobReference {
+    std::uint64_t id = 0, size = 0;
+    std::uint32_t checksum = 0;
+};
+
+/// All but the entries. Every kind but the filler has all of it; kinds other than commit carry the
+/// newest sequence, and take none.
+struct RecordFields {
+    RecordKind kind = RecordKind::commit;
+    Sequence sequence = Sequence::zero;
+    std::int64_t time_ns = 0;
+    std::uint32_t source = 0;   ///< Its number; 0: the unnamed one.
+    std::int32_t process = 0;
+    std::uint64_t tag = 0;
+    std::string_view label{};
+    /// Up to where the log was durable when this was written; nothing: unknown (too far back).
+    std::optional<Lsn> durable{};
+    /// Names, sizes, metadata, edges or sources change: this record is in the structure chain.
+    bool structural = false;
+    Lsn previous_structure = 0;  ///< Start of the chain's record before; ~0: none. Structural only.
+    std::optional<BlobReference> blob{};
+};
+inline constexpr Lsn no_lsn = ~Lsn{0};
+
+/// A parsed record; views into its bytes.
+struct Record : RecordFields {
+    Lsn start = 0, end = 0;  ///< end: start + padded size. A record is named by its end.
+    std::span<const std::byte> body{};  ///< Entries, or the kind's own bytes. Empty with a blob.
+};
+
+/// Appends head, fields, body and padding to `out` for LSN `start`, checksums included.
+/// REQUIRES start % 8 == 0. Returns the padded size.
+std::size_t write_record(const RecordFields& fields, std::span<const std::byte> body, Lsn start,
+                         const Context& context, std::vector<std::byte>& out);
+/// A filler of exactly `size` bytes (a multiple of 8, at least 16).
+void write_filler(std::size_t size, Lsn start, const Context& context, std::vector<std::byte>& out);
+/// The most that write_record adds to a body: head, fields with this label, padding.
+[[nodiscard]] std::size_t record_overhead(std::size_t label_size) noexcept;
+
+enum class ParseStatus : std::uint8_t {
+    good,
+    empty,    ///< The first 8 bytes are zero: nothing was written here.
+    partial,  ///< The head is right and says more bytes than there are.
+    bad,
+};
+struct Parsed {
+    ParseStatus status = ParseStatus::bad;
+    Record record{};
+    std::size_t size = 0;  ///< Padded; from the head, also where partial.
+    const char* expected = "";  ///< For messages; a literal.
+};
+/// The record that begins at bytes[0], which is LSN `start`. Checks entries too (not a blob's).
+[[nodiscard]] Parsed parse_record(std::span<const std::byte> bytes, Lsn start,
+                                  const Context& context) noexcept;
+
+// ---- entries ------------------------------------------------------------------------------------
+
+/// What a record says of one page. Fields that do not apply are empty.
+struct PageEntry {
+    PageId page = PageId::none;
+    Epoch epoch = Epoch::zero;  ///< The page's after this record.
+    std::uint64_t size = 0;     ///< Likewise, bytes.
+    bool created = false;       ///< With line, location, perhaps a name, metadata and a delta.
+    bool deleted = false;
+    bool resized = false;       ///< New bytes are zero; then the delta is applied.
+    bool renamed = false;       ///< Or created with a name.
+    std::uint32_t line = 0;     ///< Created only: its place in the page table.
+    Location location = Location::cpu;  ///< Created only.
+    std::string_view name{};
+    std::span<const std::byte> metadata{};  ///< MetadataReader's; empty: none set.
+    std::span<const std::byte> delta{};     ///< Encoded (delta/codec.hpp); empty: bytes unchanged.
+};
+/// Derived pages are a later format of the graph; the log has had room for them from the start.
+struct EdgeEntry {
+    PageId parent = PageId::none, child = PageId::none;
+    std::uint8_t type = 0;
+    bool added = true;
+};
+struct FormulaEntry {
+    PageId child = PageId::none;
+    bool added = true;
+    std::string_view function{};             ///< Added only, as what follows.
+    std::span<const std::byte> arguments{};
+    std::span<const std::byte> parents{};    ///< Varints.
+};
+enum class EntryKind : std::uint8_t { page, edge, formula };
+struct Entry {
+    EntryKind kind = EntryKind::page;
+    PageEntry page{};
+    EdgeEntry edge{};
+    FormulaEntry formula{};
+};
+
+void write_entry(const PageEntry& entry, std::vector<std::byte>& out);
+void write_entry(const EdgeEntry& entry, std::vector<std::byte>& out);
+void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out);
+/// Appends one key and value; an empty value erases the key. For PageEntry::metadata.
+void write_metadata(std::string_view key, std::string_view value, std::vector<std::byte>& out);
+
+/// Walks a commit's body. noexcept, checked; `failed` after next() returned false: the bytes are not
+/// entries. Deltas are checked against the entry's size.
+class EntryReader {
+public:
+    explicit EntryReader(std::span<const std::byte> body) noexcept : in_(body) {}
+    bool next(Entry& entry) noexcept;
+    [[nodiscard]] bool failed() const noexcept { return failed_; }
+
+private:
+    std::span<const std::byte> in_;
+    bool failed_ = false;
+};
+class MetadataReader {
+public:
+    explicit MetadataReader(std::span<const std::byte> in) noexcept : in_(in) {}
+    bool next(std::string_view& key, std::string_view& value) noexcept;
+    [[nodiscard]] bool failed() const noexcept { return failed_; }
+
+private:
+    std::span<const std::byte> in_;
+    bool failed_ = false;
+};
+/// Of a `source` record's body; nothing where it is no such body.
+struct SourceName {
+    std::uint32_t number = 0;
+    std::string_view name{};
+};
+[[nodiscard]] std::optional<SourceName> read_source(std::span<const std::byte> body) noexcept;
+void write_source(const SourceName& source, std::vector<std::byte>& out);
+
+}  // namespace mmsb::log
