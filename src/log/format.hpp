@@ -1,8 +1,9 @@
 /// log/format: the fixed layouts: bus header file, segment header, blob header, record head.
 ///
 /// docs/FORMAT.md gives each as a table with offsets; a golden test reads a file by that page.
-/// Pure. Nothing read from a file is believed: decode_* are noexcept, check everything (magic,
-/// version, checksum, ranges) and say in words what they expected and found.
+/// Pure. Nothing read from a file is believed: decode_* check everything (magic, version, checksum,
+/// ranges), say in words what they expected and found, and throw nothing of their own.
+/// Every unused byte of a header is zero and under its checksum: any flipped bit is found.
 #pragma once
 
 #include "base/limits.hpp"
@@ -13,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace mmsb::log {
 
@@ -51,7 +53,8 @@ struct BusHeader {
     std::int64_t created_ns = 0;
 };
 [[nodiscard]] std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header);
-/// Takes both slots (up to 2 * bus_header_size bytes).
+/// Takes both slots (up to 2 * bus_header_size bytes). A slot of a newer format is refused even where
+/// the other one is good: that one is older.
 [[nodiscard]] Decoded<BusHeader> decode_bus(std::span<const std::byte> file);
 
 /// The first 4096 bytes of a segment. File offset of an LSN: segment_header_size + lsn - start.
@@ -60,11 +63,12 @@ struct SegmentHeader {
     std::uint64_t id = 0;    ///< From 1, never used again; the file is log/<16 hex digits>.seg.
     std::uint64_t salt = 0;  ///< Random: seeds the checksums, so that old bytes never pass.
     Lsn start = 0;           ///< Multiple of 8.
-    std::uint64_t capacity = 0;  ///< Maps [start, start + capacity); a later segment may cut it short.
+    std::uint64_t capacity = 0;  ///< Multiple of 8, 16 to 2^40. Maps [start, start + capacity); a later segment may cut it short.
     std::int64_t base_time_ns = 0;  ///< Times in its records count from here.
 };
 [[nodiscard]] std::array<std::byte, segment_header_size> encode_segment(const SegmentHeader& header);
 [[nodiscard]] Decoded<SegmentHeader> decode_segment(std::span<const std::byte> header);
+/// The file's name in log/, and back; nothing for any other name.
 [[nodiscard]] std::string segment_name(std::uint64_t id);
 [[nodiscard]] std::optional<std::uint64_t> segment_id(std::string_view name);
 
@@ -72,12 +76,14 @@ struct SegmentHeader {
 /// the bytes.
 struct BlobHeader {
     Uuid bus{};
-    std::uint64_t id = 0;
+    std::uint64_t id = 0;        ///< From 1, never used again.
     std::uint64_t size = 0;      ///< Bytes behind the header.
     std::uint32_t checksum = 0;  ///< CRC32C of them, seeded with ~0.
 };
 [[nodiscard]] std::array<std::byte, blob_header_size> encode_blob(const BlobHeader& header);
 [[nodiscard]] Decoded<BlobHeader> decode_blob(std::span<const std::byte> header);
+/// As segment_name and segment_id, `<16 hex digits>.blob`.
 [[nodiscard]] std::string blob_name(std::uint64_t id);
+[[nodiscard]] std::optional<std::uint64_t> blob_id(std::string_view name);
 
 }  // namespace mmsb::log

@@ -9,7 +9,7 @@
 /// bits over kind, flags and size with the same seed, so that looking for a good record behind a bad
 /// one is cheap. Padding to 8 bytes is zero and under the checksum.
 ///
-/// Invariants: (1) a record names a page at most once; (2) parse accepts nothing whose checksum,
+/// Invariants: (1) a record names a page at most once (who applies it checks that); (2) parse accepts nothing whose checksum,
 /// head, varints or entries disagree, takes time linear in the record and allocates nothing;
 /// (3) everything in a Record is a view into the bytes it was parsed from.
 #pragma once
@@ -57,7 +57,9 @@ struct RecordFields {
     std::int32_t process = 0;
     std::uint64_t tag = 0;
     std::string_view label{};
-    /// Up to where the log was durable when this was written; nothing: unknown (too far back).
+    /// Up to where the log was durable when this was written: a multiple of 8, at most `start`.
+    /// Nothing: unknown. 16 MiB or more behind `start` is left out. Of a close record it is always
+    /// its end, whatever is given here.
     std::optional<Lsn> durable{};
     /// Names, sizes, metadata, edges or sources change: this record is in the structure chain.
     bool structural = false;
@@ -73,7 +75,8 @@ struct Record : RecordFields {
 };
 
 /// Appends head, fields, body and padding to `out` for LSN `start`, checksums included.
-/// REQUIRES start % 8 == 0. Returns the padded size.
+/// REQUIRES start % 8 == 0, not a filler, a label of at most limits::label_size, a body under 2 GiB
+/// that is the kind's own (none with a blob). Returns the padded size.
 std::size_t write_record(const RecordFields& fields, std::span<const std::byte> body, Lsn start,
                          const Context& context, std::vector<std::byte>& out);
 /// A filler of exactly `size` bytes (a multiple of 8, at least 16).
@@ -83,7 +86,7 @@ void write_filler(std::size_t size, Lsn start, const Context& context, std::vect
 
 enum class ParseStatus : std::uint8_t {
     good,
-    empty,    ///< The first 8 bytes are zero: nothing was written here.
+    empty,    ///< The first 8 bytes (or all, of fewer) are zero: nothing was written here.
     partial,  ///< The head is right and says more bytes than there are.
     bad,
 };
@@ -135,6 +138,8 @@ struct Entry {
     FormulaEntry formula{};
 };
 
+/// REQUIRES what the reader checks: a page; deleted alone and with size 0; not both created and
+/// resized; sizes within limits.hpp; a delta that delta::check accepts.
 void write_entry(const PageEntry& entry, std::vector<std::byte>& out);
 void write_entry(const EdgeEntry& entry, std::vector<std::byte>& out);
 void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out);

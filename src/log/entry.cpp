@@ -1,0 +1,232 @@
+#include "log/record.hpp"
+
+#include "base/assert.hpp"
+#include "base/bytes.hpp"
+#include "base/limits.hpp"
+#include "delta/codec.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace mmsb::log {
+namespace {
+
+// The first byte of a page's entry: which fields follow.
+constexpr unsigned has_delta = 1, is_created = 2, is_deleted = 4, is_resized = 8, is_renamed = 16,
+                   has_metadata = 32;
+constexpr unsigned page_flags = 63;
+// The first byte of a graph entry.
+constexpr unsigned edge_added = 0x80, edge_removed = 0x81, formula_added = 0x82,
+                   formula_removed = 0x83;
+// Of one page in one record: twice what a page may have (all erased, all set anew), with the
+// lengths.
+constexpr std::uint64_t metadata_bytes = 4 * limits::metadata_size;
+constexpr auto last_location = static_cast<std::uint8_t>(Location::unified);
+
+std::span<const std::byte> block(base::ByteReader& in, std::uint64_t longest) noexcept {
+    const auto n = in.varint();
+    if (n > longest) in.fail();
+    return in.bytes(n);
+}
+
+void write_block(std::span<const std::byte> bytes, base::ByteWriter& out) {
+    out.varint(bytes.size());
+    out.bytes(bytes);
+}
+
+PageId page_id(base::ByteReader& in) noexcept {
+    const auto id = in.varint();
+    if (id == 0) in.fail();
+    return PageId{id};
+}
+
+bool is_metadata(std::span<const std::byte> bytes) noexcept {
+    MetadataReader in(bytes);
+    std::string_view key, value;
+    while (in.next(key, value)) {
+    }
+    return !in.failed();
+}
+
+bool are_page_ids(std::span<const std::byte> varints) noexcept {
+    base::ByteReader in(varints);
+    while (!in.failed() && !in.at_end()) (void)page_id(in);
+    return !in.failed();
+}
+
+bool go_together(unsigned flags) noexcept {
+    if ((flags & ~page_flags) != 0) return false;
+    if ((flags & is_deleted) != 0) return flags == is_deleted;
+    return (flags & (is_created | is_resized)) != (is_created | is_resized);
+}
+
+void read_page(base::ByteReader& in, unsigned flags, PageEntry& entry) noexcept {
+    entry.page = page_id(in);
+    entry.epoch = Epoch{in.varint()};
+    entry.size = in.varint();
+    if (!go_together(flags) || entry.size > limits::page_size) in.fail();
+    entry.deleted = (flags & is_deleted) != 0;
+    if (entry.deleted && entry.size != 0) in.fail();
+    entry.resized = (flags & is_resized) != 0;
+    if ((flags & is_created) != 0) {
+        entry.created = true;
+        const auto line = in.varint();
+        const auto location = in.fixed<std::uint8_t>();
+        if (line > std::numeric_limits<std::uint32_t>::max() || location > last_location) in.fail();
+        entry.line = static_cast<std::uint32_t>(line);
+        entry.location = static_cast<Location>(location);
+    }
+    if ((flags & is_renamed) != 0) {
+        entry.renamed = true;
+        entry.name = in.text(limits::name_size);
+    }
+    if ((flags & has_metadata) != 0) {
+        entry.metadata = block(in, metadata_bytes);
+        if (entry.metadata.empty() || !is_metadata(entry.metadata)) in.fail();
+    }
+    if ((flags & has_delta) != 0) {
+        entry.delta = block(in, in.left());
+        if (in.failed() || !delta::check(entry.delta, static_cast<std::size_t>(entry.size))) {
+            in.fail();
+        }
+    }
+}
+
+void read_edge(base::ByteReader& in, bool added, EdgeEntry& entry) noexcept {
+    entry.added = added;
+    entry.parent = page_id(in);
+    entry.child = page_id(in);
+    entry.type = in.fixed<std::uint8_t>();
+}
+
+void read_formula(base::ByteReader& in, bool added, FormulaEntry& entry) noexcept {
+    entry.added = added;
+    entry.child = page_id(in);
+    if (!added) return;
+    entry.function = in.text(limits::name_size);
+    entry.arguments = block(in, limits::metadata_size);
+    entry.parents = block(in, in.left());
+    if (entry.function.empty() || !are_page_ids(entry.parents)) in.fail();
+}
+
+void read_entry(base::ByteReader& in, Entry& entry) noexcept {
+    const unsigned first = in.fixed<std::uint8_t>();
+    if (first < edge_added) {
+        entry.kind = EntryKind::page;
+        entry.page = {};
+        read_page(in, first, entry.page);
+    } else if (first <= edge_removed) {
+        entry.kind = EntryKind::edge;
+        read_edge(in, first == edge_added, entry.edge);
+    } else if (first <= formula_removed) {
+        entry.kind = EntryKind::formula;
+        entry.formula = {};
+        read_formula(in, first == formula_added, entry.formula);
+    } else {
+        in.fail();
+    }
+}
+
+}  // namespace
+
+void write_entry(const PageEntry& entry, std::vector<std::byte>& out) {
+    const bool renamed = entry.renamed || (entry.created && !entry.name.empty());
+    const unsigned flags = (entry.delta.empty() ? 0 : has_delta) |
+                           (entry.created ? is_created : 0) | (entry.deleted ? is_deleted : 0) |
+                           (entry.resized ? is_resized : 0) | (renamed ? is_renamed : 0) |
+                           (entry.metadata.empty() ? 0 : has_metadata);
+    MMSB_ASSERT(go_together(flags) && entry.page != PageId::none);
+    MMSB_ASSERT(entry.size <= limits::page_size && (!entry.deleted || entry.size == 0));
+    MMSB_ASSERT(entry.name.size() <= limits::name_size);
+    MMSB_ASSERT(entry.metadata.size() <= metadata_bytes);
+    base::ByteWriter writer(out);
+    writer.fixed(static_cast<std::uint8_t>(flags));
+    writer.varint(number(entry.page));
+    writer.varint(number(entry.epoch));
+    writer.varint(entry.size);
+    if (entry.created) {
+        writer.varint(entry.line);
+        writer.fixed(static_cast<std::uint8_t>(entry.location));
+    }
+    if (renamed) writer.text(entry.name);
+    if (!entry.metadata.empty()) write_block(entry.metadata, writer);
+    if (!entry.delta.empty()) write_block(entry.delta, writer);
+}
+
+void write_entry(const EdgeEntry& entry, std::vector<std::byte>& out) {
+    MMSB_ASSERT(entry.parent != PageId::none && entry.child != PageId::none);
+    base::ByteWriter writer(out);
+    writer.fixed(static_cast<std::uint8_t>(entry.added ? edge_added : edge_removed));
+    writer.varint(number(entry.parent));
+    writer.varint(number(entry.child));
+    writer.fixed(entry.type);
+}
+
+void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out) {
+    MMSB_ASSERT(entry.child != PageId::none);
+    base::ByteWriter writer(out);
+    writer.fixed(static_cast<std::uint8_t>(entry.added ? formula_added : formula_removed));
+    writer.varint(number(entry.child));
+    if (!entry.added) return;
+    MMSB_ASSERT(!entry.function.empty() && entry.function.size() <= limits::name_size);
+    MMSB_ASSERT(entry.arguments.size() <= limits::metadata_size);
+    writer.text(entry.function);
+    write_block(entry.arguments, writer);
+    write_block(entry.parents, writer);
+}
+
+void write_metadata(std::string_view key, std::string_view value, std::vector<std::byte>& out) {
+    MMSB_ASSERT(!key.empty() && key.size() <= limits::metadata_size);
+    MMSB_ASSERT(value.size() <= limits::metadata_size);
+    base::ByteWriter writer(out);
+    writer.text(key);
+    writer.text(value);
+}
+
+bool EntryReader::next(Entry& entry) noexcept {
+    if (in_.empty()) return false;
+    base::ByteReader in(in_);
+    read_entry(in, entry);
+    if (in.failed()) {
+        failed_ = true;
+        in_ = {};
+        return false;
+    }
+    in_ = in_.subspan(in.position());
+    return true;
+}
+
+bool MetadataReader::next(std::string_view& key, std::string_view& value) noexcept {
+    if (in_.empty()) return false;
+    base::ByteReader in(in_);
+    key = in.text(limits::metadata_size);
+    value = in.text(limits::metadata_size);
+    if (in.failed() || key.empty()) {
+        failed_ = true;
+        in_ = {};
+        return false;
+    }
+    in_ = in_.subspan(in.position());
+    return true;
+}
+
+std::optional<SourceName> read_source(std::span<const std::byte> body) noexcept {
+    base::ByteReader in(body);
+    const auto number = in.varint();
+    const auto name = in.text(limits::name_size);
+    if (in.failed() || !in.at_end() || number == 0 || number > limits::source_names ||
+        name.empty()) {
+        return {};
+    }
+    return SourceName{static_cast<std::uint32_t>(number), name};
+}
+
+void write_source(const SourceName& source, std::vector<std::byte>& out) {
+    MMSB_ASSERT(source.number != 0 && source.number <= limits::source_names);
+    MMSB_ASSERT(!source.name.empty() && source.name.size() <= limits::name_size);
+    base::ByteWriter writer(out);
+    writer.varint(source.number);
+    writer.text(source.name);
+}
+
+}  // namespace mmsb::log

@@ -1,0 +1,239 @@
+#include "log/record.hpp"
+
+#include "base/assert.hpp"
+#include "base/bytes.hpp"
+#include "base/checksum.hpp"
+#include "log/head.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace mmsb::log {
+namespace {
+
+constexpr std::size_t incarnation_size = 16;
+constexpr Lsn durable_reach = Lsn{1} << 24U;  // Farther back is not said.
+
+bool all_zero(std::span<const std::byte> bytes) noexcept {
+    return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
+}
+
+bool says_durable(const RecordFields& fields, Lsn start) noexcept {
+    return fields.kind != RecordKind::close && fields.durable && *fields.durable % 8 == 0 &&
+           *fields.durable <= start && start - *fields.durable < durable_reach;
+}
+
+std::uint8_t flags_of(const RecordFields& fields, Lsn start) noexcept {
+    unsigned flags = 0;
+    if (fields.structural) flags |= flag::structural;
+    if (fields.tag != 0) flags |= flag::tag;
+    if (!fields.label.empty()) flags |= flag::label;
+    if (says_durable(fields, start)) flags |= flag::durable;
+    if (fields.blob) flags |= flag::blob;
+    return static_cast<std::uint8_t>(flags);
+}
+
+void write_fields(const RecordFields& fields, Lsn start, const Context& context,
+                  base::ByteWriter& out) {
+    out.varint(number(fields.sequence));
+    // Modulo 2^64, so that even a time before the base comes back as it was.
+    out.varint(static_cast<std::uint64_t>(fields.time_ns) -
+               static_cast<std::uint64_t>(context.base_time_ns));
+    out.varint(fields.source);
+    out.varint(static_cast<std::uint32_t>(fields.process));
+    if (says_durable(fields, start)) out.varint((start - *fields.durable) / 8);
+    if (fields.structural) {
+        const bool first = fields.previous_structure == no_lsn;
+        out.varint(first ? 0 : (start - fields.previous_structure) / 8);
+    }
+    if (fields.tag != 0) out.varint(fields.tag);
+    if (!fields.label.empty()) out.text(fields.label);
+    if (fields.blob) {
+        out.varint(fields.blob->id);
+        out.varint(fields.blob->size);
+        out.fixed(fields.blob->checksum);
+    }
+}
+
+/// Fills in the head at `at`, once everything behind it is there.
+void seal(std::vector<std::byte>& out, std::size_t at, Head head, std::uint32_t seed) noexcept {
+    const auto record = std::span(out).subspan(at);
+    head.check = head_check(seed, head);
+    std::memcpy(record.data(), &head, sizeof head);
+    head.checksum = base::crc32c(seed, record.subspan(sizeof head.checksum));
+    std::memcpy(record.data(), &head, sizeof head);
+}
+
+template <class T>
+T narrow(base::ByteReader& in) noexcept {
+    const auto v = in.varint();
+    if (v > std::numeric_limits<T>::max()) in.fail();
+    return static_cast<T>(v);
+}
+
+/// Everything between head and body. The reader has failed where something is out of range.
+void read_fields(base::ByteReader& in, std::uint8_t flags, const Context& context,
+                 Record& record) noexcept {
+    record.sequence = Sequence{in.varint()};
+    record.time_ns =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(context.base_time_ns) + in.varint());
+    record.source = narrow<std::uint32_t>(in);
+    record.process = static_cast<std::int32_t>(narrow<std::uint32_t>(in));
+    if ((flags & flag::durable) != 0) {
+        const auto back = in.varint();
+        if (back >= durable_reach / 8 || back > record.start / 8) in.fail();
+        record.durable = record.start - back * 8;
+    } else if (record.kind == RecordKind::close) {
+        record.durable = record.end;
+    }
+    if ((flags & flag::structural) != 0) {
+        const auto back = in.varint();
+        if (back > record.start / 8) in.fail();
+        record.structural = true;
+        record.previous_structure = back == 0 ? no_lsn : record.start - back * 8;
+    }
+    if ((flags & flag::tag) != 0) {
+        record.tag = in.varint();
+        if (record.tag == 0) in.fail();
+    }
+    if ((flags & flag::label) != 0) {
+        record.label = in.text(limits::label_size);
+        if (record.label.empty()) in.fail();
+    }
+    if ((flags & flag::blob) != 0) {
+        BlobReference blob{};
+        blob.id = in.varint();
+        blob.size = in.varint();
+        blob.checksum = in.fixed<std::uint32_t>();
+        if (blob.id == 0 || blob.size == 0 || !in.at_end()) in.fail();
+        record.blob = blob;
+    }
+}
+
+/// What is wrong with the body; nullptr: nothing.
+const char* body_error(const Record& record) noexcept {
+    switch (record.kind) {
+        case RecordKind::commit: {
+            EntryReader entries(record.body);
+            Entry entry{};
+            while (entries.next(entry)) {
+            }
+            return entries.failed() ? "a commit's entries" : nullptr;
+        }
+        case RecordKind::source:
+            return read_source(record.body) ? nullptr : "a source's number and name";
+        case RecordKind::incarnation:
+            return record.body.size() == incarnation_size ? nullptr : "an incarnation's 16 bytes";
+        case RecordKind::close:
+            return record.body.empty() ? nullptr : "a close record without a body";
+        case RecordKind::filler:
+            break;
+    }
+    return "a kind of record that has fields";
+}
+
+Parsed refused(const char* expected, std::size_t size = 0) noexcept {
+    Parsed parsed{};
+    parsed.size = size;
+    parsed.expected = expected;
+    return parsed;
+}
+
+}  // namespace
+
+std::size_t write_record(const RecordFields& fields, std::span<const std::byte> body, Lsn start,
+                         const Context& context, std::vector<std::byte>& out) {
+    MMSB_ASSERT(start % 8 == 0 && fields.kind != RecordKind::filler);
+    MMSB_ASSERT(fields.label.size() <= limits::label_size);
+    MMSB_ASSERT(!fields.blob || (fields.kind == RecordKind::commit && body.empty() &&
+                                 fields.blob->id != 0 && fields.blob->size != 0));
+    MMSB_ASSERT(fields.kind != RecordKind::incarnation || body.size() == incarnation_size);
+    MMSB_ASSERT(fields.kind != RecordKind::close || body.empty());
+    MMSB_ASSERT(!fields.structural || fields.previous_structure == no_lsn ||
+                (fields.previous_structure % 8 == 0 && fields.previous_structure < start));
+    MMSB_ASSERT(body.size() < std::numeric_limits<std::uint32_t>::max() / 2);
+    const auto at = out.size();
+    out.resize(at + head_size);
+    base::ByteWriter writer(out);
+    write_fields(fields, start, context, writer);
+    writer.bytes(body);
+    const auto size = out.size() - at;
+    const auto padded = static_cast<std::size_t>(base::round_up(size, 8));
+    out.resize(at + padded);
+    seal(out, at,
+         {.checksum = 0,
+          .check = 0,
+          .kind = static_cast<std::uint8_t>(fields.kind),
+          .flags = flags_of(fields, start),
+          .size = static_cast<std::uint32_t>(size)},
+         record_seed(salt_seed(context.salt), start));
+    return padded;
+}
+
+void write_filler(std::size_t size, Lsn start, const Context& context,
+                  std::vector<std::byte>& out) {
+    MMSB_ASSERT(start % 8 == 0 && size % 8 == 0 && size >= 16);
+    MMSB_ASSERT(size <= std::numeric_limits<std::uint32_t>::max());
+    const auto at = out.size();
+    out.resize(at + size);
+    seal(out, at,
+         {.checksum = 0,
+          .check = 0,
+          .kind = static_cast<std::uint8_t>(RecordKind::filler),
+          .flags = 0,
+          .size = static_cast<std::uint32_t>(size)},
+         record_seed(salt_seed(context.salt), start));
+}
+
+std::size_t record_overhead(std::size_t label_size) noexcept {
+    // Sequence, time, the structural record before, tag; source, process, durable of 32 bits.
+    constexpr std::size_t numbers = 4 * base::varint_max + 3 * 5;
+    constexpr std::size_t blob = 2 * base::varint_max + sizeof(std::uint32_t);
+    constexpr std::size_t padding = 7;
+    return head_size + numbers + blob + base::varint_size(label_size) + label_size + padding;
+}
+
+Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
+    if (all_zero(bytes.first(std::min<std::size_t>(bytes.size(), 8)))) {
+        Parsed parsed{};
+        parsed.status = ParseStatus::empty;
+        return parsed;
+    }
+    if (bytes.size() < head_size) return refused("a record's head of 12 bytes");
+    const auto head = load_head(bytes);
+    const auto seed = record_seed(salt_seed(context.salt), start);
+    if (!plausible(head)) return refused("a record's kind, flags and size");
+    if (head.check != head_check(seed, head)) return refused("a record's head with its check");
+    const auto padded = base::round_up(head.size, 8);
+    if (padded > bytes.size()) {
+        auto parsed = refused("a whole record: it is cut off", static_cast<std::size_t>(padded));
+        parsed.status = ParseStatus::partial;
+        return parsed;
+    }
+    const auto whole = bytes.first(static_cast<std::size_t>(padded));
+    if (base::crc32c(seed, whole.subspan(sizeof head.checksum)) != head.checksum) {
+        return refused("a record with its checksum", whole.size());
+    }
+    if (!all_zero(whole.subspan(head.size))) return refused("zeros as padding", whole.size());
+
+    Parsed parsed{};
+    parsed.size = whole.size();
+    Record& record = parsed.record;
+    record.kind = static_cast<RecordKind>(head.kind);
+    record.start = start;
+    record.end = start + whole.size();
+    if (record.kind == RecordKind::filler) {
+        if (!all_zero(whole.subspan(head_size))) return refused("a filler of zeros", whole.size());
+        parsed.status = ParseStatus::good;
+        return parsed;
+    }
+    base::ByteReader in(whole.first(head.size).subspan(head_size));
+    read_fields(in, head.flags, context, record);
+    record.body = in.rest();
+    if (in.failed()) return refused("a record's fields", whole.size());
+    if (const char* expected = body_error(record)) return refused(expected, whole.size());
+    parsed.status = ParseStatus::good;
+    return parsed;
+}
+
+}  // namespace mmsb::log
