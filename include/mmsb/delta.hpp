@@ -37,7 +37,7 @@ public:
     /// Writes the changed bytes into `page`. Throws InvalidDelta where its size is another.
     void apply_to(std::span<std::byte> page) const;
     [[nodiscard]] Bytes encode() const;  ///< docs/FORMAT.md, "Delta file".
-    /// Throws InvalidDelta for anything that encode() could not have written.
+    /// Throws InvalidDelta for anything but an unharmed Delta file. Memory: that of `bytes`.
     [[nodiscard]] static Delta decode(std::span<const std::byte> bytes);
 
 private:
@@ -52,7 +52,8 @@ private:
 /// What turns `before` into `after`. REQUIRES equal sizes, else InvalidArgument.
 [[nodiscard]] Delta diff(std::span<const std::byte> before, std::span<const std::byte> after);
 /// `first`, then `second`, as one; where both write a byte, `second` wins. Page and epoch are
-/// second's. InvalidDelta where the page sizes differ.
+/// second's. InvalidDelta where the page sizes differ. Memory: of the changed bytes and runs of the
+/// two, never of the page.
 [[nodiscard]] Delta merge(const Delta& first, const Delta& second);
 // Not a free `apply(delta, page)`: with std::vector arguments, argument-dependent lookup prefers
 // std::apply and fails to compile.

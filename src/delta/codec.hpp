@@ -5,6 +5,31 @@
 /// Invariants: (1) what encode writes, check accepts and apply turns `before` into `after`;
 /// (2) applying twice is applying once; (3) check touches no byte outside its input, takes time
 /// linear in it and allocates nothing, whatever the bytes are; (4) apply is only for what passed.
+/// Threads: all functions are pure; from any thread.
+///
+/// Layout. Little-endian. n is the number of changed bytes, at least 1; their values are always the
+/// last n bytes of the encoded delta, in the page's order. A *position* has 2 bytes in pages of up
+/// to 64 KiB, 4 up to 4 GiB, 8 beyond.
+///
+///     byte 0     low 4 bits: encoding; high 4 bits: width code of positions
+///                (1: 2 bytes, 2: 4 bytes, 3: 8 bytes; 0: none, or one byte in a bucket)
+///
+///     encoding   width   then
+///     0 offsets  1-3     n positions, ascending; n values. n is (length - 1) / (width + 1)
+///     0 offsets  0       pages of up to 64 KiB, cut in buckets of 256 bytes: for each bucket one
+///                        byte, how many of its bytes change (never all 256); for each changed
+///                        byte its offset in its bucket (1 byte), ascending within it; n values
+///     1 runs     1-3     varint: number of runs; for each its offset (position) and its length
+///                        (position), ascending, not touching each other; n values
+///     2 masks    1-3     varint: number of windows; for each its offset (position) and a u64 mask:
+///                        bit i stands for the byte at offset + i. Offsets ascend, no mask is 0,
+///                        and each window's first changed byte lies behind the last one of the
+///                        window before (the 64 bytes may overlap, the changed ones do not);
+///                        n values
+///     3 whole    0       all bytes of the page; every one of them changes
+///
+/// Everything else is refused: another code, another width than the page's, a position outside the
+/// page, a varint longer than need be, a length that does not agree.
 #pragma once
 
 #include <mmsb/delta.hpp>
@@ -20,7 +45,7 @@ enum class Encoding : std::uint8_t {
     offsets,  ///< Position and value of each changed byte: for a few scattered ones.
     runs,     ///< Offset, length, bytes: for stretches.
     masks,    ///< Window, 64-bit mask, bytes: for many in few places.
-    whole,    ///< All bytes of the page.
+    whole,    ///< All bytes of the page, where all of them change.
 };
 
 /// A stretch of the page, before and after. `offset` in the page.
@@ -35,6 +60,12 @@ struct Part {
 /// REQUIRES parts in ascending order, disjoint, within page_size.
 std::uint64_t encode(std::span<const Part> parts, std::size_t page_size,
                      std::vector<std::byte>& out);
+
+/// Appends to `out` what writes just these runs, whether or not the page has those bytes already.
+/// Returns the number of bytes; with 0 nothing is appended.
+/// REQUIRES runs in ascending order, disjoint (they may touch), within page_size.
+std::uint64_t encode_runs(std::span<const Delta::Run> runs, std::size_t page_size,
+                          std::vector<std::byte>& out);
 
 /// What a checked delta holds.
 struct Summary {
@@ -56,12 +87,13 @@ void apply_part(std::span<const std::byte> encoded, std::size_t page_size, std::
                 std::span<std::byte> part) noexcept;
 
 /// Calls `fn(offset, bytes)` for each maximal run of changed bytes, ascending. The span is into
-/// `encoded`, except where a run's bytes lie apart there (never: values are stored in page order).
+/// `encoded`: values are stored in the page's order, so a run's bytes lie together there.
 /// REQUIRES check(encoded, page_size).
 void for_each_run(std::span<const std::byte> encoded, std::size_t page_size,
                   FunctionRef<void(std::size_t, std::span<const std::byte>)> fn);
 
-/// Makes the facade's value from parts of a record. REQUIRES check(encoded, page_size).
+/// Makes the facade's value from parts of a record: an empty one where `encoded` is empty.
+/// REQUIRES check(encoded, page_size), or empty.
 [[nodiscard]] Delta make_delta(PageId page, Epoch epoch, std::size_t page_size,
                                std::span<const std::byte> encoded);
 /// The encoded form inside a Delta (empty for an empty one).

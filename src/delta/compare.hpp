@@ -16,6 +16,8 @@ std::uint64_t compare(const std::byte* before, const std::byte* after, std::size
                       std::uint64_t* masks) noexcept;
 std::uint64_t compare_scalar(const std::byte* before, const std::byte* after, std::size_t size,
                              std::uint64_t* masks) noexcept;
+/// Highway's bit for the instruction set that compare() runs with now (HWY_AVX2, ...).
+[[nodiscard]] std::int64_t compare_target() noexcept;
 /// The same bytes? As fast as memory allows; for what only needs a yes or no.
 [[nodiscard]] bool equal(const std::byte* a, const std::byte* b, std::size_t size) noexcept;
 

@@ -1,0 +1,162 @@
+#include "delta/compare.hpp"
+
+#include "delta/pages.hpp"
+#include "delta/windows.hpp"
+
+#include <gtest/gtest.h>
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <memory>
+
+namespace {
+
+using namespace mmsb::delta;
+using namespace mmsb::delta::test;
+
+/// Runs `fn` once for each instruction set that this machine and this build have.
+template <class F>
+void on_every_target(F&& fn) {
+    const auto supported = hwy::SupportedTargets();
+    int ran = 0;
+    for (auto left = static_cast<std::uint64_t>(supported); left != 0; left &= left - 1) {
+        const auto target = static_cast<std::int64_t>(left & ~(left - 1));
+        hwy::SetSupportedTargetsForTest(target);
+        hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+        // A target of the machine for which Highway compiled no code falls back to another.
+        if (compare_target() == target) {
+            SCOPED_TRACE(hwy::TargetName(target));
+            fn();
+            ++ran;
+        }
+    }
+    hwy::SetSupportedTargetsForTest(0);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    EXPECT_GE(ran, 1);
+    EXPECT_EQ(compare_target(), supported & -supported) << "the best target is not the default";
+}
+
+/// On the heap, exactly as large as it says, so that the address sanitizer sees a read beyond.
+struct Exact {
+    explicit Exact(std::size_t size, std::size_t shift = 0)
+        : all(new std::byte[size + shift]), data(all.get() + shift) {}
+    std::unique_ptr<std::byte[]> all;
+    std::byte* data;
+};
+
+void expect_same_masks(const std::byte* before, const std::byte* after, std::size_t size) {
+    std::vector<std::uint64_t> expected((size + 63) / 64), found(expected.size(), ~0ULL);
+    const auto plain = compare_scalar(before, after, size, expected.data());
+    ASSERT_EQ(compare(before, after, size, found.data()), plain) << size;
+    ASSERT_EQ(found, expected) << size;
+    ASSERT_EQ(equal(before, after, size), plain == 0) << size;
+}
+
+TEST(CompareScalar, SetsABitForEachByteThatDiffers) {
+    const Bytes before(130, std::byte{1});
+    auto after = before;
+    for (const std::size_t i : {0U, 63U, 64U, 129U}) change(after, i);
+    std::array<std::uint64_t, 3> masks{};
+    EXPECT_EQ(compare_scalar(before.data(), after.data(), 130, masks.data()), 4U);
+    EXPECT_EQ(masks[0], 1ULL | 1ULL << 63U);
+    EXPECT_EQ(masks[1], 1ULL);
+    EXPECT_EQ(masks[2], 2ULL);
+}
+
+TEST(Compare, RunsOnTheTargetThatItIsTold) {
+    int targets = 0;
+    on_every_target([&targets] { ++targets; });
+    RecordProperty("targets", targets);
+#if defined(__x86_64__)
+    EXPECT_GE(targets, 2) << "only one instruction set was tested";
+#endif
+}
+
+TEST(Compare, AgreesWithTheScalarTwinForEverySizeAndPattern) {
+    on_every_target([] {
+        Random random(11);
+        for (const auto size : sizes()) {
+            const auto before = random_bytes(size, random);
+            for (const auto pattern : patterns) {
+                const auto after = changed(before, pattern, random);
+                const Exact a(size), b(size);
+                std::copy(before.begin(), before.end(), a.data);
+                std::copy(after.begin(), after.end(), b.data);
+                expect_same_masks(a.data, b.data, size);
+                if (HasFatalFailure()) return;
+            }
+        }
+    });
+}
+
+TEST(Compare, AgreesWithTheScalarTwinAtEveryAlignment) {
+    on_every_target([] {
+        Random random(12);
+        for (std::size_t shift_a = 0; shift_a < 65; ++shift_a) {
+            for (std::size_t shift_b = 0; shift_b < 65; shift_b += 1 + shift_a % 3) {
+                const auto size = random() % 200;
+                const auto before = random_bytes(size, random);
+                const auto after = changed(before, Pattern::dense, random);
+                const Exact a(size, shift_a), b(size, shift_b);
+                std::copy(before.begin(), before.end(), a.data);
+                std::copy(after.begin(), after.end(), b.data);
+                expect_same_masks(a.data, b.data, size);
+                if (HasFatalFailure()) return;
+            }
+        }
+    });
+}
+
+TEST(Compare, SeesEachSingleBitOfAWindow) {
+    on_every_target([] {
+        const Bytes before(64, std::byte{0});
+        for (std::size_t bit = 0; bit < 512; ++bit) {
+            auto after = before;
+            after[bit / 8] = static_cast<std::byte>(1U << bit % 8);
+            std::uint64_t mask = 0;
+            ASSERT_EQ(compare(before.data(), after.data(), 64, &mask), 1U);
+            ASSERT_EQ(mask, std::uint64_t{1} << bit / 8);
+        }
+    });
+}
+
+TEST(Collect, FindsTheWindowsAndRunsOfPartsThatTouchOrNot) {
+    on_every_target([] {
+        for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+            SCOPED_TRACE(seed);
+            Random random(seed);
+            const auto before = random_bytes(1 + random() % 400, random);
+            const auto after = changed(before, *(patterns.begin() + random() % patterns.size()),
+                                       random);
+            std::vector<std::size_t> cuts;
+            for (auto i = random() % 4; i != 0; --i) cuts.push_back(random() % before.size());
+            std::sort(cuts.begin(), cuts.end());
+
+            Tally tally;
+            Bytes rebuilt = before;
+            std::uint64_t windows = 0;
+            for (const auto& part : parts_of(before, after, cuts)) {
+                std::vector<Window> found((part.after.size() + 63) / 64 + 1);
+                found.resize(collect(part, found.data(), tally));
+                windows += found.size();
+                for (const auto& w : found) {
+                    ASSERT_NE(w.mask, 0U);
+                    for (auto mask = w.mask; mask != 0; mask &= mask - 1) {
+                        const auto bit = static_cast<std::size_t>(std::countr_zero(mask));
+                        ASSERT_NE(rebuilt[w.offset + bit], w.after[bit]);
+                        rebuilt[w.offset + bit] = w.after[bit];
+                    }
+                }
+            }
+            ASSERT_EQ(rebuilt, after);
+            ASSERT_EQ(tally.changed, count_changed(before, after));
+            ASSERT_EQ(tally.runs, plain_runs(before, after).size());
+            ASSERT_EQ(tally.windows, windows);
+        }
+    });
+}
+
+}  // namespace
