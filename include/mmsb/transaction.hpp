@@ -40,6 +40,8 @@ public:
         return value;
     }
     void read_into(Page page, std::span<std::byte> out, std::size_t offset = 0);
+    /// As it will be: also of a page that this transaction makes or resizes. Watched.
+    [[nodiscard]] std::size_t size(Page page);
     /// Watched too: the commit conflicts if the name is taken or freed meanwhile.
     [[nodiscard]] std::optional<Page> find_page(std::string_view name);
 
@@ -65,7 +67,7 @@ public:
     }
     template <class T>
     [[nodiscard]] std::vector<T> read(const TypedPage<T[]>& page) {
-        std::vector<T> all(page.count());
+        std::vector<T> all(size(page) / sizeof(T));
         read_into(page, std::as_writable_bytes(std::span(all)));
         return all;
     }

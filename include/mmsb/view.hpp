@@ -17,7 +17,7 @@ public:
     View& operator=(View&&) noexcept;
     ~View();
     [[nodiscard]] Sequence sequence() const noexcept;
-    [[nodiscard]] Time time() const noexcept;
+    [[nodiscard]] Time time() const;  ///< Of the commit that led there.
     /// By the name it had then.
     [[nodiscard]] std::optional<PageInfo> find_page(std::string_view name) const;
     [[nodiscard]] PageInfo info(PageId page) const;
@@ -51,7 +51,8 @@ public:
         const auto all = std::as_const(*this).get(page);
         return {all.begin(), all.end()};
     }
-    /// One file a page, in `folder`.
+    /// One file a page, below `folder` whatever its name says (a leading / and .. are dropped); a page
+    /// without a name is page-ID. Two pages of one file: InvalidArgument, and nothing is written. Io.
     void export_to(const std::string& folder) const;
 
     struct Impl;
@@ -63,7 +64,8 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// Pages added, removed and changed; applied to `from`, it gives `to`, bit for bit.
+/// Pages added, removed and changed; applied to `from`, it gives `to`, bit for bit: a page is made or
+/// resized to its delta's page_size with zeros, then the delta is applied.
 struct ViewDiff {
     std::vector<PageInfo> added{}, removed{};
     std::vector<Delta> changed{};

@@ -1,0 +1,162 @@
+#include "api/bus.hpp"
+
+#include "os/mapping.hpp"
+#include "state/commit.hpp"
+#include "state/read.hpp"
+
+#include <deque>
+#include <fmt/format.h>
+
+namespace mmsb::detail {
+
+namespace {
+
+struct Slots {
+    std::mutex mutex{};
+    std::deque<Bus> all{};
+    std::vector<Bus*> free{};
+};
+// Never destroyed: handles may be used while the program ends.
+Slots& slots() {
+    static auto* s = new Slots;
+    return *s;
+}
+
+}  // namespace
+
+Bus& Bus::get(const Handle& handle) {
+    if (handle.bus == nullptr)
+        throw PageNotFound(ErrorCode::page_not_found, "this handle is no page: it was made by no bus");
+    if (handle.bus->generation.load(std::memory_order_acquire) != handle.generation)
+        throw BusClosed(ErrorCode::closed, "the State of this handle was stopped",
+                        {.expected = "an open bus", .found = "a stopped one"});
+    if (!os::fork_token().same_process())
+        throw WrongContext(ErrorCode::wrong_context,
+                           "this handle was made before fork(); the child has to call start() itself",
+                           {.expected = "the process that opened the bus", .found = "its child"});
+    return *handle.bus;
+}
+
+Handle Bus::open(const state::OpenOptions& options) {
+    static_cast<void>(os::fork_token());
+    auto attachment = state::attach(options);
+    auto& s = slots();
+    const std::lock_guard lock(s.mutex);
+    if (s.free.empty()) s.free.push_back(&s.all.emplace_back());
+    Bus* bus = s.free.back();
+    s.free.pop_back();
+    bus->config = options.config;
+    if (bus->config.source.empty()) bus->config.source = os::program_name();
+    if (bus->config.path.empty() && bus->config.max_tlog_size == 0) bus->config.max_tlog_size = limits::private_history;
+    bus->handle = {bus->config.source, bus->config.durability, bus->config.lock_timeout,
+                   bus->config.enable_instrumentation};
+    bus->read_only = options.config.open == Open::read_only;
+    if (options.config.durability == Durability::interval)
+        attachment->timer.sync_every_ns.store(
+            std::chrono::duration_cast<std::chrono::nanoseconds>(options.config.interval).count());
+    bus->attachment = std::move(attachment);
+    const auto generation = bus->generation.load() + 1;
+    bus->generation.store(generation, std::memory_order_release);
+    return {bus, generation, 0};
+}
+
+void Bus::close(const Handle& handle) {
+    Bus& bus = get(handle);
+    bus.generation.store(handle.generation + 1, std::memory_order_release);
+    auto attachment = std::move(bus.attachment);
+    bus.attachment.reset();
+    {
+        auto& s = slots();
+        const std::lock_guard lock(s.mutex);
+        s.free.push_back(&bus);
+    }
+    state::leave(std::move(attachment));
+}
+
+void Bus::refuse_writing() const {
+    if (read_only)
+        throw ReadOnly(ErrorCode::read_only, config.path + " is open read-only",
+                       {.path = config.path, .expected = "a State that may write", .found = "Open::read_only"});
+    state::refuse_inside_function(*attachment);
+}
+
+Committed Bus::commit(state::Staged& staged, const CommitOptions& options) const {
+    refuse_writing();
+    const auto result = state::commit(*attachment, handle, staged, options);
+    if (result.status == CommitStatus::conflict)
+        throw Conflict(ErrorCode::conflict,
+                       fmt::format("page {} has changed since it was read", number(result.conflict)),
+                       {.page = result.conflict, .expected = "what was read", .found = "a newer version"});
+    return result.committed;
+}
+
+void check_same_bus(const Page& page, const Handle& bus) {
+    const auto& theirs = Bus::get(Bus::handle_of(page));
+    const auto& ours = Bus::get(bus);
+    if (theirs.attachment != ours.attachment)
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("page {} is of another bus", number(page.id())),
+                              {.page = page.id(), .expected = "a page of this bus", .found = theirs.config.path});
+}
+
+void check_name(std::string_view name) {
+    if (name.size() > limits::name_size)
+        throw InvalidArgument(ErrorCode::invalid_argument, "the page's name is too long",
+                              {.name = std::string(name), .expected = fmt::format("{} bytes at most", limits::name_size),
+                               .found = fmt::format("{}", name.size())});
+}
+
+void check_metadata(std::string_view key, std::string_view value) {
+    if (key.empty())
+        throw InvalidArgument(ErrorCode::invalid_argument, "a metadata key is empty", {.expected = "a key", .found = "\"\""});
+    if (key.size() + value.size() > limits::metadata_size)
+        throw InvalidArgument(ErrorCode::invalid_argument, "a page's metadata would be too large",
+                              {.expected = fmt::format("{} bytes at most", limits::metadata_size),
+                               .found = fmt::format("{}", key.size() + value.size())});
+}
+
+void check_page_options(const PageOptions& options, std::size_t size) {
+    check_name(options.name);
+    if (size > limits::page_size)
+        throw InvalidArgument(ErrorCode::invalid_argument, fmt::format("a page of {} bytes is too large", size),
+                              {.expected = fmt::format("{} bytes at most", limits::page_size),
+                               .found = fmt::format("{}", size)});
+    if (options.contents.size() > size)
+        throw InvalidArgument(ErrorCode::invalid_argument, "the contents are larger than the page",
+                              {.expected = fmt::format("{} bytes at most", size),
+                               .found = fmt::format("{}", options.contents.size())});
+    if (static_cast<unsigned>(options.location) > 2)
+        throw InvalidArgument(ErrorCode::invalid_argument, "there is no such location",
+                              {.expected = "cpu, gpu or unified",
+                               .found = fmt::format("{}", static_cast<unsigned>(options.location))});
+    for (const auto& [key, value] : options.metadata) check_metadata(key, value);
+}
+
+Location location_for(const Bus& bus, Location asked) {
+    if (asked != Location::cpu)
+        bus.at().notice(Notice::Level::warning,
+                        fmt::format("no GPU backend in this release: a page asked for as {} is made on the CPU",
+                                    to_string(asked)));
+    return Location::cpu;
+}
+
+PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line) {
+    PageInfo info;
+    const auto now = state::read_line(bus, page, line);
+    bus.catalog.follow(bus);
+    auto known = bus.catalog.page(page);
+    if (!known) {
+        bus.catalog.follow_logged(bus);
+        known = bus.catalog.page(page);
+    }
+    if (!known) state::throw_not_found(bus, page);
+    info.id = page;
+    info.name = known->name;
+    info.metadata = known->metadata;
+    info.size = static_cast<std::size_t>(now.size);
+    info.epoch = Epoch{now.epoch};
+    info.location = known->location;
+    return info;
+}
+
+}  // namespace mmsb::detail

@@ -1,0 +1,89 @@
+/// api/bus: what a handle points to. The composition root: the facade over the rooms.
+///
+/// A slot for each opening, never freed, so that a handle of a closed bus is known as such by one
+/// load (its generation is another). Slots are used again by later openings.
+/// Threads: get() from any thread; open() and close() of different slots too.
+#pragma once
+
+#include "state/attachment.hpp"
+#include "state/open.hpp"
+#include "state/stage.hpp"
+
+#include <mmsb/state.hpp>
+
+namespace mmsb {
+
+namespace detail {
+
+struct Bus {
+    std::atomic<std::uint32_t> generation{0};  ///< Odd while it is open.
+    std::shared_ptr<state::Attachment> attachment{};
+    Config config{};
+    state::HandleOptions handle{};
+    bool read_only = false;
+
+    /// The open bus of this handle. Throws BusClosed, WrongContext in a forked child, PageNotFound for
+    /// a Page that is none.
+    [[nodiscard]] static Bus& get(const Handle& handle);
+    /// A slot of its own; never moves.
+    [[nodiscard]] static Handle open(const state::OpenOptions& options);
+    /// Throws what leaving throws; the slot is closed all the same.
+    static void close(const Handle& handle);
+
+    [[nodiscard]] state::Attachment& at() const noexcept { return *attachment; }
+    /// Commits and throws Conflict where that is the outcome.
+    Committed commit(state::Staged& staged, const CommitOptions& options) const;
+    void refuse_writing() const;
+
+    // The only makers of handles.
+    [[nodiscard]] static Page page(Handle bus, std::uint32_t line, PageId id) {
+        bus.line = line;
+        return {bus, id};
+    }
+    [[nodiscard]] static const Handle& handle_of(const Page& page) noexcept { return page.bus_; }
+    [[nodiscard]] static Handle bare(Handle h) noexcept {
+        h.line = 0;
+        return h;
+    }
+    [[nodiscard]] static State state(Handle handle) { return State(handle); }
+    [[nodiscard]] static Handle& handle_of(State& state) noexcept { return state.bus_; }
+    [[nodiscard]] static const Handle& handle_of(const State& state) noexcept { return state.bus_; }
+    [[nodiscard]] static View view(std::unique_ptr<View::Impl> impl);
+    [[nodiscard]] static Transaction transaction(std::unique_ptr<Transaction::Impl> impl);
+    [[nodiscard]] static const View::Impl& impl_of(const View& view) noexcept;
+};
+
+/// Throws unless the page is of this bus.
+void check_same_bus(const Page& page, const Handle& bus);
+/// Where the page will be: without devices on the CPU, and a notice says so once.
+[[nodiscard]] Location location_for(const Bus& bus, Location asked);
+/// Throws InvalidArgument for a name, metadata or size that no page may have.
+void check_page_options(const PageOptions& options, std::size_t size);
+void check_name(std::string_view name);
+void check_metadata(std::string_view key, std::string_view value);
+
+/// The file, below a folder, that a page of this name is exported to.
+[[nodiscard]] std::string export_name(std::string_view name, PageId id);
+
+/// The facade's PageInfo from line and catalog.
+[[nodiscard]] PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line);
+/// Where a stream of the log begins and ends for these bounds.
+[[nodiscard]] std::shared_ptr<Stream<Change>::Impl> open_history(Handle bus, PageId page,
+                                                                const HistoryOptions& options);
+[[nodiscard]] std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle bus, const LogFilter& filter);
+
+}  // namespace detail
+
+struct View::Impl {
+    detail::Handle bus{};
+    Sequence sequence = Sequence::zero;
+    mutable std::mutex mutex{};
+    mutable std::optional<replay::Image> structure{};  ///< Names and sizes, and the bytes asked for first.
+    mutable std::map<PageId, Bytes> pages{};           ///< Rebuilt or copied; nodes never move.
+    mutable int misses = 0;
+
+    [[nodiscard]] const replay::Image& image(const replay::Keep& keep) const;
+    [[nodiscard]] std::span<const std::byte> bytes(PageId page) const;
+};
+
+}  // namespace mmsb

@@ -1,0 +1,205 @@
+#include "api/bus.hpp"
+#include "delta/codec.hpp"
+#include "state/commit.hpp"
+#include "state/read.hpp"
+
+#include <mmsb/page.hpp>
+
+#include <fmt/format.h>
+#include <new>
+#include <ostream>
+
+namespace mmsb {
+
+using detail::Bus;
+
+namespace {
+
+// The commit of one page's change, for calls that are one commit of their own.
+state::Staged staged(const Page& page) {
+    state::Staged s;
+    s.pages.push_back({.page = page.id(), .line = Bus::handle_of(page).line});
+    return s;
+}
+
+Committed commit(const Page& page, state::Staged& s, const CommitOptions& options) {
+    s.pages.front().expected = options.expected;
+    return Bus::get(Bus::handle_of(page)).commit(s, options);
+}
+
+// A private copy for an edit, aligned as pages are, so that it can be seen as a T.
+class EditCopy {
+public:
+    explicit EditCopy(std::span<const std::byte> bytes) : size_(bytes.size()) {
+        data_ = static_cast<std::byte*>(::operator new(size_ + 1, alignment));
+        std::ranges::copy(bytes, data_);
+    }
+    ~EditCopy() { ::operator delete(data_, alignment); }
+    EditCopy(const EditCopy&) = delete;
+    EditCopy& operator=(const EditCopy&) = delete;
+    [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
+
+private:
+    static constexpr auto alignment = std::align_val_t{64};
+    std::byte* data_;
+    std::size_t size_;
+};
+
+constexpr std::size_t most_writes = 4096;  // of a delta; beyond it is applied to a copy
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const Change& change) {
+    return out << fmt::format("sequence {} epoch {} {} {}[{}] {} bytes{}{}", number(change.sequence),
+                              number(change.epoch), to_string(change.time), change.source, change.process,
+                              change.changed_bytes, change.tag == 0 ? "" : fmt::format(" tag {}", change.tag),
+                              change.label.empty() ? "" : " \"" + change.label + "\"");
+}
+
+PageInfo Page::info() const {
+    auto line = bus_.line;
+    return detail::info_of(Bus::get(bus_).at(), id_, line);
+}
+
+std::size_t Page::size() const {
+    auto line = bus_.line;
+    return static_cast<std::size_t>(state::read_line(Bus::get(bus_).at(), id_, line).size);
+}
+
+Epoch Page::epoch() const {
+    auto line = bus_.line;
+    return Epoch{state::read_line(Bus::get(bus_).at(), id_, line).epoch};
+}
+
+Bytes Page::read() const { return read_versioned().value; }
+
+Versioned<Bytes> Page::read_versioned() const {
+    auto line = bus_.line;
+    return state::read_page(Bus::get(bus_).at(), id_, line);
+}
+
+Version Page::read_into(std::span<std::byte> out, std::size_t offset) const {
+    auto line = bus_.line;
+    return state::read_into(Bus::get(bus_).at(), id_, line, out, offset);
+}
+
+bool Page::peek_bytes(FunctionRef<void(std::span<const std::byte>)> fn) const {
+    auto line = bus_.line;
+    return state::peek(Bus::get(bus_).at(), id_, line, fn);
+}
+
+Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& options) const {
+    auto line = bus_.line;
+    const auto size = state::read_line(Bus::get(bus_).at(), id_, line).size;
+    if (bytes.size() != size)
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("page {} has {} bytes, not {}", number(id_), size, bytes.size()),
+                              {.page = id_, .expected = fmt::format("{} bytes", size),
+                               .found = fmt::format("{}", bytes.size())});
+    auto s = staged(*this);
+    s.pages.front().writes.push_back({0, bytes});
+    return commit(*this, s, options);
+}
+
+Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit, const CommitOptions& options) const {
+    auto& bus = Bus::get(bus_);
+    bus.refuse_writing();
+    auto line = bus_.line;
+    for (int attempt = 1;; ++attempt) {
+        const auto before = state::read_page(bus.at(), id_, line);
+        if (options.expected && before.version.epoch != *options.expected)
+            throw Conflict(ErrorCode::conflict, fmt::format("page {} has another epoch", number(id_)),
+                           {.page = id_, .expected = fmt::format("epoch {}", number(*options.expected)),
+                            .found = fmt::format("{}", number(before.version.epoch))});
+        const EditCopy copy(before.value);
+        {
+            const state::InsideFunction inside(bus.at());
+            edit(copy.bytes());
+        }
+        // Only what the edit changed is written; it was computed from the whole page, so the page
+        // must still be what it was.
+        auto s = staged(*this);
+        s.pages.front().writes.push_back({0, copy.bytes()});
+        s.pages.front().expected = before.version.epoch;
+        const auto result = state::commit(bus.at(), bus.handle, s, options);
+        if (result.status != CommitStatus::conflict) return result.committed;
+        if (attempt >= options.attempts)
+            throw Conflict(ErrorCode::conflict,
+                           fmt::format("page {} changed during each of {} edits", number(id_), attempt),
+                           {.page = id_, .expected = fmt::format("epoch {}", number(before.version.epoch)),
+                            .found = "a newer one"});
+    }
+}
+
+Committed Page::write(std::size_t offset, std::span<const std::byte> bytes, const CommitOptions& options) const {
+    auto s = staged(*this);
+    s.pages.front().writes.push_back({offset, bytes});
+    return commit(*this, s, options);
+}
+
+Committed Page::apply(const Delta& delta, const CommitOptions& options) const {
+    auto& bus = Bus::get(bus_);
+    auto line = bus_.line;
+    const auto size = state::read_line(bus.at(), id_, line).size;
+    if (delta.page_size() != size)
+        throw InvalidDelta(ErrorCode::invalid_delta,
+                           fmt::format("a delta of {} bytes for page {} of {}", delta.page_size(), number(id_), size),
+                           {.page = id_, .expected = fmt::format("{} bytes", size),
+                            .found = fmt::format("{}", delta.page_size())});
+    const auto runs = delta.runs();
+    if (runs.size() > most_writes)
+        return update_with([&](std::span<std::byte> bytes) { delta.apply_to(bytes); }, options);
+    auto s = staged(*this);
+    for (const auto& run : runs) s.pages.front().writes.push_back({run.offset, run.bytes});
+    return commit(*this, s, options);
+}
+
+Committed Page::resize(std::size_t size, const CommitOptions& options) const {
+    detail::check_page_options({}, size);
+    auto s = staged(*this);
+    s.pages.front().size = size;
+    return commit(*this, s, options);
+}
+
+Committed Page::rename(std::string_view name, const CommitOptions& options) const {
+    detail::check_name(name);
+    auto s = staged(*this);
+    s.pages.front().name = std::string(name);
+    return commit(*this, s, options);
+}
+
+Committed Page::set_metadata(std::string_view key, std::string_view value, const CommitOptions& options) const {
+    detail::check_metadata(key, value);
+    auto s = staged(*this);
+    s.pages.front().metadata.emplace_back(key, value);
+    return commit(*this, s, options);
+}
+
+Page Page::clone(const PageOptions& options) const {
+    const auto bytes = read();
+    const auto mine = info();
+    PageOptions theirs = options;
+    if (theirs.contents.empty()) theirs.contents = bytes;
+    if (theirs.metadata.empty()) theirs.metadata = mine.metadata;
+    auto& bus = Bus::get(bus_);
+    bus.refuse_writing();
+    detail::check_page_options(theirs, bytes.size());
+    state::Staged s;
+    auto& page = s.pages.emplace_back();
+    page.page = state::take_page_id(bus.at());
+    page.created = true;
+    page.size = bytes.size();
+    page.location = detail::location_for(bus, theirs.location);
+    page.name = std::string(theirs.name);
+    page.metadata.assign(theirs.metadata.begin(), theirs.metadata.end());
+    if (!theirs.contents.empty()) page.writes.push_back({0, theirs.contents});
+    bus.commit(s, {});
+    return Bus::page(bus_, s.pages.front().line, s.pages.front().page);
+}
+
+History Page::history(const HistoryOptions& options) const {
+    static_cast<void>(size());  // PageNotFound now, not at the first step
+    return History(detail::open_history(bus_, id_, options));
+}
+
+}  // namespace mmsb

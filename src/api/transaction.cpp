@@ -1,0 +1,355 @@
+#include "api/transaction_impl.hpp"
+#include "state/commit.hpp"
+#include "state/read.hpp"
+
+#include <mmsb/transaction.hpp>
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace mmsb {
+
+using detail::Bus;
+
+namespace detail {
+
+void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
+    if (bytes.empty()) return;
+    const auto end = offset + bytes.size();
+    auto at = stretches_.upper_bound(offset);
+    if (at != stretches_.begin()) --at;
+    while (at != stretches_.end() && at->first < end) {
+        const auto start = at->first, stop = start + at->second.size();
+        if (stop <= offset) {
+            ++at;
+            continue;
+        }
+        if (start <= offset && stop >= end) {  // inside one that is there
+            std::ranges::copy(bytes, at->second.begin() + static_cast<std::ptrdiff_t>(offset - start));
+            return;
+        }
+        if (start < offset) {
+            at->second.resize(static_cast<std::size_t>(offset - start));
+            ++at;
+        } else if (stop > end) {
+            Bytes tail(at->second.begin() + static_cast<std::ptrdiff_t>(end - start), at->second.end());
+            stretches_.erase(at);
+            stretches_.emplace(end, std::move(tail));
+            break;
+        } else {
+            at = stretches_.erase(at);
+        }
+    }
+    stretches_.insert_or_assign(offset, Bytes(bytes.begin(), bytes.end()));
+}
+
+void Overlay::cut(std::uint64_t size) {
+    for (auto at = stretches_.begin(); at != stretches_.end();) {
+        if (at->first >= size) {
+            at = stretches_.erase(at);
+            continue;
+        }
+        if (at->first + at->second.size() > size) at->second.resize(static_cast<std::size_t>(size - at->first));
+        ++at;
+    }
+}
+
+void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
+    const auto end = offset + out.size();
+    auto at = stretches_.upper_bound(offset);
+    if (at != stretches_.begin()) --at;
+    for (; at != stretches_.end() && at->first < end; ++at) {
+        const auto from = std::max(at->first, offset), to = std::min(at->first + at->second.size(), end);
+        if (from >= to) continue;
+        std::copy_n(at->second.begin() + static_cast<std::ptrdiff_t>(from - at->first), to - from,
+                    out.begin() + static_cast<std::ptrdiff_t>(from - offset));
+    }
+}
+
+}  // namespace detail
+
+// ---- what it holds --------------------------------------------------------------------------------
+
+void Transaction::Impl::clear() noexcept {
+    pages.clear();
+    reads.clear();
+    names.clear();
+    as_of = 0;
+}
+
+const detail::TransactionPage* Transaction::Impl::staged(const Page& page) const {
+    const auto found = pages.find(page.id());
+    if (found == pages.end()) return nullptr;
+    if (found->second.staged.deleted)
+        throw PageNotFound(ErrorCode::page_not_found,
+                           fmt::format("page {} is deleted in this transaction", number(page.id())), {.page = page.id()});
+    return &found->second;
+}
+
+detail::TransactionPage& Transaction::Impl::stage(const Page& page) {
+    detail::check_same_bus(page, bus);
+    if (staged(page) != nullptr) return pages.at(page.id());
+    auto line = Bus::handle_of(page).line;
+    static_cast<void>(state::find_line(at().at(), page.id(), line));
+    auto& made = pages[page.id()];
+    made.staged.page = page.id();
+    made.staged.line = line;
+    return made;
+}
+
+void Transaction::Impl::watch(PageId page, std::uint32_t line, Epoch epoch) {
+    auto& attachment = at().at();
+    const auto conflict = [&](PageId which) {
+        throw Conflict(ErrorCode::conflict,
+                       fmt::format("page {} has changed since this transaction read it", number(which)),
+                       {.page = which, .expected = "what was read before", .found = "a newer version"});
+    };
+    const auto [known, fresh] = reads.emplace(page, state::WatchedPage{page, line, epoch});
+    if (!fresh && known->second.epoch != epoch) conflict(page);
+    const auto logged = attachment.words().logged.load(std::memory_order_acquire);
+    if (fresh && reads.size() > 1 && logged != as_of) {
+        for (auto& [id, read] : reads) {
+            try {
+                if (state::read_line(attachment, id, read.line).epoch != number(read.epoch)) conflict(id);
+            } catch (const PageNotFound&) {
+                conflict(id);
+            }
+        }
+    }
+    if (fresh) as_of = logged;
+}
+
+std::uint64_t Transaction::Impl::live_size(const Page& page) {
+    auto line = Bus::handle_of(page).line;
+    const auto now = state::read_line(at().at(), page.id(), line);
+    watch(page.id(), line, Epoch{now.epoch});
+    return now.size;
+}
+
+void Transaction::Impl::read_live(const Page& page, std::span<std::byte> out, std::uint64_t offset) {
+    auto line = Bus::handle_of(page).line;
+    const auto live = live_size(page);
+    const auto there = std::min<std::uint64_t>(out.size(), live - std::min(offset, live));
+    std::ranges::fill(out.subspan(static_cast<std::size_t>(there)), std::byte{0});
+    if (there == 0) return;
+    const auto version =
+        state::read_into(at().at(), page.id(), line, out.first(static_cast<std::size_t>(there)), offset);
+    watch(page.id(), line, version.epoch);
+}
+
+CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
+    auto& open = at();
+    open.refuse_writing();
+    if (options.expected)
+        throw InvalidArgument(ErrorCode::invalid_argument, "CommitOptions::expected is for one page's call",
+                              {.expected = "none", .found = "an epoch"});
+    state::Staged s;
+    for (auto& [id, page] : pages) {
+        if (page.staged.created && page.staged.deleted) continue;
+        for (const auto& [offset, bytes] : page.overlay.stretches()) page.staged.writes.push_back({offset, bytes});
+        s.pages.push_back(std::move(page.staged));
+    }
+    for (const auto& [id, read] : reads) s.reads.push_back(read);
+    for (const auto& [name, found] : names) s.names.push_back({name, found});
+    const auto result = state::commit(open.at(), open.handle, s, options);
+    return {result.status, result.committed, result.conflict};
+}
+
+namespace detail {
+// Whatever comes of a commit, the transaction is empty afterwards and may be used again.
+struct ClearAtEnd {
+    Transaction::Impl& impl;
+    ~ClearAtEnd() { impl.clear(); }
+};
+}  // namespace detail
+
+// ---- the facade -----------------------------------------------------------------------------------
+
+Transaction::Transaction(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Transaction::Transaction(Transaction&&) noexcept = default;
+Transaction& Transaction::operator=(Transaction&& other) noexcept {
+    if (this != &other) {
+        discard();
+        impl_ = std::move(other.impl_);
+    }
+    return *this;
+}
+Transaction::~Transaction() { discard(); }
+
+void Transaction::discard() noexcept {
+    if (!impl_ || impl_->empty()) return;
+    try {
+        auto& bus = impl_->at();
+        if (!impl_->pages.empty() && !bus.read_only) bus.at().words().abandoned.fetch_add(1);
+    } catch (const Error&) {  // stopped meanwhile: nobody counts any more
+    }
+    impl_->clear();
+}
+
+std::size_t Transaction::size(Page page) {
+    const auto* staged = impl_->staged(page);
+    if (staged != nullptr && staged->staged.size) return static_cast<std::size_t>(*staged->staged.size);
+    detail::check_same_bus(page, impl_->bus);
+    return static_cast<std::size_t>(impl_->live_size(page));
+}
+
+Bytes Transaction::read(Page page) {
+    Bytes bytes(size(page));
+    read_into(page, bytes);
+    return bytes;
+}
+
+void Transaction::read_into(Page page, std::span<std::byte> out, std::size_t offset) {
+    const auto whole = size(page);
+    if (offset > whole || out.size() > whole - offset)
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("page {}: a read of [{}, {}) is outside its {} bytes", number(page.id()),
+                                          offset, offset + out.size(), whole),
+                              {.page = page.id(), .expected = fmt::format("at most {} bytes", whole),
+                               .found = fmt::format("{}", offset + out.size()), .offset = offset});
+    const auto* staged = impl_->staged(page);
+    if (staged != nullptr && staged->staged.created)
+        std::ranges::fill(out, std::byte{0});
+    else
+        impl_->read_live(page, out, offset);
+    if (staged != nullptr) staged->overlay.over(out, offset);
+}
+
+std::optional<Page> Transaction::find_page(std::string_view name) {
+    for (const auto& [id, page] : impl_->pages)
+        if (!page.staged.deleted && page.staged.name && *page.staged.name == name)
+            return Bus::page(impl_->bus, page.staged.line, id);
+    auto& bus = impl_->at().at();
+    bus.catalog.follow(bus);
+    auto found = bus.catalog.find(name);
+    if (!found) {
+        bus.catalog.follow_logged(bus);
+        found = bus.catalog.find(name);
+    }
+    impl_->names.emplace(std::string(name), found ? found->first : PageId::none);
+    if (!found) return std::nullopt;
+    const auto staged = impl_->pages.find(found->first);
+    if (staged != impl_->pages.end() && (staged->second.staged.deleted || staged->second.staged.name))
+        return std::nullopt;
+    return Bus::page(impl_->bus, found->second, found->first);
+}
+
+void Transaction::update(Page page, std::span<const std::byte> bytes) {
+    auto& staged = impl_->stage(page);
+    // A whole update must fit the page as it is at the commit, whatever it is then: a blind write.
+    auto line = staged.staged.line;
+    const auto now = staged.staged.size ? *staged.staged.size
+                                        : state::read_line(impl_->at().at(), page.id(), line).size;
+    if (bytes.size() != now)
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("page {} has {} bytes, not {}", number(page.id()), now, bytes.size()),
+                              {.page = page.id(), .expected = fmt::format("{} bytes", now),
+                               .found = fmt::format("{}", bytes.size())});
+    staged.overlay.put(0, bytes);
+}
+
+void Transaction::write(Page page, std::size_t offset, std::span<const std::byte> bytes) {
+    auto& staged = impl_->stage(page);
+    auto line = staged.staged.line;
+    const auto size = staged.staged.size ? *staged.staged.size
+                                         : state::read_line(impl_->at().at(), page.id(), line).size;
+    if (offset > size || bytes.size() > size - offset)
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("page {}: a write of [{}, {}) is outside its {} bytes", number(page.id()),
+                                          offset, offset + bytes.size(), size),
+                              {.page = page.id(), .expected = fmt::format("at most {} bytes", size),
+                               .found = fmt::format("{}", offset + bytes.size()), .offset = offset});
+    staged.overlay.put(offset, bytes);
+}
+
+void Transaction::apply(Page page, const Delta& delta) {
+    auto& staged = impl_->stage(page);
+    auto line = staged.staged.line;
+    const auto size = staged.staged.size ? *staged.staged.size
+                                         : state::read_line(impl_->at().at(), page.id(), line).size;
+    if (delta.page_size() != size)
+        throw InvalidDelta(ErrorCode::invalid_delta,
+                           fmt::format("a delta of {} bytes for page {} of {}", delta.page_size(), number(page.id()), size),
+                           {.page = page.id(), .expected = fmt::format("{} bytes", size),
+                            .found = fmt::format("{}", delta.page_size())});
+    for (const auto& run : delta.runs()) staged.overlay.put(run.offset, run.bytes);
+}
+
+void Transaction::restore(const View& view, PageList pages) {
+    for (const auto& page : pages.get()) {
+        const auto bytes = view.bytes(page.id());
+        if (bytes.size() != size(page)) resize(page, bytes.size());
+        update(page, bytes);
+    }
+}
+
+Page Transaction::create_page(std::size_t size, const PageOptions& options) {
+    auto& open = impl_->at();
+    open.refuse_writing();
+    detail::check_page_options(options, size);
+    const auto id = state::take_page_id(open.at());
+    auto& page = impl_->pages[id];
+    page.staged.page = id;
+    page.staged.created = true;
+    page.staged.size = size;
+    page.staged.location = detail::location_for(open, options.location);
+    if (!options.name.empty()) page.staged.name = std::string(options.name);
+    page.staged.metadata.assign(options.metadata.begin(), options.metadata.end());
+    page.overlay.put(0, options.contents);
+    return Bus::page(impl_->bus, state::unknown_line, id);
+}
+
+void Transaction::delete_page(Page page) {
+    auto& staged = impl_->stage(page);
+    staged.staged.deleted = true;
+    staged.overlay = {};
+}
+
+void Transaction::resize(Page page, std::size_t size) {
+    detail::check_page_options({}, size);
+    auto& staged = impl_->stage(page);
+    // Growing again after shrinking shows zeros, not what was there: what is live beyond the smallest
+    // size on the way is covered by zeros.
+    auto line = staged.staged.line;
+    const auto live = staged.staged.created ? 0 : state::read_line(impl_->at().at(), page.id(), line).size;
+    const auto before = staged.staged.size.value_or(live);
+    staged.overlay.cut(size);
+    if (size > before && before < live) {
+        const Bytes zeros(static_cast<std::size_t>(std::min<std::uint64_t>(size, live) - before));
+        staged.overlay.put(before, zeros);
+    }
+    staged.staged.size = size;
+}
+
+void Transaction::rename(Page page, std::string_view name) {
+    detail::check_name(name);
+    impl_->stage(page).staged.name = std::string(name);
+}
+
+void Transaction::set_metadata(Page page, std::string_view key, std::string_view value) {
+    detail::check_metadata(key, value);
+    auto& metadata = impl_->stage(page).staged.metadata;
+    std::erase_if(metadata, [&](const auto& had) { return had.first == key; });
+    metadata.emplace_back(key, value);
+}
+
+CommitOutcome Transaction::try_commit(const CommitOptions& options) {
+    const detail::ClearAtEnd always{*impl_};
+    try {
+        return impl_->commit(options);
+    } catch (const Busy&) {
+        return {.status = CommitStatus::busy};
+    }
+}
+
+Committed Transaction::commit(const CommitOptions& options) {
+    const detail::ClearAtEnd always{*impl_};
+    const auto outcome = impl_->commit(options);
+    if (outcome.status == CommitStatus::conflict)
+        throw Conflict(ErrorCode::conflict,
+                       fmt::format("page {} has changed since this transaction read it", number(outcome.page)),
+                       {.page = outcome.page, .expected = "what was read", .found = "a newer version"});
+    return outcome.committed;
+}
+
+}  // namespace mmsb

@@ -1,0 +1,168 @@
+#include "api/bus.hpp"
+#include "delta/codec.hpp"
+#include "os/file.hpp"
+#include "state/past.hpp"
+
+#include <mmsb/view.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fmt/format.h>
+
+namespace mmsb {
+
+using detail::Bus;
+
+namespace detail {
+
+View Bus::view(std::unique_ptr<View::Impl> impl) { return View(std::move(impl)); }
+const View::Impl& Bus::impl_of(const View& view) noexcept { return *view.impl_; }
+
+}  // namespace detail
+
+namespace {
+
+// What a second page asked for costs a View: below this all pages are kept at once, because each
+// further one would walk the log again.
+constexpr std::uint64_t all_at_once = 64 * limits::mib;
+
+[[noreturn]] void not_there(PageId page, Sequence at) {
+    throw PageNotFound(ErrorCode::page_not_found,
+                       fmt::format("page {} was not there at sequence {}", number(page), number(at)), {.page = page});
+}
+
+}  // namespace
+
+const replay::Image& View::Impl::image(const replay::Keep& keep) const {
+    if (!structure) structure.emplace(state::image_at(Bus::get(bus).at(), sequence, keep));
+    return *structure;
+}
+
+std::span<const std::byte> View::Impl::bytes(PageId page) const {
+    const std::lock_guard lock(mutex);
+    static_cast<void>(Bus::get(bus));
+    if (const auto found = pages.find(page); found != pages.end()) return found->second;
+    const bool first = !structure;
+    const auto& known = image({replay::Keep::Which::some, {page}});
+    const auto* there = known.find(page);
+    if (there == nullptr) not_there(page, sequence);
+    if (first) return pages.emplace(page, there->bytes).first->second;
+    std::uint64_t total = 0;
+    for (const auto& [id, p] : known.pages()) total += p.size;
+    replay::Keep keep{replay::Keep::Which::some, {page}};
+    if (total <= all_at_once) keep = {};
+    const auto rebuilt = state::image_at(Bus::get(bus).at(), sequence, keep);
+    for (const auto& [id, p] : rebuilt.pages())
+        if (keep.keeps(id)) pages.emplace(id, p.bytes);
+    return pages.at(page);
+}
+
+View::View(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+View::View(View&&) noexcept = default;
+View& View::operator=(View&&) noexcept = default;
+View::~View() = default;
+
+Sequence View::sequence() const noexcept { return impl_->sequence; }
+
+Time View::time() const {
+    const std::lock_guard lock(impl_->mutex);
+    return Time(std::chrono::nanoseconds(impl_->image({replay::Keep::Which::none, {}}).time_ns()));
+}
+
+std::optional<PageInfo> View::find_page(std::string_view name) const {
+    const std::lock_guard lock(impl_->mutex);
+    const auto& image = impl_->image({replay::Keep::Which::none, {}});
+    for (const auto& [id, page] : image.pages())
+        if (!name.empty() && page.name == name) return image.info(id, page);
+    return std::nullopt;
+}
+
+PageInfo View::info(PageId page) const {
+    const std::lock_guard lock(impl_->mutex);
+    const auto& image = impl_->image({replay::Keep::Which::none, {}});
+    const auto* found = image.find(page);
+    if (found == nullptr) not_there(page, impl_->sequence);
+    return image.info(page, *found);
+}
+
+std::vector<PageInfo> View::pages() const {
+    const std::lock_guard lock(impl_->mutex);
+    const auto& image = impl_->image({replay::Keep::Which::none, {}});
+    std::vector<PageInfo> all;
+    for (const auto& [id, page] : image.pages()) all.push_back(image.info(id, page));
+    return all;
+}
+
+std::span<const std::byte> View::bytes(PageId page) const& { return impl_->bytes(page); }
+
+std::span<const std::byte> View::typed(PageId page, std::size_t size, bool exactly) const {
+    const auto bytes = impl_->bytes(page);
+    if (exactly ? bytes.size() != size : bytes.size() % size != 0)
+        throw TypeMismatch(ErrorCode::type_mismatch,
+                           fmt::format("page {} had {} bytes at sequence {}", number(page), bytes.size(),
+                                       number(impl_->sequence)),
+                           {.page = page, .expected = fmt::format("{}{} bytes", exactly ? "" : "a multiple of ", size),
+                            .found = fmt::format("{}", bytes.size())});
+    return bytes;
+}
+
+void View::export_to(const std::string& folder) const {
+    const auto image = state::image_at(Bus::get(impl_->bus).at(), impl_->sequence, {});
+    std::map<std::string, PageId> taken;
+    for (const auto& [id, page] : image.pages()) {
+        const auto name = detail::export_name(page.name, id);
+        if (const auto [other, fresh] = taken.emplace(name, id); !fresh)
+            throw InvalidArgument(ErrorCode::invalid_argument,
+                                  fmt::format("pages {} and {} would both be exported as {}", number(other->second),
+                                              number(id), name),
+                                  {.page = id, .name = name, .expected = "a file of its own", .found = name});
+    }
+    for (const auto& [name, id] : taken) {
+        const auto file = std::filesystem::path(folder) / name;
+        std::error_code error;
+        std::filesystem::create_directories(file.parent_path(), error);
+        if (error)
+            throw Io(ErrorCode::io, fmt::format("{}: {}", file.parent_path().string(), error.message()),
+                     {.path = file.parent_path().string(), .system = error.value()});
+        os::ReplacingFile out(file.string(), 0666);
+        out.write(image.find(id)->bytes);
+        out.commit();
+    }
+}
+
+namespace detail {
+
+// Below the folder, whatever the name says: a root is dropped, and so are . and ..
+std::string export_name(std::string_view name, PageId id) {
+    std::filesystem::path safe;
+    for (const auto& part : std::filesystem::path(name).relative_path())
+        if (!part.empty() && part != "." && part != "..") safe /= part;
+    if (safe.empty()) return fmt::format("page-{}", number(id));
+    return safe.string();
+}
+
+}  // namespace detail
+
+ViewDiff diff(const View& from, const View& to) {
+    ViewDiff result;
+    const auto& left = detail::Bus::impl_of(from);
+    const auto& right = detail::Bus::impl_of(to);
+    const auto a = state::image_at(Bus::get(left.bus).at(), left.sequence, {});
+    const auto b = state::image_at(Bus::get(right.bus).at(), right.sequence, {});
+    for (const auto& [id, page] : a.pages())
+        if (b.find(id) == nullptr) result.removed.push_back(a.info(id, page));
+    for (const auto& [id, page] : b.pages()) {
+        const auto* before = a.find(id);
+        if (before == nullptr) result.added.push_back(b.info(id, page));
+        auto old = before == nullptr ? Bytes{} : before->bytes;
+        old.resize(page.bytes.size());  // new bytes are zero before the delta
+        std::vector<std::byte> encoded;
+        const delta::Part part{0, old, page.bytes};
+        const bool resized = before != nullptr && before->size != page.size;
+        if (delta::encode(std::span(&part, 1), page.bytes.size(), encoded) != 0 || resized)
+            result.changed.push_back(delta::make_delta(id, page.epoch, page.bytes.size(), encoded));
+    }
+    return result;
+}
+
+}  // namespace mmsb

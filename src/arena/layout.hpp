@@ -1,0 +1,122 @@
+/// arena/layout: what lies where in the shared memory, and who may write it.
+///
+///     file offset      region   content
+///     0                control  one page: stamps, then the words of the commit protocol
+///     4096, 8192       locks    the last 16 bytes of each: the writers' and the files' lock
+///     1 MiB            ring     the log's live tail; mapped twice in a row
+///     1 GiB            used     bitmap of the heap, a bit for 64 bytes
+///     4 GiB            table    a 64-byte line a page
+///     64 GiB           heap     the pages' bytes
+///
+/// The file is sparse: a region is backed (fallocate) as far as its `..._backed` word says, before
+/// anybody touches it. Offsets, never pointers. Nothing here is trusted: a reader copies a field,
+/// checks it, then uses the copy.
+#pragma once
+
+#include "base/limits.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace mmsb::arena {
+
+using Word = std::atomic<std::uint64_t>;
+static_assert(Word::is_always_lock_free && sizeof(Word) == 8);
+
+inline constexpr std::uint64_t control_size = 4096;
+inline constexpr std::uint64_t writers_lock_at = 4096, files_lock_at = 8192;
+inline constexpr std::uint64_t ring_at = limits::mib;
+inline constexpr std::uint64_t used_at = limits::gib;
+inline constexpr std::uint64_t table_at = 4 * limits::gib;
+inline constexpr std::uint64_t heap_at = 64 * limits::gib;
+inline constexpr std::uint64_t granule = 64;  ///< Bytes that one bit of the bitmap stands for.
+inline constexpr std::uint64_t busy = 1;      ///< The low bit of a line's lsn and of `structure`.
+
+/// What must agree before the rest of an arena is looked at. Written once, before it is linked.
+struct Stamps {
+    std::array<char, 8> magic{};
+    std::uint64_t layout = 0;  ///< Fingerprint of this header; two builds that differ refuse each other.
+    std::array<std::byte, 16> bus{};
+    std::array<std::byte, 16> incarnation{};  ///< Random: another one, another arena.
+    std::uint64_t bus_inode = 0;              ///< Of the bus's header file.
+    std::uint64_t pid_namespace = 0;
+    limits::Geometry geometry{};
+    std::array<char, 40> boot{};
+    std::array<char, 64> platform{};
+    std::array<char, 512> folder{};  ///< Path of the bus; for sweeping and messages.
+};
+static_assert(std::is_trivially_copyable_v<Stamps> && sizeof(Stamps) <= 1024);
+
+/// | field                      | written by                           | order                          |
+/// |----------------------------|--------------------------------------|--------------------------------|
+/// | reserve                    | writers' lock                        | before ring bytes (release fence) |
+/// | logged                     | writers' lock                        | after ring bytes and busy lines |
+/// | applied, sequence          | writers' lock                        | after page bytes, sequence first |
+/// | structure                  | writers' lock                        | busy before logged             |
+/// | next_page                  | anybody, fetch_add                   | -                              |
+/// | lines.., heap.., counters  | writers' lock                        | with the record that needs them |
+/// | flushed, durable, unsure   | files' lock                          | after the system call answered |
+/// | prepared                   | files' lock                          | after fallocate answered       |
+/// | poison                     | files' lock; never cleared           | -                              |
+/// | writer_pid, files_pid      | the holder; hints for Busy           | -                              |
+struct Control {
+    Stamps stamps{};
+    alignas(64) Word reserve{};
+    alignas(64) Word logged{};
+    alignas(64) Word applied{};
+    Word sequence{};
+    Word time{};       ///< ns of the last record.
+    Word structure{};  ///< Start of the newest structural record, 0 for none; low bit: busy.
+    Word next_page{};
+    Word sources{};    ///< Numbers given so far.
+    alignas(64) Word flushed{};
+    Word durable{};
+    Word durable_sequence{};  ///< Of the newest record that `durable` covers.
+    Word prepared{};
+    Word unsure{};
+    Word poison{};  ///< errno
+    Word clean{};   ///< 1: the last one left with a close record.
+    Word wanted{};  ///< The highest LSN that somebody waits to see durable.
+    alignas(64) Word writer_pid{};
+    Word files_pid{};
+    std::atomic<std::uint32_t> durable_bell{};  ///< futex: changes when `durable` or `poison` does.
+    std::atomic<std::uint32_t> durable_sleepers{};
+    alignas(64) Word allocating{};  ///< Not 0: the bitmap may say more than the table (a commit under way, or dead).
+    Word lines_used{};  ///< Lines that ever held a page.
+    Word lines_free{};              ///< Of these: free now.
+    Word line_cursor{};
+    Word heap_end{};   ///< Bytes of the heap that were ever given out.
+    Word heap_free{};  ///< Of these: free now.
+    Word heap_cursor{};
+    Word table_backed{}, used_backed{}, heap_backed{};
+    alignas(64) std::array<Word, 3> pages_at{};  ///< By Location.
+    Word page_bytes{};
+    Word deltas{}, delta_bytes{};
+    Word applies{}, apply_ns{};
+    Word conflicts{}, abandoned{};
+};
+static_assert(std::is_standard_layout_v<Control> && sizeof(Control) <= control_size);
+
+/// A page's line: one cache line. All fields are written under the writers' lock while `lsn` is busy,
+/// but for next_offset, which belongs to whoever holds that lock.
+struct PageLine {
+    Word lsn{};       ///< End of the page's last record; low bit: busy. Never reset.
+    Word id{};        ///< 0: free.
+    Word epoch{};
+    Word sequence{};
+    Word size{};
+    Word offset{};    ///< In the heap.
+    Word next_offset{};  ///< Where the record being committed puts it: redo finds it here.
+    std::atomic<std::uint32_t> location{};
+    std::uint32_t unused = 0;
+};
+static_assert(sizeof(PageLine) == 64 && std::is_standard_layout_v<PageLine>);
+
+/// Changes with every field above that moves.
+inline constexpr std::uint64_t layout_fingerprint =
+    1 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
+
+}  // namespace mmsb::arena

@@ -1,0 +1,98 @@
+/// state/attachment: one bus as this process has it open: files, arena, locks, catalog.
+///
+/// May include: log, delta, arena, os, replay (for the folded past of a private bus), base.
+/// All States of one bus in one process share one Attachment. It has no behaviour of its own: each
+/// mechanism is a file of functions over it (open, redo, commit, read, flush, cursor, past).
+/// Lock order: writers, then files; never the other way round. `files` is never held beyond a batch.
+#pragma once
+
+#include "arena/arena.hpp"
+#include "log/segments.hpp"
+#include "os/lock.hpp"
+#include "os/process.hpp"
+#include "replay/image.hpp"
+#include "state/catalog.hpp"
+
+#include <mmsb/state.hpp>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace mmsb::state {
+
+using log::Lsn;
+inline constexpr Lsn first_lsn = 4096;  ///< So that 0 is no record.
+inline constexpr std::uint32_t unknown_line = ~std::uint32_t{0};
+
+/// Buffers of whoever holds the writers' lock: kept, so that a commit allocates nothing.
+struct WriterScratch {
+    std::vector<std::byte> body{}, batch{};
+    std::vector<std::uint32_t> lines{};
+    std::shared_ptr<const log::Segment> segment{};  ///< That `logged` lies in.
+    Lsn segment_end = 0;
+};
+
+/// What is kept of the time before the oldest record: a checkpoint, or a private bus's folded past.
+struct Past {
+    std::shared_mutex mutex{};
+    Lsn oldest = first_lsn;  ///< The first record that is kept begins here, or behind.
+    std::optional<replay::Image> base{};
+    std::uint64_t max_bytes = 0, max_records = 0;
+    std::chrono::seconds max_age{0};
+};
+
+/// The thread that flushes a moment after commits; sleeps while there is nothing to do.
+struct Timer {
+    std::thread thread{};
+    std::atomic<std::uint32_t> awake{0};  ///< futex; 0: asleep.
+    std::atomic<bool> stopping{false};
+    std::atomic<std::int64_t> sync_every_ns{0};  ///< 0: no handle has Durability::interval.
+};
+
+struct Attachment : std::enable_shared_from_this<Attachment> {
+    std::string path{};
+    bool is_private = true;
+    bool read_only = false;
+    bool rebuilt_privately = false;  ///< Read-only, without an arena: a rebuilt copy.
+    bool logging = true;
+    log::BusHeader header{};
+    std::unique_ptr<os::Folder> folder{}, log_folder{};
+    os::FileLock presence{};  ///< <bus>/lock, shared, while we may write.
+    std::unique_ptr<log::Segments> segments{};
+    std::unique_ptr<arena::Arena> arena{};
+    os::RobustLock writers{}, files{};
+    Catalog catalog{};
+    Past past{};
+    Recovery recovery{};
+    Timer timer{};
+    WriterScratch scratch{};
+    std::function<void(const Notice&)> on_notice{};
+
+    Attachment() = default;
+    Attachment(const Attachment&) = delete;
+    Attachment& operator=(const Attachment&) = delete;
+    ~Attachment();
+
+    [[nodiscard]] arena::Control& words() const noexcept { return arena->control(); }
+    void notice(Notice::Level level, const std::string& text) const noexcept;
+};
+
+/// How a State wants its commits: what differs between handles of one bus.
+struct HandleOptions {
+    std::string source{};
+    Durability durability = Durability::process;
+    std::chrono::milliseconds lock_timeout{5000};
+    bool instrumentation = false;
+};
+
+/// A newest committed record: where it ends and its number.
+struct Position {
+    Lsn lsn = 0;
+    Sequence sequence = Sequence::zero;
+};
+/// As of now; also past a dead or stopped writer (its record is committed once `logged` says so).
+[[nodiscard]] Position newest(Attachment& bus);
+
+}  // namespace mmsb::state

@@ -1,0 +1,198 @@
+#include "state/catalog.hpp"
+
+#include "replay/image.hpp"
+#include "state/attachment.hpp"
+#include "state/cursor.hpp"
+
+#include <algorithm>
+
+namespace mmsb::state {
+
+namespace {
+
+// Edits (insert, erase, replace) between two short texts.
+std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i);
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const auto replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+        }
+    }
+    return row.back();
+}
+
+}  // namespace
+
+void Catalog::load(const replay::Image& base) {
+    const std::unique_lock lock(mutex_);
+    for (const auto& [id, page] : base.pages()) {
+        pages_[id] = {page.line, page.location, page.name, page.metadata};
+        if (!page.name.empty()) names_[page.name] = id;
+    }
+    for (const auto& [number, name] : base.sources()) {
+        sources_[number] = name;
+        source_numbers_[name] = number;
+    }
+}
+
+void Catalog::follow(Attachment& bus) {
+    const auto head = bus.words().structure.load(std::memory_order_acquire) & ~arena::busy;
+    {
+        const std::shared_lock lock(mutex_);
+        if (head <= followed_) return;
+    }
+    const std::unique_lock lock(mutex_);
+    if (head > followed_) follow_to(bus, head);
+}
+
+void Catalog::follow_to(Attachment& bus, log::Lsn head) {
+    std::vector<log::Lsn> chain;
+    for (auto at = head; at > followed_ && at != log::no_lsn;) {
+        chain.push_back(at);
+        const auto cursor = record_at(bus, at);
+        const auto& record = cursor.record();
+        if (record.start != at || !record.structural || record.previous_structure == at ||
+            (record.previous_structure != log::no_lsn && record.previous_structure > at))
+            throw Corrupt(ErrorCode::corrupt, bus.path + ": the structure chain is broken",
+                          {.path = bus.path, .expected = "a structural record", .found = "another",
+                           .offset = at, .sequence = record.sequence});
+        at = record.previous_structure;
+    }
+    for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
+        auto cursor = record_at(bus, *at);
+        const auto body = cursor.body();
+        apply(cursor.record(), body);
+        followed_ = *at;
+    }
+}
+
+void Catalog::follow_logged(Attachment& bus) {
+    follow(bus);
+    if ((bus.words().structure.load(std::memory_order_acquire) & arena::busy) == 0 || !bus.logging) {
+        follow(bus);
+        return;
+    }
+    // A writer is inside a structural commit, or died there: what is logged counts.
+    Cursor cursor(bus, bus.words().applied.load(std::memory_order_acquire));
+    while (cursor.next()) {
+        if (!cursor.record().structural) continue;
+        const auto body = cursor.body();
+        const std::unique_lock lock(mutex_);
+        if (cursor.record().start <= followed_) continue;
+        apply(cursor.record(), body);
+        followed_ = cursor.record().start;
+    }
+    follow(bus);
+}
+
+void Catalog::take(const log::Record& record, std::span<const std::byte> body) {
+    const std::unique_lock lock(mutex_);
+    apply(record, body);
+    followed_ = record.start;
+}
+
+void Catalog::apply(const log::Record& record, std::span<const std::byte> body) {
+    if (record.kind == log::RecordKind::source) {
+        if (const auto source = log::read_source(body)) {
+            sources_[source->number] = source->name;
+            source_numbers_[std::string(source->name)] = source->number;
+        }
+        return;
+    }
+    if (record.kind != log::RecordKind::commit) return;
+    // Names are freed first and taken afterwards: pages of one record may swap theirs.
+    std::vector<std::pair<std::string, PageId>> taken;
+    log::EntryReader reader(body);
+    for (log::Entry entry; reader.next(entry);) {
+        if (entry.kind != log::EntryKind::page) continue;
+        const auto& p = entry.page;
+        if (p.deleted) {
+            if (const auto found = pages_.find(p.page); found != pages_.end()) {
+                const auto name = names_.find(found->second.name);
+                if (name != names_.end() && name->second == p.page) names_.erase(name);
+                pages_.erase(found);
+            }
+            continue;
+        }
+        if (!p.created && !p.renamed && p.metadata.empty()) continue;
+        auto& page = pages_[p.page];
+        if (p.created) page = {p.line, p.location, {}, {}};
+        if (p.renamed) {
+            const auto name = names_.find(page.name);
+            if (name != names_.end() && name->second == p.page) names_.erase(name);
+            page.name = p.name;
+            if (!p.name.empty()) taken.emplace_back(p.name, p.page);
+        }
+        log::MetadataReader metadata(p.metadata);
+        for (std::string_view key, value; metadata.next(key, value);) {
+            if (value.empty())
+                page.metadata.erase(std::string(key));
+            else
+                page.metadata[std::string(key)] = value;
+        }
+    }
+    for (auto& [name, id] : taken) names_[name] = id;
+}
+
+std::optional<CatalogPage> Catalog::page(PageId id) const {
+    const std::shared_lock lock(mutex_);
+    const auto found = pages_.find(id);
+    if (found == pages_.end()) return std::nullopt;
+    return found->second;
+}
+
+std::optional<std::uint32_t> Catalog::line_of(PageId id) const {
+    const std::shared_lock lock(mutex_);
+    const auto found = pages_.find(id);
+    if (found == pages_.end()) return std::nullopt;
+    return found->second.line;
+}
+
+std::optional<std::pair<PageId, std::uint32_t>> Catalog::find(std::string_view name) const {
+    const std::shared_lock lock(mutex_);
+    const auto found = names_.find(std::string(name));
+    if (found == names_.end()) return std::nullopt;
+    return std::pair(found->second, pages_.at(found->second).line);
+}
+
+std::vector<std::pair<PageId, std::uint32_t>> Catalog::pages() const {
+    const std::shared_lock lock(mutex_);
+    std::vector<std::pair<PageId, std::uint32_t>> all;
+    all.reserve(pages_.size());
+    for (const auto& [id, page] : pages_) all.emplace_back(id, page.line);
+    return all;
+}
+
+std::string Catalog::nearest(std::string_view name) const {
+    constexpr std::size_t most_looked_at = 1000;
+    const std::shared_lock lock(mutex_);
+    std::string best;
+    std::size_t least = std::min<std::size_t>(name.size() / 2, 3) + 1, looked = 0;
+    for (const auto& [other, id] : names_) {
+        if (++looked > most_looked_at) break;
+        if (const auto d = distance(name, other); d < least) {
+            least = d;
+            best = other;
+        }
+    }
+    return best;
+}
+
+std::string Catalog::source(std::uint32_t number) const {
+    const std::shared_lock lock(mutex_);
+    const auto found = sources_.find(number);
+    return found == sources_.end() ? std::string() : found->second;
+}
+
+std::optional<std::uint32_t> Catalog::source_number(std::string_view name) const {
+    if (name.empty()) return 0;
+    const std::shared_lock lock(mutex_);
+    const auto found = source_numbers_.find(std::string(name));
+    if (found == source_numbers_.end()) return std::nullopt;
+    return found->second;
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,68 @@
+/// state/catalog: names, metadata, sources and the lines of pages, as this process knows them.
+///
+/// Structure is in the log; every process keeps its own catalog by following the structure chain
+/// (PROTOCOL, rule 10): being up to date is one compare with the arena's `structure` word. A look-up
+/// that finds nothing follows once more, past a writer that is busy or dead, before it says so.
+/// Threads: everything from any thread (a shared mutex of this process; never the writers' lock).
+#pragma once
+
+#include "log/record.hpp"
+
+#include <mmsb/types.hpp>
+
+#include <map>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace mmsb::replay {
+class Image;
+}
+
+namespace mmsb::state {
+
+struct Attachment;
+
+struct CatalogPage {
+    std::uint32_t line = 0;
+    Location location = Location::cpu;
+    std::string name{};
+    Metadata metadata{};
+};
+
+class Catalog {
+public:
+    /// Starts from a checkpoint's structure instead of from nothing.
+    void load(const replay::Image& base);
+    /// Up to the newest structural record that is applied. Reads the log; throws what that throws.
+    void follow(Attachment& bus);
+    /// Takes in one structural record, the next in the chain: for who replays the log anyhow.
+    void take(const log::Record& record, std::span<const std::byte> body);
+    /// Also past `applied`, up to `logged`: for look-ups that found nothing while a writer was busy.
+    void follow_logged(Attachment& bus);
+
+    [[nodiscard]] std::optional<CatalogPage> page(PageId id) const;
+    [[nodiscard]] std::optional<std::uint32_t> line_of(PageId id) const;
+    [[nodiscard]] std::optional<std::pair<PageId, std::uint32_t>> find(std::string_view name) const;
+    [[nodiscard]] std::vector<std::pair<PageId, std::uint32_t>> pages() const;  ///< By id.
+    /// The name most like `name`, for messages; empty where none is near.
+    [[nodiscard]] std::string nearest(std::string_view name) const;
+
+    [[nodiscard]] std::string source(std::uint32_t number) const;
+    [[nodiscard]] std::optional<std::uint32_t> source_number(std::string_view name) const;
+
+private:
+    void follow_to(Attachment& bus, log::Lsn head);
+    void apply(const log::Record& record, std::span<const std::byte> body);
+
+    mutable std::shared_mutex mutex_;
+    std::uint64_t followed_ = 0;  ///< Start of the newest structural record that is in here.
+    std::map<PageId, CatalogPage> pages_{};
+    std::unordered_map<std::string, PageId> names_{};
+    std::unordered_map<std::uint32_t, std::string> sources_{};
+    std::unordered_map<std::string, std::uint32_t> source_numbers_{};
+};
+
+}  // namespace mmsb::state

@@ -1,0 +1,132 @@
+#include "state/cursor.hpp"
+
+#include "arena/shared_bytes.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+constexpr std::size_t largest_chunk = 256 * 1024;
+}
+
+std::size_t read_log(Attachment& bus, Lsn lsn, std::span<std::byte> out) {
+    const auto& words = bus.words();
+    for (;;) {
+        const auto logged = words.logged.load(std::memory_order_acquire);
+        if (lsn >= logged) return 0;
+        const auto flushed = words.flushed.load(std::memory_order_acquire);
+        if (lsn < flushed) {
+            const auto size = std::min<std::uint64_t>(out.size(), flushed - lsn);
+            return bus.segments->read(lsn, out.first(static_cast<std::size_t>(size)));
+        }
+        const auto ring = bus.arena->ring_size();
+        const auto size = static_cast<std::size_t>(
+            std::min({static_cast<std::uint64_t>(out.size()), logged - lsn, ring}));
+        arena::copy_from_shared(out.data(), bus.arena->ring(lsn), size);
+        arena::read_fence();
+        // The ring is written up to `reserve`: what lies a lap before it may be gone. Then it was
+        // flushed before.
+        if (words.reserve.load(std::memory_order_acquire) <= lsn + ring) return size;
+    }
+}
+
+Cursor::Cursor(Attachment& bus, Lsn from, std::optional<Lsn> to)
+    : bus_(bus), at_(from), to_(to ? *to : bus.words().logged.load(std::memory_order_acquire)) {}
+
+bool Cursor::fill(std::size_t least) {
+    const auto have = [&] { return buffer_start_ + buffer_.size() - at_; };
+    if (at_ >= buffer_start_ && at_ <= buffer_start_ + buffer_.size()) {
+        if (have() >= least) return true;
+        buffer_.erase(buffer_.begin(),
+                      buffer_.begin() + static_cast<std::ptrdiff_t>(at_ - buffer_start_));
+    } else {
+        buffer_.clear();
+    }
+    buffer_start_ = at_;
+    const auto end = std::min(to_, segment_end_);
+    const auto want = std::min<std::uint64_t>(end - at_, std::max(least, chunk_));
+    chunk_ = std::min(chunk_ * 8, largest_chunk);
+    while (buffer_.size() < want) {
+        const auto had = buffer_.size();
+        buffer_.resize(static_cast<std::size_t>(want));
+        const auto got = read_log(bus_, at_ + had, std::span(buffer_).subspan(had));
+        buffer_.resize(had + got);
+        if (got == 0) break;
+    }
+    return have() >= least;
+}
+
+void Cursor::damaged(const char* expected) {
+    const auto file = segment_ ? segment_->file.path() : bus_.path + "/log";
+    const auto offset = segment_ ? log::segment_header_size + at_ - segment_->header.start : at_;
+    throw Corrupt(ErrorCode::corrupt,
+                  fmt::format("{} at {}: expected {}; good up to sequence {}", file, offset, expected,
+                              number(last_)),
+                  {.path = file, .expected = expected, .found = "other bytes", .offset = offset,
+                   .sequence = last_});
+}
+
+bool Cursor::next() {
+    blob_read_ = false;
+    for (;;) {
+        if (at_ >= to_) return false;
+        if (!segment_ || at_ >= segment_end_) {
+            segment_ = bus_.segments->find(at_);
+            if (!segment_) {
+                std::shared_lock lock(bus_.past.mutex);
+                if (at_ < bus_.past.oldest)
+                    throw HistoryDropped(ErrorCode::history_dropped,
+                                         "that part of the past was folded away while it was read",
+                                         {.sequence = bus_.past.base ? bus_.past.base->sequence()
+                                                                     : Sequence::zero});
+                damaged("a segment that holds this position");
+            }
+            segment_end_ = bus_.segments->end_of(*segment_);
+        }
+        if (segment_end_ - at_ <= 8) {  // no record begins there
+            at_ = segment_end_;
+            continue;
+        }
+        if (!fill(log::head_size)) damaged("a record's head");
+        auto bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
+        auto parsed = log::parse_record(bytes, at_, segment_->context());
+        if (parsed.status == log::ParseStatus::partial) {
+            if (!fill(parsed.size)) damaged("a whole record");
+            bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
+            parsed = log::parse_record(bytes, at_, segment_->context());
+        }
+        if (parsed.status != log::ParseStatus::good) {
+            std::shared_lock lock(bus_.past.mutex);
+            if (at_ < bus_.past.oldest) {  // the segment was dropped under our hands
+                segment_.reset();
+                continue;
+            }
+            damaged(parsed.expected);
+        }
+        at_ += parsed.size;
+        if (parsed.record.kind == log::RecordKind::filler) continue;
+        record_ = parsed.record;
+        last_ = record_.sequence;
+        return true;
+    }
+}
+
+std::span<const std::byte> Cursor::body() {
+    if (!record_.blob) return record_.body;
+    if (!blob_read_) blob_ = bus_.segments->read_blob(*record_.blob);
+    blob_read_ = true;
+    return blob_;
+}
+
+Cursor record_at(Attachment& bus, Lsn lsn) {
+    Cursor cursor(bus, lsn);
+    if (!cursor.next())
+        throw Corrupt(ErrorCode::corrupt,
+                      fmt::format("{}: the structure chain leads to {}, behind the log", bus.path, lsn),
+                      {.path = bus.path, .expected = "a committed record", .found = "none", .offset = lsn});
+    return cursor;
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,50 @@
+/// state/cursor: reading the log, wherever it is: in the ring while it is young, in segments later.
+///
+/// Takes no lock and repairs nothing. A record is copied out first and believed afterwards: a ring
+/// place that was overwritten meanwhile is read again from its segment.
+#pragma once
+
+#include "state/attachment.hpp"
+
+namespace mmsb::state {
+
+/// Copies log bytes from `lsn` on, below `logged`; as many as are in one place. 0: at `logged`.
+std::size_t read_log(Attachment& bus, Lsn lsn, std::span<std::byte> out);
+
+/// Walks records of [from, to) in order. One thread.
+class Cursor {
+public:
+    /// `from` is where a record begins; to: `logged` as of now where not given.
+    Cursor(Attachment& bus, Lsn from, std::optional<Lsn> to = std::nullopt);
+    /// Moves to the next record (never a filler). False: at `to`. Throws Corrupt where the bytes are
+    /// none, HistoryDropped where a private bus folded them away, Io.
+    bool next();
+    /// REQUIRES that next() returned true. Valid until the next call of it.
+    [[nodiscard]] const log::Record& record() const noexcept { return record_; }
+    /// The entries: the record's own, or its blob file's.
+    [[nodiscard]] std::span<const std::byte> body();
+    [[nodiscard]] Lsn at() const noexcept { return at_; }
+    [[nodiscard]] Lsn to() const noexcept { return to_; }
+    void extend(Lsn to) noexcept { to_ = to; }
+
+private:
+    [[nodiscard]] bool fill(std::size_t least);
+    [[noreturn]] void damaged(const char* expected);
+
+    Attachment& bus_;
+    Lsn at_, to_;
+    std::shared_ptr<const log::Segment> segment_{};
+    Lsn segment_end_ = 0;
+    std::vector<std::byte> buffer_{};
+    Lsn buffer_start_ = 0;
+    std::size_t chunk_ = 4096;
+    Sequence last_ = Sequence::zero;
+    log::Record record_{};
+    std::vector<std::byte> blob_{};
+    bool blob_read_ = false;
+};
+
+/// The record that begins at `lsn`, committed: for the structure chain.
+[[nodiscard]] Cursor record_at(Attachment& bus, Lsn lsn);
+
+}  // namespace mmsb::state

@@ -1,0 +1,220 @@
+#include "state/flush.hpp"
+
+#include "arena/shared_bytes.hpp"
+#include "state/redo.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr std::size_t batch_chunk = limits::mib;
+
+class FilesLock {
+public:
+    /// Adopts a lock that was got by try_lock.
+    explicit FilesLock(Attachment& bus) : bus_(bus) { sign(); }
+    FilesLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
+        if (bus.files.lock(timeout) == os::RobustLock::Outcome::timed_out)
+            throw_busy(bus, "the files' lock", bus.words().files_pid.load(relaxed), bus.files.holder(),
+                       timeout);
+        sign();
+    }
+    ~FilesLock() {
+        bus_.words().files_pid.store(0, relaxed);
+        bus_.files.unlock();
+    }
+    FilesLock(const FilesLock&) = delete;
+    FilesLock& operator=(const FilesLock&) = delete;
+
+private:
+    void sign() noexcept {
+        bus_.words().files_pid.store(static_cast<std::uint64_t>(os::process_id()), relaxed);
+    }
+    Attachment& bus_;
+};
+
+void ring_bell(arena::Control& words) noexcept {
+    words.durable_bell.fetch_add(1);
+    if (words.durable_sleepers.exchange(0) != 0) os::futex_wake(words.durable_bell);
+}
+
+void poison(Attachment& bus, int system_error) noexcept {
+    auto& words = bus.words();
+    words.poison.store(static_cast<std::uint64_t>(system_error == 0 ? EIO : system_error));
+    ring_bell(words);
+    bus.notice(Notice::Level::warning,
+               fmt::format("{}: a write or sync failed ({}); the bus takes no more commits", bus.path,
+                           std::strerror(system_error)));
+}
+
+// Ring bytes [from, to) into the files. What is below `to` is logged and whole.
+void write_ring(Attachment& bus, Lsn from, Lsn to) {
+    while (from < to) {
+        const auto size = std::min<std::uint64_t>(to - from, batch_chunk);
+        bus.segments->write(from, std::span<const std::byte>(bus.arena->ring(from), static_cast<std::size_t>(size)));
+        from += size;
+    }
+}
+
+// The batch before died, or threw, inside: what it wrote may be half there, and a failed sync may have
+// been seen by nobody. Everything not known to be durable is written again from the ring; what the
+// ring no longer has must be in the files as it was, or the bus is poisoned.
+void mend_unsure(Attachment& bus) {
+    auto& words = bus.words();
+    const auto durable = words.durable.load(relaxed), flushed = words.flushed.load(relaxed);
+    const auto ring = bus.arena->ring_size(), reserve = words.reserve.load(std::memory_order_acquire);
+    const auto in_ring = std::max(durable, reserve > ring ? reserve - ring : 0);
+    std::vector<std::byte> bytes;
+    for (auto at = durable; at < std::min(in_ring, flushed);) {  // not in the ring: read back, written again
+        bytes.resize(static_cast<std::size_t>(std::min<std::uint64_t>(batch_chunk, std::min(in_ring, flushed) - at)));
+        const auto got = bus.segments->read(at, bytes);
+        if (got == 0) throw Io(ErrorCode::io, "bytes that were written cannot be read back", {.path = bus.path, .system = EIO});
+        bus.segments->write(at, std::span(bytes).first(got));
+        at += got;
+    }
+    if (in_ring < flushed) write_ring(bus, in_ring, flushed);
+}
+
+}  // namespace
+
+void throw_poisoned(const Attachment& bus) {
+    const auto& words = bus.words();
+    const auto error = static_cast<int>(words.poison.load());
+    const Sequence durable{words.durable_sequence.load()};
+    throw Poisoned(ErrorCode::poisoned,
+                   fmt::format("{}: a write or sync failed earlier ({}); durable up to sequence {}; reopen "
+                               "to recover",
+                               bus.path, std::strerror(error), number(durable)),
+                   {.path = bus.path, .sequence = durable, .system = error});
+}
+
+namespace {
+
+bool is_done(const Attachment& bus, Flush how, Lsn upto) {
+    const auto& words = bus.words();
+    return (how == Flush::sync ? words.durable : words.flushed).load(std::memory_order_acquire) >= upto;
+}
+
+// REQUIRES the files' lock.
+void flush_locked(Attachment& bus, Flush how, Lsn upto) {
+    auto& words = bus.words();
+    if (words.poison.load() != 0) throw_poisoned(bus);  // looked at again, with the lock
+    if (is_done(bus, how, upto)) return;
+    const auto target = newest(bus);
+    try {
+        if (words.unsure.load() != 0) mend_unsure(bus);
+        words.unsure.store(1);
+        write_ring(bus, words.flushed.load(relaxed), target.lsn);
+        words.flushed.store(std::max(target.lsn, words.flushed.load(relaxed)), std::memory_order_release);
+        if (how == Flush::sync) {
+            bus.segments->sync(words.durable.load(relaxed), target.lsn);
+            words.durable_sequence.store(number(target.sequence), relaxed);
+            words.durable.store(target.lsn, std::memory_order_release);
+        }
+        words.unsure.store(0);
+    } catch (const Io& e) {
+        poison(bus, e.system_error());
+        throw_poisoned(bus);
+    } catch (const OutOfSpace&) {
+        poison(bus, ENOSPC);
+        throw_poisoned(bus);
+    }
+    if (how == Flush::sync) ring_bell(words);
+}
+
+}  // namespace
+
+void flush(Attachment& bus, Flush how, Lsn upto, std::chrono::nanoseconds timeout) {
+    if (is_done(bus, how, upto)) return;
+    const FilesLock lock(bus, timeout);
+    flush_locked(bus, how, upto);
+}
+
+void prepare(Attachment& bus, Lsn upto) {
+    auto& words = bus.words();
+    const FilesLock lock(bus, std::chrono::seconds(5));
+    if (upto <= words.prepared.load(relaxed) && bus.segments->find(upto - 1)) return;
+    const auto time = std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
+    words.prepared.store(bus.segments->prepare(upto, time), std::memory_order_release);
+}
+
+void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence, std::chrono::nanoseconds timeout) {
+    auto& words = bus.words();
+    const auto end = os::steady_ns() + timeout.count();
+    for (;;) {
+        if (words.durable.load(std::memory_order_acquire) >= lsn) return;
+        if (words.poison.load() != 0) throw_poisoned(bus);
+        os::RobustLock::Outcome outcome{};
+        if (bus.files.try_lock(outcome)) {
+            const FilesLock lock(bus);
+            flush_locked(bus, Flush::sync, lsn);
+            continue;
+        }
+        if (os::steady_ns() > end)
+            throw NotDurable(ErrorCode::not_durable,
+                             fmt::format("{}: sequence {} is committed, but the disk has not answered for {} ms",
+                                         bus.path, number(sequence),
+                                         std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()),
+                             {.path = bus.path, .sequence = sequence});
+        const auto bell = words.durable_bell.load();
+        words.durable_sleepers.store(1);
+        if (words.durable.load(std::memory_order_acquire) < lsn)
+            os::futex_wait(words.durable_bell, bell, std::chrono::milliseconds(10));
+    }
+}
+
+// ---- the timer ----------------------------------------------------------------------------------
+
+namespace {
+
+void timer_loop(Attachment& bus) {
+    auto& words = bus.words();
+    auto& timer = bus.timer;
+    auto last_sync = os::steady_ns();
+    while (!timer.stopping.load()) {
+        const auto every = timer.sync_every_ns.load();
+        const auto logged = words.logged.load();
+        const auto behind = every != 0 ? words.durable.load() : words.flushed.load();
+        if (behind >= logged || words.poison.load() != 0) {
+            timer.awake.store(0);
+            // A commit between the look and the store found the timer awake and did not wake it.
+            if (words.logged.load() == logged && !timer.stopping.load())
+                os::futex_wait(timer.awake, 0, forever);
+            timer.awake.store(1);
+            continue;
+        }
+        os::futex_wait(timer.awake, 1, std::chrono::milliseconds(1));
+        try {
+            const bool sync = every != 0 && os::steady_ns() - last_sync >= every;
+            if (sync) last_sync = os::steady_ns();
+            flush(bus, sync ? Flush::sync : Flush::write, words.logged.load());
+        } catch (const Error&) {
+            continue;  // poison was told; Busy: the next round tries again
+        }
+    }
+}
+
+}  // namespace
+
+void start_timer(Attachment& bus) {
+    bus.timer.thread = std::thread([&bus] { timer_loop(bus); });
+}
+
+void stop_timer(Attachment& bus) noexcept {
+    if (!bus.timer.thread.joinable()) return;
+    bus.timer.stopping.store(true);
+    bus.timer.awake.store(2);
+    os::futex_wake(bus.timer.awake);
+    bus.timer.thread.join();
+}
+
+void wake_timer(Attachment& bus) noexcept {
+    if (!bus.timer.thread.joinable() || bus.timer.awake.load() != 0) return;
+    if (bus.timer.awake.exchange(1) == 0) os::futex_wake(bus.timer.awake);
+}
+
+}  // namespace mmsb::state

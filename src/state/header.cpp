@@ -1,0 +1,260 @@
+#include "state/header.hpp"
+
+#include "base/bytes.hpp"
+#include "state/cursor.hpp"
+#include "state/flush.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr std::uint64_t first_ceiling = 1024;
+constexpr std::uint64_t least_shm = 64 * limits::mib;
+constexpr std::string_view checkpoint_suffix = ".chk";
+
+std::string hex(std::span<const std::byte> bytes) {
+    std::string text;
+    for (const auto b : bytes) text += fmt::format("{:02x}", static_cast<unsigned>(b));
+    return text;
+}
+
+void write_header(const os::File& file, log::BusHeader& header) {
+    ++header.generation;
+    const auto slot = log::encode_bus(header);
+    file.write(header.generation % 2 * log::bus_header_size, slot);
+    file.sync_data();
+}
+
+void create_header(Attachment& bus, const OpenOptions& options) {
+    // A new bus: built under another name, so that nobody sees half of it.
+    auto file = bus.folder->open("bus.new", os::Create::if_need, true);
+    file->truncate(0);
+    os::random_bytes(bus.header.uuid);
+    bus.header.inode = file->inode();
+    bus.header.geometry = options.geometry;
+    bus.header.page_id_ceiling = first_ceiling;
+    bus.header.created_ns = os::clock_ns();
+    if (!options.config.from_checkpoint.empty()) {
+        const auto in = os::open_for_reading(options.config.from_checkpoint);
+        if (!in) throw Io(ErrorCode::io, options.config.from_checkpoint + ": no such checkpoint",
+                          {.path = options.config.from_checkpoint, .system = ENOENT});
+        const auto checkpoint = read_checkpoint_file(*in);
+        static_cast<void>(bus.folder->folder("checkpoints", true));
+        write_checkpoint_file(bus, checkpoint.image,
+                              fmt::format("{}/checkpoints/{:016x}{}", bus.path,
+                                          number(checkpoint.image.sequence()), checkpoint_suffix),
+                              options.config.permissions);
+        bus.header.page_id_ceiling = std::max(first_ceiling, checkpoint.image.next_page());
+    }
+    write_header(*file, bus.header);
+    bus.folder->rename("bus.new", "bus");
+    bus.folder->sync();
+}
+
+void check_empty(Attachment& bus) {
+    for (const auto& name : bus.folder->list())
+        if (name != "bus.new" && name != "lock.open" && name != "lock")
+            throw_no_bus(bus.path, "a bus or an empty folder", "a folder that holds " + name);
+}
+
+}  // namespace
+
+void throw_no_bus(const std::string& path, const std::string& expected, const std::string& found) {
+    throw NotABus(ErrorCode::not_a_bus, fmt::format("{} is no bus: expected {}, found {}", path, expected, found),
+                  {.path = path, .expected = expected, .found = found});
+}
+
+void throw_exists(const std::string& path) {
+    throw InvalidArgument(ErrorCode::invalid_argument, path + " is there already",
+                          {.path = path, .expected = "no bus", .found = "one"});
+}
+
+void throw_refused(const std::string& file, const log::Refusal& refusal) {
+    const auto text = fmt::format("{}: expected {}, found {}", file, refusal.expected, refusal.found);
+    ErrorDetails details{.path = file, .expected = refusal.expected, .found = refusal.found, .offset = refusal.offset};
+    if (refusal.kind == log::Refusal::Kind::foreign) throw NotABus(ErrorCode::not_a_bus, text, std::move(details));
+    if (refusal.kind == log::Refusal::Kind::newer) throw NewerFormat(ErrorCode::newer_format, text, std::move(details));
+    throw Corrupt(ErrorCode::corrupt, text, std::move(details));
+}
+
+void load_header(Attachment& bus, const OpenOptions& options) {
+    const auto open = options.config.open;
+    auto file = bus.folder->open("bus", os::Create::never, open != Open::read_only);
+    if (!file) {
+        if (open == Open::existing || open == Open::read_only) throw_no_bus(bus.path, "a file named bus", "none");
+        check_empty(bus);
+        create_header(bus, options);
+        return;
+    }
+    if (open == Open::create) throw_exists(bus.path);
+    if (!options.config.from_checkpoint.empty())
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              bus.path + " is there already: from_checkpoint makes a new bus", {.path = bus.path});
+    std::array<std::byte, 2 * log::bus_header_size> bytes{};
+    const auto size = file->read(0, bytes);
+    auto decoded = log::decode_bus(std::span(bytes).first(size));
+    if (!decoded.value) throw_refused(file->path(), decoded.refusal);
+    bus.header = *decoded.value;
+    if (bus.header.inode != file->inode()) {
+        bus.header.inode = file->inode();
+        if (open != Open::read_only) {
+            write_header(*file, bus.header);
+            bus.notice(Notice::Level::info, bus.path + " is a copy of a bus; it goes on by itself from here");
+        }
+    }
+}
+
+void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    if (id <= bus.header.page_id_ceiling) return;
+    const auto file = bus.folder->open("bus", os::Create::never, true);
+    if (!file) throw_no_bus(bus.path, "a file named bus", "none");
+    auto header = bus.header;
+    header.page_id_ceiling = std::max(id, header.page_id_ceiling) * 2;
+    write_header(*file, header);
+    bus.header = header;
+}
+
+replay::Checkpoint read_checkpoint_file(const os::File& file) {
+    std::uint64_t at = 0;
+    auto decoded = replay::read_checkpoint([&](std::span<std::byte> out) {
+        const auto got = file.read(at, out);
+        at += got;
+        return got;
+    });
+    if (!decoded.value) throw_refused(file.path(), decoded.refusal);
+    return std::move(*decoded.value);
+}
+
+void write_checkpoint_file(const Attachment& bus, const replay::Image& image, const std::string& file,
+                           unsigned permissions) {
+    os::ReplacingFile out(file, permissions);
+    replay::write_checkpoint(image, bus.header.uuid, [&](std::span<const std::byte> bytes) { out.write(bytes); });
+    out.commit();
+}
+
+void load_base(Attachment& bus) {
+    const auto folder = bus.folder->folder("checkpoints", false);
+    if (!folder) return;
+    auto names = folder->list();
+    std::erase_if(names, [](const std::string& name) { return !name.ends_with(checkpoint_suffix); });
+    if (names.empty()) return;
+    const auto file = folder->open(names.back(), os::Create::never, false);
+    if (!file) return;
+    auto checkpoint = read_checkpoint_file(*file);
+    bus.past.oldest = std::max(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
+    bus.recovery.checkpoint = checkpoint.image.sequence();
+    bus.past.base.emplace(std::move(checkpoint.image));
+}
+
+os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout) {
+    os::FileLock lock(std::move(*folder.open("lock.open", os::Create::if_need, true)));
+    const auto& file = lock.file();
+    if (!lock.exclusive(timeout)) {
+        std::array<std::byte, 32> text{};
+        const auto size = file.read(0, text);
+        const auto pid = std::atoi(text_of(std::span(text).first(std::min(size, text.size() - 1))).c_str());
+        throw Busy(ErrorCode::busy,
+                   fmt::format("{} is being opened or recovered by process {} ({})", folder.path(), pid,
+                               os::process_name(pid)),
+                   {.name = os::process_name(pid), .path = folder.path(), .process = pid});
+    }
+    const auto text = fmt::format("{:<15}\n", os::process_id());
+    file.write(0, bytes_of(text));
+    return lock;
+}
+
+void mend_poison(Attachment& bus) {
+    auto& words = bus.words();
+    const auto error = words.poison.load();
+    words.poison.store(0);
+    words.unsure.store(1);
+    try {
+        // Reading all of it back checks every record that the disk may have forgotten.
+        Cursor cursor(bus, bus.past.oldest, words.flushed.load());
+        while (cursor.next()) {
+        }
+        flush(bus, Flush::sync, words.logged.load() + 1);
+        bus.notice(Notice::Level::warning,
+                   fmt::format("{}: an earlier write or sync had failed ({}); everything was written again and is "
+                               "durable up to sequence {}",
+                               bus.path, std::strerror(static_cast<int>(error)), words.durable_sequence.load()));
+    } catch (const Error& e) {
+        words.poison.store(error);
+        bus.notice(Notice::Level::warning,
+                   fmt::format("{}: an earlier write or sync had failed, and mending failed too: {}; it can be "
+                               "read, not written",
+                               bus.path, e.what()));
+    }
+    bus.recovery.needed = true;
+}
+
+// ---- the arena's file -------------------------------------------------------------------------------
+
+ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permissions)
+    : bus_(bus), folder_(folder), permissions_(permissions) {
+    name_ = fmt::format("mmsb-{}-{}.arena", hex(bus.header.uuid), bus.header.inode);
+    temporary_ = fmt::format("{}.{}.new", name_, os::process_id());
+    if (const auto file = bus.folder->open("arena", os::Create::never, false)) {
+        std::vector<std::byte> text(4096);
+        text.resize(file->read(0, text));
+        path_ = text_of(text);
+        if (folder_.empty() && path_.ends_with("/" + name_)) folder_ = path_.substr(0, path_.size() - name_.size() - 1);
+    }
+    if (folder_.empty()) folder_ = os::free_space("/dev/shm") >= least_shm ? "/dev/shm" : bus.path;
+    if (folder_ != path_.substr(0, path_.rfind('/')) || !path_.ends_with(name_)) path_ = folder_ + "/" + name_;
+    in_ = os::open_folder(folder_, false, permissions_);
+}
+
+std::optional<os::File> ArenaFile::open(bool writable) {
+    if (!in_) return std::nullopt;
+    return in_->open(name_, os::Create::never, writable);
+}
+
+os::File ArenaFile::create() {
+    if (!in_) throw Io(ErrorCode::io, folder_ + ": no such folder for the arena", {.path = folder_, .system = ENOENT});
+    sweep();
+    in_->remove(temporary_);
+    return std::move(*in_->open(temporary_, os::Create::always, true));
+}
+
+void ArenaFile::publish() {
+    in_->rename(temporary_, name_);
+    auto file = bus_.folder->open("arena.new", os::Create::if_need, true);
+    file->truncate(0);
+    file->write(0, bytes_of(path_));
+    bus_.folder->rename("arena.new", "arena");
+}
+
+// Arenas whose bus was deleted by hand, and half-made ones of processes that died, would hold memory
+// until the next boot. Only what its last user closed cleanly, and whose bus is gone, is removed.
+void ArenaFile::sweep() {
+    for (const auto& name : in_->list()) {
+        if (!name.starts_with("mmsb-") || name.find(".arena") == std::string::npos || name == name_) continue;
+        try {
+            const auto file = in_->open(name, os::Create::never, false);
+            if (!file || file->owner() != os::user_id()) continue;
+            if (name.ends_with(".new")) {
+                const auto dot = name.rfind('.', name.size() - 5);
+                if (!os::process_is_alive(std::atoi(name.c_str() + dot + 1))) in_->remove(name);
+                continue;
+            }
+            const auto stamps = arena::read_stamps(*file);
+            if (!stamps || stamps->layout != arena::layout_fingerprint) continue;
+            const std::string folder(stamps->folder.data(), strnlen(stamps->folder.data(), stamps->folder.size()));
+            std::array<std::byte, 8> clean{};
+            file->read(offsetof(arena::Control, clean), clean);
+            const auto theirs = os::open_folder(folder, false, permissions_);
+            const bool gone = !theirs || !theirs->open("bus", os::Create::never, false);
+            if (gone && clean[0] == std::byte{1}) in_->remove(name);
+        } catch (const Error&) {
+            continue;  // another user's, or just being removed
+        }
+    }
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,56 @@
+/// state/header: the small files of a bus folder: `bus` (who it is), `lock.open`, `arena` (where its
+/// shared memory is), `checkpoints/` (what lies before its log).
+#pragma once
+
+#include "replay/checkpoint.hpp"
+#include "state/open.hpp"
+
+namespace mmsb::state {
+
+/// Reads the file `bus`, or writes a new one where options allow it. A folder that holds other things
+/// is refused. A copy (the file's inode is another) gets its own inode written into it, and so its own
+/// arena. Throws NotABus, NewerFormat, Corrupt, InvalidArgument.
+void load_header(Attachment& bus, const OpenOptions& options);
+/// Writes a higher ceiling, durably, before the id is used.
+void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
+/// The newest checkpoint in checkpoints/, if any, as bus.past.base.
+void load_base(Attachment& bus);
+/// Throws Corrupt or NewerFormat, naming the file.
+[[nodiscard]] replay::Checkpoint read_checkpoint_file(const os::File& file);
+/// Streams one out; synced and renamed when it is whole.
+void write_checkpoint_file(const Attachment& bus, const replay::Image& image, const std::string& file,
+                           unsigned permissions);
+
+/// Exclusive <bus>/lock.open with our process id in it. Throws Busy with the holder.
+[[nodiscard]] os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout);
+
+/// Tries to make durable, from the arena and by reading back, what a failed sync left in doubt; clears
+/// the poison where that works. Only where nobody else is attached.
+void mend_poison(Attachment& bus);
+
+[[noreturn]] void throw_no_bus(const std::string& path, const std::string& expected, const std::string& found);
+[[noreturn]] void throw_exists(const std::string& path);
+/// Throws what a refused header means for this file.
+[[noreturn]] void throw_refused(const std::string& file, const log::Refusal& refusal);
+
+/// Where the arena of this bus is, or is to be: named in the bus's file `arena`.
+class ArenaFile {
+public:
+    ArenaFile(Attachment& bus, const std::string& folder, unsigned permissions);
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    [[nodiscard]] std::optional<os::File> open(bool writable);
+    /// A new one under a temporary name; sweeps what dead buses left in that folder.
+    [[nodiscard]] os::File create();
+    /// It is complete: gives it its name.
+    void publish();
+
+private:
+    void sweep();
+    Attachment& bus_;
+    std::string folder_, path_{};
+    unsigned permissions_;
+    std::unique_ptr<os::Folder> in_{};
+    std::string name_, temporary_;
+};
+
+}  // namespace mmsb::state

@@ -1,0 +1,296 @@
+#include "state/open.hpp"
+
+#include "base/bytes.hpp"
+#include "replay/checkpoint.hpp"
+#include "state/commit.hpp"
+#include "state/flush.hpp"
+#include "state/header.hpp"
+#include "state/rebuild.hpp"
+#include "state/redo.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <filesystem>
+#include <iostream>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+// Writable attachments of this process, by the inode of the bus folder: several States share one.
+struct Registry {
+    std::mutex mutex{};
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::weak_ptr<Attachment>> open{};
+};
+Registry& registry() {
+    static Registry r;
+    return r;
+}
+
+void map_locks(Attachment& bus) {
+    bus.writers = os::RobustLock(bus.arena->file(), arena::writers_lock_at);
+    bus.files = os::RobustLock(bus.arena->file(), arena::files_lock_at);
+}
+
+arena::Stamps stamps_for(const Attachment& bus) {
+    arena::Stamps s;
+    s.layout = arena::layout_fingerprint;
+    s.bus = bus.header.uuid;
+    os::random_bytes(s.incarnation);
+    s.bus_inode = bus.header.inode;
+    s.pid_namespace = os::pid_namespace();
+    s.geometry = bus.header.geometry;
+    os::boot_id().copy(s.boot.data(), s.boot.size() - 1);
+    os::platform().copy(s.platform.data(), s.platform.size() - 1);
+    if (!bus.path.empty())
+        std::filesystem::absolute(bus.path).string().copy(s.folder.data(), s.folder.size() - 1);
+    return s;
+}
+
+// ---- private --------------------------------------------------------------------------------------
+
+void load_checkpoint(Attachment& bus, const std::string& file) {
+    auto in = os::open_for_reading(file);
+    if (!in) throw Io(ErrorCode::io, file + ": no such checkpoint", {.path = file, .system = ENOENT});
+    auto checkpoint = read_checkpoint_file(*in);
+    bus.past.oldest = std::max(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
+    bus.past.base.emplace(std::move(checkpoint.image));
+}
+
+void open_private(Attachment& bus, const OpenOptions& options) {
+    const auto& config = options.config;
+    bus.is_private = true;
+    bus.logging = config.enable_logging;
+    bus.folder = os::memory_folder();
+    bus.log_folder = bus.folder->folder("log", true);
+    bus.header.geometry = options.geometry;
+    os::random_bytes(bus.header.uuid);
+    bus.header.page_id_ceiling = ~std::uint64_t{0};
+    bus.segments = std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid, options.geometry, true);
+    bus.past.max_bytes = config.max_tlog_size != 0 ? config.max_tlog_size : limits::private_history;
+    bus.past.max_records = config.max_tlog_records;
+    bus.past.max_age = config.max_tlog_age;
+    if (!config.from_checkpoint.empty()) load_checkpoint(bus, config.from_checkpoint);
+    if (!bus.past.base) {
+        bus.past.base.emplace(replay::Keep{});
+        bus.past.base->set_position(Sequence::zero, os::clock_ns(), 0, 1);
+    }
+    bus.arena = std::make_unique<arena::Arena>(os::memory_file("mmsb arena"), stamps_for(bus));
+    const auto rebuilt = rebuild(bus);
+    map_locks(bus);
+    bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(bus.words().time.load()));
+}
+
+// ---- with a path ----------------------------------------------------------------------------------
+
+// What to do with the arena that may be there.
+enum class Found : std::uint8_t { good, none, elsewhere };
+
+Found look_at(const Attachment& bus, const std::optional<os::File>& file, arena::Stamps& stamps) {
+    if (!file) return Found::none;
+    const auto read = arena::read_stamps(*file);
+    if (!read) return Found::none;
+    stamps = *read;
+    const auto mine = stamps_for(bus);
+    if (stamps.bus != mine.bus || stamps.bus_inode != mine.bus_inode || stamps.boot != mine.boot)
+        return Found::none;  // another bus's, a copy's original's, or from before a reboot
+    if (stamps.layout != mine.layout || stamps.platform != mine.platform || stamps.geometry != mine.geometry)
+        return Found::elsewhere;
+    if (file->owner() != os::user_id() && os::user_id() != 0) return Found::elsewhere;
+    return Found::good;
+}
+
+[[noreturn]] void throw_elsewhere(const Attachment& bus, const std::string& arena_path) {
+    throw ArenaElsewhere(ErrorCode::arena_elsewhere,
+                         fmt::format("{} is open in another process whose shared memory ({}) is not "
+                                     "seen from here, or is laid out by another build",
+                                     bus.path, arena_path.empty() ? "unknown" : arena_path),
+                         {.path = bus.path, .expected = "the arena of the processes that have it open",
+                          .found = "none, or another layout"});
+}
+
+// Nobody else is attached. Uses what the last ones left, or builds a new arena from the log.
+void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
+    arena::Stamps stamps;
+    auto existing = place.open(true);
+    const auto found = look_at(bus, existing, stamps);
+    if (found == Found::good) {
+        bus.arena = std::make_unique<arena::Arena>(std::move(*existing), stamps, true);
+        map_locks(bus);
+        auto& words = bus.words();
+        bus.recovery.needed = words.clean.load() == 0;
+        if (bus.past.base) bus.catalog.load(*bus.past.base);
+        if (words.poison.load() != 0) mend_poison(bus);
+        const WriterLock lock(bus, options.config.lock_timeout);
+        words.clean.store(0);
+        bus.recovery.replayed = 0;
+    } else {
+        if (found == Found::elsewhere)
+            bus.notice(Notice::Level::warning,
+                       bus.path + ": its shared memory was laid out by another build; rebuilt from the log");
+        auto file = place.create();
+        bus.arena = std::make_unique<arena::Arena>(std::move(file), stamps_for(bus));
+        const auto rebuilt = rebuild(bus);
+        map_locks(bus);
+        auto& words = bus.words();
+        bus.recovery.needed = !rebuilt.clean && !rebuilt.fresh;
+        bus.recovery.replayed = rebuilt.records;
+        bus.recovery.dropped_bytes = rebuilt.dropped_bytes;
+        if (rebuilt.dropped_bytes != 0)
+            bus.notice(Notice::Level::warning,
+                       fmt::format("{}: a torn tail of {} bytes behind sequence {} was dropped; without a "
+                                   "close record it cannot be told from damage of what was synced last",
+                                   bus.path, rebuilt.dropped_bytes, words.sequence.load()));
+        // A torn tail is never appended to again: a new file, a new salt.
+        if (bus.recovery.needed || rebuilt.fresh)
+            bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(words.time.load()));
+        if (bus.recovery.needed) {  // ids of commits that were lost stay lost
+            words.next_page.store(std::max(words.next_page.load(), bus.header.page_id_ceiling + 1));
+        }
+        {
+            const WriterLock lock(bus, options.config.lock_timeout);
+            append_note(bus, log::RecordKind::incarnation, bus.arena->control().stamps.incarnation);
+        }
+        flush(bus, Flush::sync, words.logged.load(), options.config.lock_timeout);
+        place.publish();
+    }
+    bus.recovery.sequence = newest(bus).sequence;
+}
+
+void join(Attachment& bus, ArenaFile& place) {
+    arena::Stamps stamps;
+    auto existing = place.open(true);
+    if (look_at(bus, existing, stamps) != Found::good || stamps.pid_namespace != os::pid_namespace())
+        throw_elsewhere(bus, place.path());
+    bus.arena = std::make_unique<arena::Arena>(std::move(*existing), stamps, true);
+    map_locks(bus);
+    if (bus.past.base) bus.catalog.load(*bus.past.base);
+    bus.recovery.sequence = newest(bus).sequence;
+}
+
+void open_read_only(Attachment& bus, ArenaFile& place) {
+    arena::Stamps stamps;
+    auto existing = place.open(false);
+    if (look_at(bus, existing, stamps) == Found::good) {
+        bus.arena = std::make_unique<arena::Arena>(std::move(*existing), stamps, false);
+        if (bus.past.base) bus.catalog.load(*bus.past.base);
+    } else {
+        bus.rebuilt_privately = true;
+        bus.arena = std::make_unique<arena::Arena>(os::memory_file("mmsb arena"), stamps_for(bus));
+        const auto rebuilt = rebuild(bus);
+        bus.recovery.needed = !rebuilt.clean && !rebuilt.fresh;
+        bus.recovery.replayed = rebuilt.records;
+        bus.recovery.dropped_bytes = rebuilt.dropped_bytes;
+    }
+    bus.recovery.sequence = newest(bus).sequence;
+}
+
+void open_path(Attachment& bus, const OpenOptions& options) {
+    const auto& config = options.config;
+    bus.is_private = false;
+    bus.read_only = config.open == Open::read_only;
+    // Held until the arena is there: short, or as long as a recovery takes.
+    os::FileLock opening;
+    if (!bus.read_only) opening = lock_for_opening(*bus.folder, config.lock_timeout);
+    load_header(bus, options);
+    bus.log_folder = bus.folder->folder("log", !bus.read_only);
+    if (!bus.log_folder) throw_no_bus(bus.path, "a folder log/", "none");
+    bus.segments = std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid, bus.header.geometry, !bus.read_only);
+    load_base(bus);
+    ArenaFile place(bus, config.arena_folder, config.permissions);
+    if (bus.read_only) return open_read_only(bus, place);
+    auto lock_file = bus.folder->open("lock", os::Create::if_need, true);
+    bus.presence = os::FileLock(std::move(*lock_file));
+    if (bus.presence.try_exclusive()) {
+        open_alone(bus, options, place);
+        bus.presence.to_shared();
+    } else if (bus.presence.try_shared()) {
+        join(bus, place);
+    } else {
+        throw_elsewhere(bus, place.path());
+    }
+    start_timer(bus);
+}
+
+// The last one of the process. What fails is thrown at the end.
+void close(Attachment& bus) {
+    if (bus.is_private || bus.read_only) return;
+    stop_timer(bus);
+    auto opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
+    bus.presence.release();
+    if (!bus.presence.try_exclusive()) {
+        flush(bus, Flush::write, bus.words().logged.load());
+        return;
+    }
+    auto& words = bus.words();
+    if (words.poison.load() != 0) return;  // what the arena holds is mended by the next who opens
+    {
+        const WriterLock lock(bus, std::chrono::seconds(5));
+        append_note(bus, log::RecordKind::close, {});
+    }
+    flush(bus, Flush::sync, words.logged.load());
+    bus.segments->trim(words.logged.load());
+    words.prepared.store(words.logged.load());
+    words.clean.store(1);
+}
+
+}  // namespace
+
+Attachment::~Attachment() { stop_timer(*this); }
+
+void Attachment::notice(Notice::Level level, const std::string& text) const noexcept {
+    try {
+        if (on_notice)
+            on_notice({level, text});
+        else if (level == Notice::Level::warning)
+            std::cerr << "mmsb: " << text << '\n';
+    } catch (...) {  // a notice is never an error
+    }
+}
+
+std::shared_ptr<Attachment> attach(const OpenOptions& options) {
+    const auto& config = options.config;
+    auto bus = std::make_shared<Attachment>();
+    bus->on_notice = config.on_notice;
+    if (config.path.empty()) {
+        open_private(*bus, options);
+        return bus;
+    }
+    bus->path = config.path;
+    const bool may_create = config.open == Open::create || config.open == Open::create_or_open;
+    bus->folder = os::open_folder(config.path, may_create, config.permissions);
+    if (!bus->folder) throw_no_bus(config.path, "a bus", "nothing");
+    auto& known = registry();
+    const std::lock_guard lock(known.mutex);
+    const std::pair key(bus->folder->device(), bus->folder->inode());
+    if (auto shared = known.open[key].lock()) {
+        if (config.open == Open::create) throw_exists(config.path);
+        return shared;
+    }
+    open_path(*bus, options);
+    if (!bus->read_only) known.open[key] = bus;
+    return bus;
+}
+
+void leave(std::shared_ptr<Attachment>&& bus) {
+    auto mine = std::move(bus);
+    const std::lock_guard lock(registry().mutex);
+    if (mine.use_count() > 1) return;
+    try {
+        close(*mine);
+    } catch (...) {
+        mine.reset();
+        throw;
+    }
+    mine.reset();
+}
+
+PageId take_page_id(Attachment& bus) {
+    const auto id = bus.words().next_page.fetch_add(1);
+    if (id > bus.header.page_id_ceiling) raise_page_id_ceiling(bus, id);
+    return PageId{id};
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,211 @@
+#include "state/past.hpp"
+
+#include "delta/compare.hpp"
+#include "state/cursor.hpp"
+#include "state/read.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+
+[[noreturn]] void contradiction(const Attachment& bus, const log::Record& record, const std::string& what) {
+    throw Corrupt(ErrorCode::corrupt,
+                  fmt::format("{}: record {} contradicts the ones before it: {}", bus.path,
+                              number(record.sequence), what),
+                  {.path = bus.path, .expected = "a record that follows", .found = what,
+                   .offset = record.start, .sequence = record.sequence - 1});
+}
+
+[[noreturn]] void dropped(Attachment& bus, Sequence at) {
+    const auto oldest = oldest_view(bus);
+    throw HistoryDropped(ErrorCode::history_dropped,
+                         fmt::format("sequence {} is no longer kept; the oldest is {}", number(at), number(oldest)),
+                         {.expected = fmt::format("{} or later", number(oldest)),
+                          .found = fmt::format("{}", number(at)), .sequence = oldest});
+}
+
+// Is there more of the past than the limits and an eighth, or (exactly) than the limits?
+bool over_limits(Attachment& bus, bool exactly) {
+    const auto with_slack = [&](std::uint64_t limit) { return exactly ? limit : limit + limit / 8; };
+    auto& past = bus.past;
+    const auto& words = bus.words();
+    const auto logged = words.logged.load(std::memory_order_relaxed);
+    if (past.max_bytes != 0 && logged - past.oldest > with_slack(past.max_bytes)) return true;
+    const auto base = past.base ? number(past.base->sequence()) : 0;
+    const auto sequence = words.sequence.load(std::memory_order_relaxed);
+    if (past.max_records != 0 && sequence > base + with_slack(past.max_records)) return true;
+    const auto age = std::chrono::duration_cast<std::chrono::nanoseconds>(past.max_age).count();
+    return age != 0 && past.base &&
+           os::clock_ns() - past.base->time_ns() >
+               static_cast<std::int64_t>(with_slack(static_cast<std::uint64_t>(age)));
+}
+
+void copy_kept(const replay::Image& from, const replay::Keep& keep, replay::Image& to) {
+    for (const auto& [id, page] : from.pages()) {
+        auto copy = page;
+        if (!keep.keeps(id)) Bytes().swap(copy.bytes);
+        to.insert(id, std::move(copy));
+    }
+    for (const auto& [number, name] : from.sources()) to.set_source(number, name);
+    to.set_position(from.sequence(), from.time_ns(), from.lsn(), from.next_page());
+}
+
+}  // namespace
+
+void fold_past(Attachment& bus) noexcept {
+    auto& past = bus.past;
+    {
+        const std::shared_lock lock(past.mutex, std::try_to_lock);
+        if (!lock || !over_limits(bus, false)) return;
+    }
+    const std::unique_lock lock(past.mutex, std::try_to_lock);
+    if (!lock) return;  // another thread folds
+    try {
+        Cursor cursor(bus, past.oldest, bus.words().applied.load(std::memory_order_acquire));
+        while (over_limits(bus, true) && cursor.next()) {
+            if (bus.logging) {
+                if (const auto wrong = past.base->apply(cursor.record(), cursor.body()); !wrong.empty())
+                    contradiction(bus, cursor.record(), wrong);
+            } else {
+                past.base->set_position(cursor.record().sequence, cursor.record().time_ns, cursor.at(), 1);
+            }
+            past.oldest = cursor.at();
+        }
+        bus.segments->drop_before(past.oldest);
+    } catch (const std::exception& e) {
+        bus.notice(Notice::Level::warning, fmt::format("the history could not be folded: {}", e.what()));
+    }
+}
+
+replay::Image base_image(Attachment& bus, replay::Keep keep, Lsn& from) {
+    const std::shared_lock lock(bus.past.mutex);
+    from = bus.past.oldest;
+    replay::Image image(keep);
+    if (bus.past.base) copy_kept(*bus.past.base, keep, image);
+    return image;
+}
+
+Sequence oldest_view(Attachment& bus) {
+    if (!bus.logging) return newest(bus).sequence;
+    const std::shared_lock lock(bus.past.mutex);
+    return bus.past.base ? bus.past.base->sequence() : Sequence::zero;
+}
+
+void check_view(Attachment& bus, Sequence at) {
+    const auto now = newest(bus).sequence;
+    if (at > now)
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("sequence {} is not committed yet; the newest is {}", number(at), number(now)),
+                              {.expected = fmt::format("at most {}", number(now)),
+                               .found = fmt::format("{}", number(at)), .sequence = now});
+    if (at < oldest_view(bus)) dropped(bus, at);
+}
+
+replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
+                       const std::function<bool(double)>& progress) {
+    if (at != Sequence::newest) check_view(bus, at);
+    Lsn from = 0;
+    auto image = base_image(bus, std::move(keep), from);
+    if (image.sequence() > at) dropped(bus, at);
+    const auto target = newest(bus);
+    const auto to = std::min(at, target.sequence);
+    Cursor cursor(bus, from, target.lsn);
+    std::uint64_t n = 0;
+    while (image.sequence() < to && cursor.next()) {
+        if (const auto wrong = image.apply(cursor.record(), cursor.body()); !wrong.empty())
+            contradiction(bus, cursor.record(), wrong);
+        constexpr std::uint64_t often = 4096;
+        if (progress && ++n % often == 0 &&
+            !progress(static_cast<double>(cursor.at() - from) / static_cast<double>(target.lsn - from)))
+            break;
+    }
+    return image;
+}
+
+namespace {
+
+// One page's live bytes against the image's; empty: the same.
+std::optional<std::size_t> compare_bytes(std::span<const std::byte> live, std::span<const std::byte> replayed) {
+    const auto size = std::min(live.size(), replayed.size());
+    if (!delta::equal(live.data(), replayed.data(), size))
+        return static_cast<std::size_t>(
+            std::mismatch(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(size), replayed.begin()).first -
+            live.begin());
+    if (live.size() != replayed.size()) return size;
+    return std::nullopt;
+}
+
+}  // namespace
+
+VerifyReport verify(Attachment& bus, const VerifyOptions& options) {
+    VerifyReport report;
+    if (!bus.logging) throw HistoryDropped(ErrorCode::history_dropped, "this bus keeps no log to verify", {.sequence = newest(bus).sequence});
+    Lsn from = 0;
+    auto image = base_image(bus, {}, from);
+    Cursor cursor(bus, from, bus.words().applied.load(std::memory_order_acquire));
+    const auto first = from;
+    const auto advance = [&](Lsn upto) {
+        while (cursor.at() < upto && cursor.next()) {
+            if (const auto wrong = image.apply(cursor.record(), cursor.body()); !wrong.empty())
+                contradiction(bus, cursor.record(), wrong);
+            if (cursor.record().kind == log::RecordKind::commit) ++report.records;
+            constexpr std::uint64_t often = 4096;
+            if (options.progress && report.records % often == 0 && cursor.to() > first &&
+                !options.progress(static_cast<double>(cursor.at() - first) / static_cast<double>(cursor.to() - first)))
+                return false;
+        }
+        return true;
+    };
+    report.sequence = image.sequence();
+    if (!advance(cursor.to())) return report;
+    const auto differs = [&](PageId page, std::size_t offset) {
+        report.page = page;
+        report.offset = offset;
+        report.sequence = image.sequence();
+        return report;
+    };
+    // Each page is read live, then the image is taken to just where that page is: nobody is stopped.
+    bus.catalog.follow(bus);
+    for (const auto& [id, known_line] : bus.catalog.pages()) {
+        Wanted wanted{.page = id, .line = known_line};
+        try {
+            read_many(bus, std::span(&wanted, 1));
+        } catch (const PageNotFound&) {
+            continue;  // deleted since
+        }
+        if (!wanted.found) continue;
+        if (wanted.info.lsn > cursor.at()) {
+            cursor.extend(bus.words().logged.load(std::memory_order_acquire));
+            if (!advance(wanted.info.lsn)) return report;
+        }
+        const auto* replayed = image.find(id);
+        if (replayed == nullptr) return differs(id, 0);
+        if (const auto offset = compare_bytes(wanted.bytes, replayed->bytes)) return differs(id, *offset);
+        if (number(replayed->epoch) != wanted.info.epoch || replayed->size != wanted.info.size ||
+            number(replayed->sequence) != wanted.info.sequence)
+            return differs(id, 0);
+        const auto known = bus.catalog.page(id);
+        if (known && replayed->sequence == Sequence{wanted.info.sequence} &&
+            (known->name != replayed->name || known->metadata != replayed->metadata))
+            return differs(id, 0);
+    }
+    // A page of the log that the shared memory does not have (and that was not deleted since).
+    std::vector<PageId> missing;
+    for (const auto& [id, page] : image.pages())
+        if (!bus.catalog.page(id)) missing.push_back(id);
+    if (!missing.empty()) {
+        cursor.extend(newest(bus).lsn);
+        if (!advance(cursor.to())) return report;
+        for (const auto id : missing)
+            if (image.find(id) != nullptr) return differs(id, 0);
+    }
+    report.sequence = image.sequence();
+    report.good = true;
+    if (options.progress) options.progress(1.0);
+    return report;
+}
+
+}  // namespace mmsb::state

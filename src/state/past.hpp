@@ -1,0 +1,28 @@
+/// state/past: rebuilding earlier states from the log, and how far back that goes.
+///
+/// A bus with a path keeps everything (before its log there may be the checkpoint that it was made
+/// from). A private bus keeps a bounded history: its oldest records are folded into a base image.
+#pragma once
+
+#include "state/attachment.hpp"
+
+namespace mmsb::state {
+
+/// Folds what the limits of a private bus allow, in batches; cheap when there is nothing to fold.
+void fold_past(Attachment& bus) noexcept;
+
+/// The bus as of the commit `at`, or of the newest. Walks the log from its start. Throws
+/// HistoryDropped (oldest), InvalidArgument (not committed yet), Corrupt. `progress` as in VerifyOptions.
+[[nodiscard]] replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
+                                     const std::function<bool(double)>& progress = {});
+/// Where the kept records begin, and the state before them.
+[[nodiscard]] replay::Image base_image(Attachment& bus, replay::Keep keep, Lsn& from);
+/// The oldest sequence of which a View can be made.
+[[nodiscard]] Sequence oldest_view(Attachment& bus);
+/// Throws HistoryDropped or InvalidArgument where there is no View of `at`.
+void check_view(Attachment& bus, Sequence at);
+
+/// Replays the log and compares it with the live pages.
+[[nodiscard]] VerifyReport verify(Attachment& bus, const VerifyOptions& options);
+
+}  // namespace mmsb::state

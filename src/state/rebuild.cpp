@@ -1,0 +1,190 @@
+#include "state/rebuild.hpp"
+
+#include "base/bytes.hpp"
+#include "log/scan.hpp"
+#include "replay/checkpoint.hpp"
+#include "state/redo.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+void set_log_end(arena::Control& words, Lsn end) {
+    words.reserve.store(end, relaxed);
+    words.flushed.store(end, relaxed);
+    words.durable.store(end, relaxed);
+    words.logged.store(end, relaxed);
+    words.applied.store(end, std::memory_order_release);
+}
+
+// A checkpoint's pages, put into the arena as they are.
+void insert_pages(Attachment& bus, const replay::Image& image) {
+    auto& words = bus.words();
+    auto& arena = *bus.arena;
+    std::uint64_t lines = 0;
+    for (const auto& [id, page] : image.pages()) {
+        arena.back_line(page.line);
+        auto& line = *arena.line(page.line);
+        const auto offset = arena.take(page.size);
+        if (page.size > 0) std::ranges::copy(page.bytes, arena.bytes(offset, page.size)->begin());
+        line.id.store(number(id), relaxed);
+        line.epoch.store(number(page.epoch), relaxed);
+        line.sequence.store(number(page.sequence), relaxed);
+        line.size.store(page.size, relaxed);
+        line.offset.store(offset, relaxed);
+        line.location.store(static_cast<std::uint32_t>(page.location), relaxed);
+        line.lsn.store(page.lsn, std::memory_order_release);
+        lines = std::max<std::uint64_t>(lines, page.line + std::uint64_t{1});
+    }
+    words.lines_used.store(lines, relaxed);
+    words.sequence.store(number(image.sequence()), relaxed);
+    words.time.store(static_cast<std::uint64_t>(image.time_ns()), relaxed);
+    words.next_page.store(image.next_page(), relaxed);
+    if (!image.sources().empty()) words.sources.store(image.sources().rbegin()->first, relaxed);
+    bus.catalog.load(image);
+    static_cast<void>(arena.rebuild_allocator());
+}
+
+class Rebuilder {
+public:
+    explicit Rebuilder(Attachment& bus) : bus_(bus), words_(bus.words()) {}
+
+    Rebuilt run() {
+        words_.next_page.store(1, relaxed);
+        if (bus_.past.base) insert_pages(bus_, *bus_.past.base);
+        result_.end = bus_.past.oldest;
+        const auto all = bus_.segments->all();
+        result_.fresh = all.empty();
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            if (!scan(*all[i])) {
+                drop_tail(all, i);
+                break;
+            }
+        }
+        result_.clean = last_was_close_ && result_.dropped_bytes == 0;
+        set_log_end(words_, result_.end);
+        if (!bus_.arena->rebuild_allocator()) damaged(0, "pages that do not overlap");
+        return result_;
+    }
+
+private:
+    [[noreturn]] void damaged(Lsn at, const std::string& expected, std::string found = "something else") {
+        const auto file = segment_ != nullptr ? segment_->file.path() : bus_.path + "/log";
+        const auto offset = segment_ != nullptr ? log::segment_header_size + at - segment_->header.start : at;
+        const Sequence good{words_.sequence.load(relaxed)};
+        throw Corrupt(ErrorCode::corrupt,
+                      fmt::format("{} is damaged at {}: expected {}, found {}; good up to sequence {}", file,
+                                  offset, expected, found, number(good)),
+                      {.path = file, .expected = expected, .found = std::move(found), .offset = offset,
+                       .sequence = good});
+    }
+
+    // True: the segment is whole, and the next one goes on. False: the good prefix ends in it.
+    bool scan(const log::Segment& segment) {
+        segment_ = &segment;
+        const auto limit = bus_.segments->end_of(segment);
+        if (limit <= result_.end) return true;  // before the checkpoint
+        bytes_.resize(static_cast<std::size_t>(limit - segment.header.start));
+        std::size_t have = 0;
+        while (have < bytes_.size()) {
+            const auto got = bus_.segments->read(segment.header.start + have, std::span(bytes_).subspan(have));
+            if (got == 0) break;
+            have += got;
+        }
+        bytes_.resize(have);
+        const auto from = std::max(result_.end, segment.header.start);
+        const auto scanned = log::scan_segment(bytes_, segment.header, limit, from,
+                                               [&](const log::Record& record) { return replay(record); });
+        result_.end = scanned.good_until;
+        return scanned.end == log::ScanEnd::complete;
+    }
+
+    // The log stops here. Nothing behind may say that it was promised to be there.
+    void drop_tail(const std::vector<std::shared_ptr<const log::Segment>>& all, std::size_t index) {
+        const auto end = result_.end;
+        for (auto i = index; i < all.size(); ++i) {
+            if (i > index) load(*all[i]);
+            const auto from = std::max(end, all[i]->header.start);
+            const auto behind = std::span(bytes_).subspan(
+                std::min<std::size_t>(bytes_.size(), static_cast<std::size_t>(from - all[i]->header.start)));
+            const auto last = std::find_if(behind.rbegin(), behind.rend(), [](std::byte b) { return b != std::byte{0}; });
+            result_.dropped_bytes += static_cast<std::uint64_t>(behind.rend() - last);
+            if (const auto promise = log::find_promise(bytes_, all[i]->header, from, end)) {
+                segment_ = all[index].get();
+                damaged(end, "a record that was synced: one at " + std::to_string(*promise) + " says so");
+            }
+        }
+    }
+
+    void load(const log::Segment& segment) {
+        bytes_.assign(static_cast<std::size_t>(segment.header.capacity), std::byte{0});
+        bytes_.resize(segment.file.read(log::segment_header_size, bytes_));
+    }
+
+    bool replay(const log::Record& record) {
+        last_was_close_ = record.kind == log::RecordKind::close;
+        if (record.kind == log::RecordKind::commit) {
+            std::vector<std::byte> blob;
+            if (record.blob) blob = bus_.segments->read_blob(*record.blob);
+            const auto body = record.blob ? std::span<const std::byte>(blob) : record.body;
+            if (number(record.sequence) != words_.sequence.load(relaxed) + 1)
+                damaged(record.start, fmt::format("sequence {}", words_.sequence.load(relaxed) + 1),
+                        fmt::format("{}", number(record.sequence)));
+            lines_.clear();
+            lines_of(bus_, body, lines_);
+            check_entries(record, body);
+            place(bus_, body, lines_);
+            apply(bus_, body, lines_, record.end, record.sequence);
+            if (record.structural) bus_.catalog.take(record, body);
+            ++result_.records;
+        } else if (record.structural) {
+            bus_.catalog.take(record, record.body);
+        }
+        publish(bus_, record);
+        return true;
+    }
+
+    // apply() believes its record. This one comes from a file.
+    void check_entries(const log::Record& record, std::span<const std::byte> body) {
+        log::EntryReader reader(body);
+        std::size_t n = 0;
+        for (log::Entry entry; reader.next(entry);) {
+            if (entry.kind != log::EntryKind::page) continue;
+            const auto& e = entry.page;
+            const auto& line = *bus_.arena->line(lines_[n++]);
+            const auto id = line.id.load(relaxed), size = line.size.load(relaxed);
+            const auto epoch = line.epoch.load(relaxed);
+            const auto page = fmt::format("page {}", number(e.page));
+            if (e.created ? id != 0 || number(e.epoch) != 0 : id != number(e.page))
+                damaged(record.start, page + (e.created ? " on a free line" : ", live"), fmt::format("page {}", id));
+            if (e.created) {
+                words_.next_page.store(std::max(words_.next_page.load(relaxed), number(e.page) + 1), relaxed);
+                continue;
+            }
+            if (!e.deleted && !e.resized && e.size != size)
+                damaged(record.start, fmt::format("{} of {} bytes", page, size), fmt::format("{} bytes", e.size));
+            const auto follows = epoch + (e.resized || !e.delta.empty() ? 1 : 0);
+            if (number(e.epoch) != follows)
+                damaged(record.start, fmt::format("{} at epoch {}", page, follows), fmt::format("{}", number(e.epoch)));
+        }
+    }
+
+    Attachment& bus_;
+    arena::Control& words_;
+    const log::Segment* segment_ = nullptr;
+    std::vector<std::byte> bytes_{};
+    std::vector<std::uint32_t> lines_{};
+    bool last_was_close_ = false;
+    Rebuilt result_{};
+};
+
+}  // namespace
+
+Rebuilt rebuild(Attachment& bus) { return Rebuilder(bus).run(); }
+
+}  // namespace mmsb::state

@@ -1,0 +1,292 @@
+#include "state/redo.hpp"
+
+#include "arena/shared_bytes.hpp"
+#include "base/assert.hpp"
+#include "delta/codec.hpp"
+#include "state/cursor.hpp"
+
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+void add(arena::Word& word, std::uint64_t n) noexcept { word.store(word.load(relaxed) + n, relaxed); }
+
+arena::Word& pages_at(arena::Control& words, std::uint32_t location) noexcept {
+    return words.pages_at[std::min<std::size_t>(location, 2)];
+}
+
+void apply_created(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry) noexcept {
+    auto& words = bus.words();
+    const auto offset = line.next_offset.load(relaxed);
+    const auto bytes = bus.arena->bytes(offset, entry.size);
+    MMSB_ASSERT(bytes.has_value());
+    arena::zero_shared(bytes->data(), bytes->size());
+    if (!entry.delta.empty()) delta::apply_shared(entry.delta, *bytes);
+    if (line.id.load(relaxed) == 0) {
+        add(pages_at(words, static_cast<std::uint32_t>(entry.location)), 1);
+        add(words.page_bytes, entry.size);
+    }
+    line.id.store(number(entry.page), relaxed);
+    line.offset.store(offset, relaxed);
+    line.size.store(entry.size, relaxed);
+    line.location.store(static_cast<std::uint32_t>(entry.location), relaxed);
+}
+
+void apply_deleted(Attachment& bus, arena::PageLine& line) noexcept {
+    auto& words = bus.words();
+    const auto size = line.size.load(relaxed);
+    bus.arena->release(line.offset.load(relaxed), size);
+    add(pages_at(words, line.location.load(relaxed)), ~std::uint64_t{0});
+    add(words.page_bytes, ~size + 1);
+    add(words.lines_free, 1);
+    line.id.store(0, relaxed);
+    line.size.store(0, relaxed);
+}
+
+// Fills the new place, then switches to it in one store. A redo that finds it switched (the offsets
+// are equal) must not copy from the old place again: it may be another page's by then.
+void apply_resized(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry) noexcept {
+    auto& words = bus.words();
+    const auto from = line.offset.load(relaxed), to = line.next_offset.load(relaxed);
+    const auto old_size = line.size.load(relaxed);
+    const auto place = bus.arena->bytes(to, entry.size);
+    MMSB_ASSERT(place.has_value());
+    const bool switched = from == to;
+    const auto kept = static_cast<std::size_t>(std::min(old_size, entry.size));
+    if (!switched)
+        if (const auto old = bus.arena->bytes(from, kept))
+            arena::copy_to_shared(place->data(), old->data(), kept);
+    if (entry.size > kept) arena::zero_shared(place->data() + kept, place->size() - kept);
+    if (!entry.delta.empty()) delta::apply_shared(entry.delta, *place);
+    line.offset.store(to, std::memory_order_release);
+    line.size.store(entry.size, relaxed);
+    if (!switched) bus.arena->release(from, old_size);
+    add(words.page_bytes, entry.size - old_size);
+}
+
+void apply_entry(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry) noexcept {
+    if (entry.deleted) return apply_deleted(bus, line);
+    if (entry.created) {
+        apply_created(bus, line, entry);
+    } else if (entry.resized) {
+        apply_resized(bus, line, entry);
+    } else if (!entry.delta.empty()) {
+        const auto bytes = bus.arena->bytes(line.offset.load(relaxed), line.size.load(relaxed));
+        // The line was checked when the record was made; only a neighbour who scribbles can have
+        // changed it since. Then the page's bytes are his doing, and no others are touched.
+        if (bytes && bytes->size() == entry.size) delta::apply_shared(entry.delta, *bytes);
+    }
+    if (!entry.delta.empty()) {
+        auto& words = bus.words();
+        add(words.deltas, 1);
+        add(words.delta_bytes, delta::check(entry.delta, entry.size)->changed_bytes);
+    }
+    line.epoch.store(number(entry.epoch), relaxed);
+}
+
+// A record was being appended when its writer died (or threw): if its bytes are complete, the lines
+// of its pages may be busy. They get their old value again; the record is never logged.
+void forget_unlogged(Attachment& bus) {
+    const auto& words = bus.words();
+    const auto logged = words.logged.load(relaxed);
+    auto at = logged;
+    auto end = std::min(words.reserve.load(relaxed), logged + bus.arena->ring_size());
+    std::vector<std::byte> bytes(static_cast<std::size_t>(end - at));
+    arena::copy_from_shared(bytes.data(), bus.arena->ring(at), bytes.size());
+    std::vector<std::uint32_t> lines;
+    while (at < end) {
+        const auto segment = bus.segments->find(at);
+        if (!segment) return;
+        if (bus.segments->end_of(*segment) - at <= 8) {
+            at = bus.segments->end_of(*segment);
+            continue;
+        }
+        const auto parsed = log::parse_record(
+            std::span(bytes).subspan(static_cast<std::size_t>(at - logged)), at, segment->context());
+        if (parsed.status != log::ParseStatus::good) return;
+        at += parsed.size;
+        if (parsed.record.kind != log::RecordKind::commit) continue;
+        lines.clear();
+        // Whoever threw has cleared his busy bits and removed his blob; whoever died has left it.
+        std::vector<std::byte> blob;
+        try {
+            if (parsed.record.blob) blob = bus.segments->read_blob(*parsed.record.blob);
+        } catch (const Error&) {
+            return;
+        }
+        lines_of(bus, parsed.record.blob ? std::span<const std::byte>(blob) : parsed.record.body, lines);
+        mark_idle(bus, lines);
+    }
+}
+
+// REQUIRES the writers' lock. Throws what reading the log throws; the words stay as they are then.
+void recover(Attachment& bus) {
+    auto& words = bus.words();
+    bus.catalog.follow(bus);
+    if (words.logged.load(relaxed) != words.applied.load(relaxed)) {
+        Cursor cursor(bus, words.applied.load(relaxed));
+        while (cursor.next()) {
+            const auto& record = cursor.record();
+            const auto body = cursor.body();
+            std::vector<std::uint32_t> lines;
+            if (record.kind == log::RecordKind::commit && bus.logging) {
+                lines_of(bus, body, lines);
+                apply(bus, body, lines, record.end, record.sequence);
+            }
+            publish(bus, record);
+        }
+        words.applied.store(cursor.to(), std::memory_order_release);
+    } else if (words.reserve.load(relaxed) > words.logged.load(relaxed)) {
+        forget_unlogged(bus);
+    }
+    if (const auto head = words.structure.load(relaxed); (head & arena::busy) != 0 ||
+                                                         words.allocating.load(relaxed) != 0) {
+        if (!bus.arena->rebuild_allocator())
+            throw Corrupt(ErrorCode::corrupt,
+                          bus.path + ": the page table in shared memory contradicts itself",
+                          {.path = bus.arena->file().path(), .expected = "pages that do not overlap",
+                           .found = "overlapping ones"});
+        words.allocating.store(0, relaxed);
+        words.structure.store(head & ~arena::busy, std::memory_order_release);
+    }
+}
+
+}  // namespace
+
+void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word, std::int32_t thread,
+                std::chrono::nanoseconds waited) {
+    auto pid = static_cast<std::int32_t>(pid_word);
+    if (pid == 0 && thread != 0) pid = os::process_of_thread(thread);
+    throw Busy(ErrorCode::busy,
+               fmt::format("{}: {} has been held for {} ms by process {} ({}); nothing was committed",
+                           bus.path.empty() ? "private bus" : bus.path, which,
+                           std::chrono::duration_cast<std::chrono::milliseconds>(waited).count(), pid,
+                           os::process_name(pid)),
+               {.name = os::process_name(pid), .path = bus.path, .process = pid});
+}
+
+WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
+    auto& words = bus.words();
+    if (bus.writers.lock(timeout) == os::RobustLock::Outcome::timed_out)
+        throw_busy(bus, "the writers' lock", words.writer_pid.load(relaxed), bus.writers.holder(),
+                   timeout);
+    words.writer_pid.store(static_cast<std::uint64_t>(os::process_id()), relaxed);
+    const auto logged = words.logged.load(relaxed);
+    if (words.applied.load(relaxed) == logged && words.reserve.load(relaxed) <= logged &&
+        (words.structure.load(relaxed) & arena::busy) == 0 && words.allocating.load(relaxed) == 0)
+        return;
+    try {
+        recover(bus);
+    } catch (...) {
+        bus.writers.unlock();
+        throw;
+    }
+}
+
+WriterLock::~WriterLock() {
+    bus_.words().writer_pid.store(0, relaxed);
+    bus_.writers.unlock();
+}
+
+void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std::uint32_t>& lines) {
+    log::EntryReader reader(body);
+    for (log::Entry entry; reader.next(entry);) {
+        if (entry.kind != log::EntryKind::page) continue;
+        if (entry.page.created) {
+            if (entry.page.line > bus.words().lines_used.load(relaxed) + lines.size())
+                throw Corrupt(ErrorCode::corrupt,
+                              fmt::format("{}: page {} claims line {} of the page table", bus.path,
+                                          number(entry.page.page), entry.page.line),
+                              {.page = entry.page.page, .path = bus.path,
+                               .expected = fmt::format("at most {}", bus.words().lines_used.load(relaxed)),
+                               .found = fmt::format("{}", entry.page.line)});
+            bus.arena->back_line(entry.page.line);
+            lines.push_back(entry.page.line);
+            continue;
+        }
+        const auto line = bus.catalog.line_of(entry.page.page);
+        if (!line || bus.arena->line(*line) == nullptr)
+            throw Corrupt(ErrorCode::corrupt,
+                          fmt::format("{}: a record names page {}, which is not there", bus.path,
+                                      number(entry.page.page)),
+                          {.page = entry.page.page, .path = bus.path, .expected = "a live page",
+                           .found = "none"});
+        lines.push_back(*line);
+    }
+    if (reader.failed())
+        throw Corrupt(ErrorCode::corrupt, bus.path + ": the entries of a record cannot be read",
+                      {.path = bus.path, .expected = "entries", .found = "other bytes"});
+}
+
+void mark_busy(Attachment& bus, std::span<const std::uint32_t> lines) noexcept {
+    for (const auto n : lines) {
+        auto& lsn = bus.arena->line(n)->lsn;
+        lsn.store(lsn.load(relaxed) | arena::busy, relaxed);
+    }
+}
+
+void mark_idle(Attachment& bus, std::span<const std::uint32_t> lines) noexcept {
+    for (const auto n : lines) {
+        auto& lsn = bus.arena->line(n)->lsn;
+        lsn.store(lsn.load(relaxed) & ~arena::busy, std::memory_order_release);
+    }
+}
+
+void place(Attachment& bus, std::span<const std::byte> body, std::span<const std::uint32_t> lines) {
+    auto& words = bus.words();
+    log::EntryReader reader(body);
+    std::size_t n = 0;
+    for (log::Entry entry; reader.next(entry);) {
+        if (entry.kind != log::EntryKind::page) continue;
+        const auto number = lines[n++];
+        if (!entry.page.created && !entry.page.resized) continue;
+        auto& line = *bus.arena->line(number);
+        line.next_offset.store(bus.arena->take(entry.page.size), relaxed);
+        if (!entry.page.created) continue;
+        if (number >= words.lines_used.load(relaxed)) {
+            add(words.lines_free, number - words.lines_used.load(relaxed));
+            words.lines_used.store(std::uint64_t{number} + 1, relaxed);
+        } else {
+            add(words.lines_free, ~std::uint64_t{0});
+        }
+    }
+}
+
+void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std::uint32_t> lines,
+           Lsn end, Sequence sequence) noexcept {
+    log::EntryReader reader(body);
+    std::size_t n = 0;
+    for (log::Entry entry; reader.next(entry);) {
+        if (entry.kind != log::EntryKind::page) continue;
+        auto& line = *bus.arena->line(lines[n++]);
+        // Not again: busy and back to the same LSN would be a lock word that says "nothing happened".
+        if (line.lsn.load(relaxed) == end) continue;
+        line.lsn.store(line.lsn.load(relaxed) | arena::busy, relaxed);
+        arena::write_fence();
+        apply_entry(bus, line, entry.page);
+        line.sequence.store(number(sequence), relaxed);
+        line.lsn.store(end, std::memory_order_release);
+    }
+}
+
+void publish(Attachment& bus, const log::Record& record) noexcept {
+    auto& words = bus.words();
+    if (record.structural) {
+        // Stays busy inside a batch of records; whoever ends the batch clears the bit.
+        const auto was_busy = words.structure.load(relaxed) & arena::busy;
+        words.structure.store(record.start | was_busy, std::memory_order_release);
+    }
+    words.time.store(static_cast<std::uint64_t>(record.time_ns), relaxed);
+    if (record.kind == log::RecordKind::source) {
+        if (const auto source = log::read_source(record.body))
+            words.sources.store(std::max<std::uint64_t>(words.sources.load(relaxed), source->number), relaxed);
+    }
+    if (record.kind == log::RecordKind::commit)
+        words.sequence.store(number(record.sequence), std::memory_order_release);
+}
+
+}  // namespace mmsb::state

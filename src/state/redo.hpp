@@ -1,0 +1,49 @@
+/// state/redo: the writers' lock, what a dead writer left, and putting a record onto the pages.
+///
+/// Invariants (PROTOCOL, rules 1 and 2): redo runs because of the words, not because of what the
+/// mutex said; it assigns and never counts; it skips a page whose line has the record already; a
+/// recovery that throws leaves the words as they are, and the next owner tries again.
+#pragma once
+
+#include "state/attachment.hpp"
+
+namespace mmsb::state {
+
+/// Holds the writers' lock; whoever gets it has mended what the one before left.
+class WriterLock {
+public:
+    /// Throws Busy with the holder after `timeout`; what a redo throws (then it is not held).
+    WriterLock(Attachment& bus, std::chrono::nanoseconds timeout);
+    ~WriterLock();
+    WriterLock(const WriterLock&) = delete;
+    WriterLock& operator=(const WriterLock&) = delete;
+
+private:
+    Attachment& bus_;
+};
+
+/// Throws Busy, naming who holds the lock.
+[[noreturn]] void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word,
+                             std::int32_t thread, std::chrono::nanoseconds waited);
+
+/// The lines of the record's entries, in order; those of created pages are in the entries. Throws
+/// Corrupt where a page is not known. Appends nothing for entries of other kinds.
+void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std::uint32_t>& lines);
+
+/// Puts the record that ends at `end` onto its pages; all their lines are busy. Idempotent.
+/// REQUIRES checked entries, lines that are backed, places in next_offset for created and resized ones.
+void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std::uint32_t> lines,
+           Lsn end, Sequence sequence) noexcept;
+
+/// Sets or clears the busy bit of every line.
+void mark_busy(Attachment& bus, std::span<const std::uint32_t> lines) noexcept;
+void mark_idle(Attachment& bus, std::span<const std::uint32_t> lines) noexcept;
+
+/// Places for what the record creates or resizes, in their lines' next_offset; lines are taken and
+/// backed. For replay into a new arena; a commit does the same as it stages. Throws OutOfSpace.
+void place(Attachment& bus, std::span<const std::byte> body, std::span<const std::uint32_t> lines);
+
+/// What to do with the words when a record is on all its pages.
+void publish(Attachment& bus, const log::Record& record) noexcept;
+
+}  // namespace mmsb::state

@@ -1,0 +1,333 @@
+#include "state/stage.hpp"
+
+#include "base/assert.hpp"
+#include "delta/codec.hpp"
+#include "state/cursor.hpp"
+#include "state/read.hpp"
+#include "state/redo.hpp"
+
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr std::size_t zeros_size = 256 * 1024;
+alignas(64) constexpr std::array<std::byte, zeros_size> zeros{};
+
+// A write as parts against what is there: live bytes up to `old.size()`, zeros behind.
+void add_parts(const Write& write, std::span<const std::byte> old, std::vector<delta::Part>& parts) {
+    auto offset = static_cast<std::size_t>(write.offset);
+    auto after = write.bytes;
+    if (offset < old.size()) {
+        const auto n = std::min(after.size(), old.size() - offset);
+        if (n > 0) parts.push_back({offset, old.subspan(offset, n), after.first(n)});
+        offset += n;
+        after = after.subspan(n);
+    }
+    while (!after.empty()) {
+        const auto n = std::min(after.size(), zeros_size);
+        parts.push_back({offset, std::span(zeros).first(n), after.first(n)});
+        offset += n;
+        after = after.subspan(n);
+    }
+}
+
+std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> old, std::uint64_t size,
+                            std::vector<std::byte>& out) {
+    static thread_local std::vector<delta::Part> parts;
+    parts.clear();
+    for (const auto& write : page.writes) add_parts(write, old, parts);
+    return delta::encode(parts, static_cast<std::size_t>(size), out);
+}
+
+std::uint64_t bytes_written(const StagedPage& page) {
+    std::uint64_t n = 0;
+    for (const auto& write : page.writes) n += write.bytes.size();
+    return n;
+}
+
+// Names after the commit must be unique: one that is given up in the same commit may be taken.
+void check_names(Attachment& bus, const Staged& staged) {
+    std::map<std::string_view, PageId> taken;
+    for (const auto& page : staged.pages) {
+        if (page.deleted || !page.name || page.name->empty()) continue;
+        const auto refuse = [&](PageId holder) {
+            throw InvalidArgument(
+                ErrorCode::invalid_argument,
+                fmt::format("the name \"{}\" is taken by page {}", *page.name, number(holder)),
+                {.page = holder, .name = *page.name, .expected = "a name that is free", .found = *page.name});
+        };
+        if (const auto [other, fresh] = taken.emplace(*page.name, page.page); !fresh) refuse(other->second);
+        const auto holder = bus.catalog.find(*page.name);
+        if (!holder || holder->first == page.page) continue;
+        const auto gives_up = std::any_of(staged.pages.begin(), staged.pages.end(), [&](const auto& p) {
+            return p.page == holder->first && (p.deleted || (p.name && *p.name != *page.name));
+        });
+        if (!gives_up) refuse(holder->first);
+    }
+}
+
+class Encoder {
+public:
+    Encoder(Attachment& bus, bool under_lock) : bus_(bus), under_lock_(under_lock) {}
+
+    Encoded run(Staged& staged) {
+        auto& scratch = bus_.scratch;
+        scratch.body.clear();
+        scratch.lines.clear();
+        for (auto& page : staged.pages) {
+            log::PageEntry entry;
+            entry.page = page.page;
+            name_ = {};
+            metadata_.clear();
+            delta_.clear();
+            if (page.created)
+                created(page, entry);
+            else if (!changed(page, entry))
+                continue;
+            if (result_.stale_ahead) return result_;
+            log::write_entry(entry, scratch.body);
+            scratch.lines.push_back(page.line);
+            result_.structural |= entry.created || entry.deleted || entry.resized || entry.renamed ||
+                                  !entry.metadata.empty();
+        }
+        return result_;
+    }
+
+private:
+    void take_place(std::uint32_t line, std::uint64_t size) {
+        bus_.words().allocating.store(1, relaxed);
+        bus_.arena->line(line)->next_offset.store(bus_.arena->take(size), relaxed);
+    }
+
+    void created(StagedPage& page, log::PageEntry& entry) {
+        bus_.words().allocating.store(1, relaxed);
+        page.line = bus_.arena->take_line();
+        take_place(page.line, *page.size);
+        entry.created = true;
+        entry.line = page.line;
+        entry.location = page.location;
+        entry.size = *page.size;
+        if (page.name && !page.name->empty()) {
+            entry.renamed = true;
+            entry.name = *page.name;
+        }
+        metadata(page, {}, entry);
+        writes(page, {}, entry);
+    }
+
+    // False: nothing of it differs.
+    bool changed(StagedPage& page, log::PageEntry& entry) {
+        auto& line = find_line(bus_, page.page, page.line);
+        arena::LineCopy now;
+        if (!arena::Arena::copy(line, now))
+            throw Corrupt(ErrorCode::corrupt, "a page's line is busy under the writers' lock",
+                          {.page = page.page, .path = bus_.arena->file().path(),
+                           .expected = "an idle line", .found = "a busy one"});
+        entry.epoch = Epoch{now.epoch};
+        entry.size = page.deleted ? 0 : page.size.value_or(now.size);
+        if (page.deleted) {
+            entry.deleted = true;
+            return true;
+        }
+        if (page.size && *page.size != now.size) {
+            entry.resized = true;
+            resize(page, now);
+        }
+        if (page.name || !page.metadata.empty()) {
+            const auto known = bus_.catalog.page(page.page);
+            if (page.name && known && known->name != *page.name) {
+                entry.renamed = true;
+                entry.name = *page.name;
+            }
+            metadata(page, known ? known->metadata : Metadata{}, entry);
+        }
+        const auto old = bus_.arena->bytes(now.offset, now.size);
+        if (!old)
+            throw Corrupt(ErrorCode::corrupt, "a page lies outside the arena",
+                          {.page = page.page, .path = bus_.arena->file().path(),
+                           .expected = "a place inside", .found = fmt::format("offset {}", now.offset)});
+        writes(page, old->first(static_cast<std::size_t>(std::min(now.size, entry.size))), entry);
+        if (entry.resized || !entry.delta.empty()) entry.epoch = entry.epoch + 1;
+        return entry.resized || entry.renamed || !entry.metadata.empty() || !entry.delta.empty();
+    }
+
+    void resize(const StagedPage& page, const arena::LineCopy& now) {
+        if (now.size != 0 && arena::Arena::place_size(now.size) == arena::Arena::place_size(*page.size))
+            bus_.arena->line(page.line)->next_offset.store(now.offset, relaxed);
+        else
+            take_place(page.line, *page.size);
+    }
+
+    void metadata(const StagedPage& page, const Metadata& known, log::PageEntry& entry) {
+        std::size_t size = 0;
+        Metadata after = known;
+        for (const auto& [key, value] : page.metadata) {
+            const auto had = after.find(key);
+            if (value.empty() ? had == after.end() : (had != after.end() && had->second == value)) continue;
+            log::write_metadata(key, value, metadata_);
+            if (value.empty())
+                after.erase(key);
+            else
+                after[key] = value;
+        }
+        for (const auto& [key, value] : after) size += key.size() + value.size();
+        if (size > limits::metadata_size)
+            throw InvalidArgument(ErrorCode::invalid_argument, "a page's metadata would be too large",
+                                  {.page = page.page,
+                                   .expected = fmt::format("{} bytes at most", limits::metadata_size),
+                                   .found = fmt::format("{}", size)});
+        entry.metadata = metadata_;
+    }
+
+    void writes(StagedPage& page, std::span<const std::byte> old, log::PageEntry& entry) {
+        if (page.writes.empty()) return;
+        for (const auto& write : page.writes)
+            if (write.offset > entry.size || write.bytes.size() > entry.size - write.offset)
+                throw InvalidArgument(
+                    ErrorCode::invalid_argument,
+                    fmt::format("page {}: a write of [{}, {}) is outside its {} bytes",
+                                number(page.page), write.offset, write.offset + write.bytes.size(), entry.size),
+                    {.page = page.page, .expected = fmt::format("at most {} bytes", entry.size),
+                     .found = fmt::format("{}", write.offset + write.bytes.size()), .offset = write.offset});
+        if (page.ahead && (page.created || (page.ahead->epoch == entry.epoch && !entry.resized))) {
+            entry.delta = page.ahead->delta;
+            result_.changed_bytes += page.ahead->changed_bytes;
+            return;
+        }
+        if (!under_lock_ && !page.created && !entry.resized && bytes_written(page) >= large_write) {
+            result_.stale_ahead = true;
+            return;
+        }
+        result_.changed_bytes += encode_writes(page, old, entry.size, delta_);
+        entry.delta = delta_;
+    }
+
+    Attachment& bus_;
+    bool under_lock_;
+    Encoded result_{};
+    std::string name_{};
+    std::vector<std::byte> metadata_{}, delta_{};
+};
+
+}  // namespace
+
+void encode_ahead(Attachment& bus, Staged& staged) {
+    for (auto& page : staged.pages) {
+        page.ahead.reset();
+        if (page.deleted || bytes_written(page) < large_write) continue;
+        if (page.created) {
+            page.ahead.emplace();
+            page.ahead->changed_bytes = encode_writes(page, {}, *page.size, page.ahead->delta);
+            continue;
+        }
+        if (page.size) continue;
+        auto line = page.line;
+        const auto now = read_page(bus, page.page, line);
+        bool fits = true;
+        for (const auto& write : page.writes)
+            fits &= write.offset <= now.value.size() && write.bytes.size() <= now.value.size() - write.offset;
+        if (!fits) continue;
+        page.ahead.emplace();
+        page.ahead->epoch = now.version.epoch;
+        page.ahead->changed_bytes = encode_writes(page, now.value, now.value.size(), page.ahead->delta);
+    }
+}
+
+std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged) {
+    for (const auto& read : staged.reads) {
+        const auto number_ = read.line;
+        const auto* line = number_ == unknown_line ? nullptr : bus.arena->line(number_);
+        if (line == nullptr || line->id.load(relaxed) != number(read.page) ||
+            line->epoch.load(relaxed) != number(read.epoch))
+            return ConflictAt{read.page};
+    }
+    for (const auto& name : staged.names) {
+        const auto found = bus.catalog.find(name.name);
+        if ((found ? found->first : PageId::none) != name.found)
+            return ConflictAt{found ? found->first : name.found};
+    }
+    for (const auto& page : staged.pages) {
+        if (!page.expected) continue;
+        auto hint = page.line;
+        if (find_line(bus, page.page, hint).epoch.load(relaxed) != number(*page.expected))
+            return ConflictAt{page.page};
+    }
+    return std::nullopt;
+}
+
+Encoded encode(Attachment& bus, Staged& staged, bool under_lock) {
+    if (staged.pages.size() > limits::pages_per_record)
+        throw InvalidArgument(ErrorCode::invalid_argument, "too many pages in one commit",
+                              {.expected = fmt::format("{} at most", limits::pages_per_record),
+                               .found = fmt::format("{}", staged.pages.size())});
+    check_names(bus, staged);
+    return Encoder(bus, under_lock).run(staged);
+}
+
+void release_places(Attachment& bus) noexcept {
+    auto& words = bus.words();
+    if (words.allocating.load(relaxed) == 0) return;
+    // Rare (a full disk, a failed write): from the table, as after a death. A table that contradicts
+    // itself leaves `allocating` set, and the next owner of the lock says so.
+    if (bus.arena->rebuild_allocator()) words.allocating.store(0, relaxed);
+}
+
+arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line) {
+    if (line != unknown_line) {
+        auto* l = bus.arena->line(line);
+        if (l != nullptr && page != PageId::none && l->id.load(std::memory_order_acquire) == number(page)) return *l;
+    }
+    auto known = bus.catalog.line_of(page);
+    if (!known) {
+        bus.catalog.follow_logged(bus);
+        known = bus.catalog.line_of(page);
+    }
+    if (!known) throw_not_found(bus, page);
+    auto* l = bus.arena->line(*known);
+    if (l == nullptr) throw_not_found(bus, page);
+    line = *known;
+    return *l;
+}
+
+void throw_not_found(Attachment& bus, PageId page) {
+    // Where it was deleted, by walking the structure chain back: costs only whoever asks in vain.
+    Sequence deleted_at = Sequence::zero;
+    if (page != PageId::none && number(page) < bus.words().next_page.load(relaxed)) {
+        try {
+            auto at = bus.words().structure.load(std::memory_order_acquire) & ~arena::busy;
+            while (at != 0 && at != log::no_lsn && deleted_at == Sequence::zero) {
+                auto cursor = record_at(bus, at);
+                if (cursor.record().kind == log::RecordKind::commit) {
+                    log::EntryReader reader(cursor.body());
+                    for (log::Entry entry; reader.next(entry);)
+                        if (entry.kind == log::EntryKind::page && entry.page.deleted && entry.page.page == page)
+                            deleted_at = cursor.record().sequence;
+                }
+                at = cursor.record().previous_structure;
+            }
+        } catch (const Error&) {
+            deleted_at = Sequence::zero;  // folded away, or unreadable: then it is not known
+        }
+    }
+    const auto at = newest(bus).sequence;
+    throw PageNotFound(
+        ErrorCode::page_not_found,
+        deleted_at == Sequence::zero
+            ? fmt::format("page {} is not there; sequence {}", number(page), number(at))
+            : fmt::format("page {} was deleted at sequence {}", number(page), number(deleted_at)),
+        {.page = page, .sequence = deleted_at});
+}
+
+void throw_not_found(Attachment& bus, std::string_view name) {
+    const auto near = bus.catalog.nearest(name);
+    throw PageNotFound(ErrorCode::page_not_found,
+                       fmt::format("page \"{}\" is not there; sequence {}{}", name,
+                                   number(newest(bus).sequence),
+                                   near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)),
+                       {.name = std::string(name), .found = near});
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,87 @@
+/// state/stage: a change before it is committed: what was read, what shall be written.
+///
+/// Values only; the bytes of writes belong to whoever stages. Nothing here is seen by others.
+#pragma once
+
+#include "state/attachment.hpp"
+
+namespace mmsb::state {
+
+struct Write {
+    std::uint64_t offset = 0;
+    std::span<const std::byte> bytes{};
+};
+
+/// What shall become of one page.
+struct StagedPage {
+    PageId page = PageId::none;
+    std::uint32_t line = unknown_line;  ///< A hint; its id is checked.
+    bool created = false, deleted = false;
+    Location location = Location::cpu;      ///< Created only.
+    std::optional<std::uint64_t> size{};    ///< Created or resized.
+    std::optional<std::string> name{};
+    std::vector<std::pair<std::string, std::string>> metadata{};  ///< An empty value erases.
+    std::vector<Write> writes{};            ///< Ascending, disjoint, inside the size after.
+    std::optional<Epoch> expected{};        ///< Else Conflict.
+
+    /// A delta that was found before the lock, right if the page still has this epoch.
+    struct Ahead {
+        Epoch epoch = Epoch::zero;
+        std::vector<std::byte> delta{};
+        std::uint64_t changed_bytes = 0;
+    };
+    std::optional<Ahead> ahead{};
+};
+
+/// What was read and must not have changed.
+struct WatchedPage {
+    PageId page = PageId::none;
+    std::uint32_t line = unknown_line;
+    Epoch epoch = Epoch::zero;
+};
+struct WatchedName {
+    std::string name{};
+    PageId found = PageId::none;
+};
+
+struct Staged {
+    std::vector<StagedPage> pages{};
+    std::vector<WatchedPage> reads{};
+    std::vector<WatchedName> names{};
+};
+
+/// Bytes above which a write's delta is found before the lock.
+inline constexpr std::uint64_t large_write = 256 * 1024;
+
+/// Finds deltas of large writes now, without the lock (PROTOCOL, rule 11).
+void encode_ahead(Attachment& bus, Staged& staged);
+
+/// Which page kept a commit from happening.
+struct ConflictAt {
+    PageId page = PageId::none;
+};
+/// Under the writers' lock, catalog followed: has anything that was read changed?
+[[nodiscard]] std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged);
+
+/// What a record will do.
+struct Encoded {
+    std::uint64_t changed_bytes = 0;
+    bool structural = false;
+    bool stale_ahead = false;  ///< A large write's delta was for another epoch: stage again.
+};
+/// Under the writers' lock: writes entries for all that differs into scratch.body and their lines into
+/// scratch.lines; lines and places of created and resized pages are taken (words.allocating is set
+/// first). Throws PageNotFound, InvalidArgument, OutOfSpace; undo with release_places().
+/// `under_lock`: also large writes are compared here.
+[[nodiscard]] Encoded encode(Attachment& bus, Staged& staged, bool under_lock);
+/// Gives back what encode() took, for a commit that will not happen.
+void release_places(Attachment& bus) noexcept;
+
+/// Throws PageNotFound: by id or name, with where it was deleted and the nearest name.
+[[noreturn]] void throw_not_found(Attachment& bus, PageId page);
+[[noreturn]] void throw_not_found(Attachment& bus, std::string_view name);
+
+/// The page's line, by the hint or by the catalog. Throws PageNotFound.
+[[nodiscard]] arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line);
+
+}  // namespace mmsb::state
