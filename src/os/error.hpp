@@ -13,7 +13,7 @@ namespace mmsb::os {
 /// What a hook is asked about.
 enum class Call : std::uint8_t {
     open, pread, pwrite, truncate, allocate, sync, sync_folder, rename, remove, link, map, lock, stat,
-    make_folder, memory_file,
+    make_folder, memory_file, list,
 };
 /// Returns the errno to fail with, or 0. Called from any thread.
 using FaultHook = int (*)(Call call, const char* path);

@@ -11,7 +11,7 @@
 #include <mmsb/types.hpp>
 
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -63,6 +63,8 @@ public:
                                                    bool writable) = 0;
     virtual void remove(const std::string& name) = 0;  ///< Absent is fine.
     virtual void rename(const std::string& from, const std::string& to) = 0;
+    /// As rename, but false, with nothing changed, where `to` is there already.
+    [[nodiscard]] virtual bool rename_new(const std::string& from, const std::string& to) = 0;
     [[nodiscard]] virtual std::vector<std::string> list() = 0;  ///< Regular files, sorted.
     virtual void sync() = 0;  ///< Names made, removed and renamed so far survive power loss.
     /// A folder inside, made if need be (only where `create`); nullptr where it is not there.
@@ -73,8 +75,9 @@ public:
     [[nodiscard]] virtual std::uint64_t device() = 0;
 };
 
-/// A folder on disk; made (mode 0700 limited to `permissions` widened by x) where `create`. nullptr where it is not
-/// there and not to be made. Files in it are made with `permissions`.
+/// A folder on disk; made where `create`, with `permissions` and x wherever they have r, and synced into
+/// its parent. nullptr where it is not there and not to be made. Files in it are made with exactly
+/// `permissions`, whatever the umask.
 [[nodiscard]] std::unique_ptr<Folder> open_folder(const std::string& path, bool create,
                                                   unsigned permissions);
 /// Files are memfds with these names; folders likewise. Gone with the object.
@@ -102,11 +105,14 @@ private:
 [[nodiscard]] std::uint64_t free_space(const std::string& path);
 
 /// flock(2) on a file of a folder; released when destroyed. Between open files, so also between two
-/// openings in one process.
+/// openings in one process. A forked child shares it, and does not release it.
 class FileLock {
 public:
     FileLock() = default;
     explicit FileLock(File file) : file_(std::move(file)) {}
+    FileLock(FileLock&& o) noexcept;
+    FileLock& operator=(FileLock&& o) noexcept;
+    ~FileLock();
     [[nodiscard]] bool try_exclusive();
     [[nodiscard]] bool try_shared();
     /// Waits; false after `timeout`.
@@ -118,7 +124,10 @@ public:
     [[nodiscard]] const File& file() const noexcept { return file_; }
 
 private:
+    bool try_lock(int operation);
+
     File file_{};
+    bool held_ = false;
 };
 
 }  // namespace mmsb::os

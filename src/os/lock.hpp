@@ -4,6 +4,8 @@
 /// (lock word, count, owner, users) are the last 16 of the shared page; kind and list pointers are in
 /// a private page mapped right behind. static_asserts guard the layout (glibc on x86-64 and aarch64).
 /// A process that scribbles over the shared page can make lock() time out, not crash us.
+///
+/// Threads: of one process, all through one object. unlock() by the thread that locked.
 #pragma once
 
 #include "os/file.hpp"
@@ -33,6 +35,8 @@ public:
     [[nodiscard]] std::int32_t holder() const noexcept;
 
 private:
+    Outcome took(int error) noexcept;
+
     pthread_mutex_t* mutex_ = nullptr;
     std::byte* pages_ = nullptr;
 };

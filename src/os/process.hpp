@@ -21,6 +21,7 @@ namespace mmsb::os {
 /// "glibc 2.36 x86_64": what must agree between those who share a lock.
 [[nodiscard]] std::string platform();
 void random_bytes(std::span<std::byte> out);
+[[nodiscard]] std::string random_name();             ///< 16 hexadecimal digits.
 [[nodiscard]] std::int64_t clock_ns() noexcept;      ///< System clock, ns since 1970.
 [[nodiscard]] std::int64_t boot_clock_ns() noexcept;  ///< CLOCK_BOOTTIME.
 [[nodiscard]] std::int64_t steady_ns() noexcept;
