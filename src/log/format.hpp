@@ -53,20 +53,22 @@ struct BusHeader {
     std::int64_t created_ns = 0;
 };
 [[nodiscard]] std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header);
-/// Takes both slots (up to 2 * bus_header_size bytes). A slot of a newer format is refused even where
-/// the other one is good: that one is older.
+/// Takes both slots (up to 2 * bus_header_size bytes). A slot of a newer format is refused even
+/// where the other one is good: that one is older.
 [[nodiscard]] Decoded<BusHeader> decode_bus(std::span<const std::byte> file);
 
 /// The first 4096 bytes of a segment. File offset of an LSN: segment_header_size + lsn - start.
 struct SegmentHeader {
     Uuid bus{};
-    std::uint64_t id = 0;    ///< From 1, never used again; the file is log/<16 hex digits>.seg.
-    std::uint64_t salt = 0;  ///< Random: seeds the checksums, so that old bytes never pass.
-    Lsn start = 0;           ///< Multiple of 8.
-    std::uint64_t capacity = 0;  ///< Multiple of 8, 16 to 2^40. Maps [start, start + capacity); a later segment may cut it short.
+    std::uint64_t id = 0;        ///< From 1, never used again; the file is log/<16 hex digits>.seg.
+    std::uint64_t salt = 0;      ///< Random: seeds the checksums, so that old bytes never pass.
+    Lsn start = 0;               ///< Multiple of 8.
+    std::uint64_t capacity = 0;  ///< Multiple of 8, 16 to 2^40. Maps [start, start + capacity); a
+                                 ///< later segment may cut it short.
     std::int64_t base_time_ns = 0;  ///< Times in its records count from here.
 };
-[[nodiscard]] std::array<std::byte, segment_header_size> encode_segment(const SegmentHeader& header);
+[[nodiscard]] std::array<std::byte, segment_header_size> encode_segment(
+    const SegmentHeader& header);
 [[nodiscard]] Decoded<SegmentHeader> decode_segment(std::span<const std::byte> header);
 /// The file's name in log/, and back; nothing for any other name.
 [[nodiscard]] std::string segment_name(std::uint64_t id);

@@ -6,12 +6,13 @@
 ///
 /// checksum: CRC32C over [4, padded size), seeded with the segment's salt and the record's LSN: a
 /// record that was written elsewhere, or in an earlier life of the place, does not pass. check: 16
-/// bits over kind, flags and size with the same seed, so that looking for a good record behind a bad
-/// one is cheap. Padding to 8 bytes is zero and under the checksum.
+/// bits over kind, flags and size with the same seed, so that looking for a good record behind a
+/// bad one is cheap. Padding to 8 bytes is zero and under the checksum.
 ///
-/// Invariants: (1) a record names a page at most once (who applies it checks that); (2) parse accepts nothing whose checksum,
-/// head, varints or entries disagree, takes time linear in the record and allocates nothing;
-/// (3) everything in a Record is a view into the bytes it was parsed from.
+/// Invariants: (1) a record names a page at most once (who applies it checks that); (2) parse
+/// accepts nothing whose checksum, head, varints or entries disagree, takes time linear in the
+/// record and allocates nothing; (3) everything in a Record is a view into the bytes it was parsed
+/// from.
 #pragma once
 
 #include "log/format.hpp"
@@ -27,10 +28,10 @@ namespace mmsb::log {
 inline constexpr std::size_t head_size = 12;
 
 enum class RecordKind : std::uint8_t {
-    commit = 1,       ///< Takes a sequence. Entries.
-    filler = 2,       ///< Head and zeros up to the end of a segment; at least 16 bytes. Where just 8
-                      ///< are left there is no record: those 8 bytes are zero.
-    source = 3,       ///< Gives a number to a source's name: varint number, text.
+    commit = 1,  ///< Takes a sequence. Entries.
+    filler = 2,  ///< Head and zeros up to the end of a segment; at least 16 bytes. Where just 8
+                 ///< are left there is no record: those 8 bytes are zero.
+    source = 3,  ///< Gives a number to a source's name: varint number, text.
     incarnation = 4,  ///< A new arena was made: 16 random bytes.
     close = 5,        ///< The last one left cleanly; `durable` is its own end.
 };
@@ -53,7 +54,7 @@ struct RecordFields {
     RecordKind kind = RecordKind::commit;
     Sequence sequence = Sequence::zero;
     std::int64_t time_ns = 0;
-    std::uint32_t source = 0;   ///< Its number; 0: the unnamed one.
+    std::uint32_t source = 0;  ///< Its number; 0: the unnamed one.
     std::int32_t process = 0;
     std::uint64_t tag = 0;
     std::string_view label{};
@@ -70,7 +71,7 @@ inline constexpr Lsn no_lsn = ~Lsn{0};
 
 /// A parsed record; views into its bytes.
 struct Record : RecordFields {
-    Lsn start = 0, end = 0;  ///< end: start + padded size. A record is named by its end.
+    Lsn start = 0, end = 0;             ///< end: start + padded size. A record is named by its end.
     std::span<const std::byte> body{};  ///< Entries, or the kind's own bytes. Empty with a blob.
 };
 
@@ -93,7 +94,7 @@ enum class ParseStatus : std::uint8_t {
 struct Parsed {
     ParseStatus status = ParseStatus::bad;
     Record record{};
-    std::size_t size = 0;  ///< Padded; from the head, also where partial.
+    std::size_t size = 0;       ///< Padded; from the head, also where partial.
     const char* expected = "";  ///< For messages; a literal.
 };
 /// The record that begins at bytes[0], which is LSN `start`. Checks entries too (not a blob's).
@@ -109,9 +110,9 @@ struct PageEntry {
     std::uint64_t size = 0;     ///< Likewise, bytes.
     bool created = false;       ///< With line, location, perhaps a name, metadata and a delta.
     bool deleted = false;
-    bool resized = false;       ///< New bytes are zero; then the delta is applied.
-    bool renamed = false;       ///< Or created with a name.
-    std::uint32_t line = 0;     ///< Created only: its place in the page table.
+    bool resized = false;               ///< New bytes are zero; then the delta is applied.
+    bool renamed = false;               ///< Or created with a name.
+    std::uint32_t line = 0;             ///< Created only: its place in the page table.
     Location location = Location::cpu;  ///< Created only.
     std::string_view name{};
     std::span<const std::byte> metadata{};  ///< MetadataReader's; empty: none set.
@@ -126,9 +127,9 @@ struct EdgeEntry {
 struct FormulaEntry {
     PageId child = PageId::none;
     bool added = true;
-    std::string_view function{};             ///< Added only, as what follows.
+    std::string_view function{};  ///< Added only, as what follows.
     std::span<const std::byte> arguments{};
-    std::span<const std::byte> parents{};    ///< Varints.
+    std::span<const std::byte> parents{};  ///< Varints.
 };
 enum class EntryKind : std::uint8_t { page, edge, formula };
 struct Entry {
@@ -146,8 +147,8 @@ void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out);
 /// Appends one key and value; an empty value erases the key. For PageEntry::metadata.
 void write_metadata(std::string_view key, std::string_view value, std::vector<std::byte>& out);
 
-/// Walks a commit's body. noexcept, checked; `failed` after next() returned false: the bytes are not
-/// entries. Deltas are checked against the entry's size.
+/// Walks a commit's body. noexcept, checked; `failed` after next() returned false: the bytes are
+/// not entries. Deltas are checked against the entry's size.
 class EntryReader {
 public:
     explicit EntryReader(std::span<const std::byte> body) noexcept : in_(body) {}

@@ -1,8 +1,8 @@
 /// log/scan: walks the records of one segment's bytes, and tells a torn tail from damage. Pure.
 ///
-/// The rule (PROTOCOL, reboot): the good prefix ends at x. A good record behind x that says "durable
-/// beyond x" proves damage: those bytes were promised. Otherwise the tail was torn by a power cut and
-/// was never acknowledged: it is dropped.
+/// The rule (PROTOCOL, reboot): the good prefix ends at x. A good record behind x that says
+/// "durable beyond x" proves damage: those bytes were promised. Otherwise the tail was torn by a
+/// power cut and was never acknowledged: it is dropped.
 #pragma once
 
 #include "log/record.hpp"
@@ -19,19 +19,20 @@ enum class ScanEnd : std::uint8_t {
 };
 struct ScanResult {
     ScanEnd end = ScanEnd::empty;
-    Lsn good_until = 0;      ///< Where the good prefix ends: the next record's LSN.
+    Lsn good_until = 0;  ///< Where the good prefix ends: the next record's LSN.
     std::uint64_t records = 0;
     const char* expected = "";  ///< For `bad`.
 };
-/// Visits each good record in order from `from`; false ends it. `bytes` begin at LSN `start` (of the
-/// segment's header) and end where the segment's range ends (`limit`) or where the file does.
+/// Visits each good record in order from `from`; false ends it. `bytes` begin at LSN `start` (of
+/// the segment's header) and end where the segment's range ends (`limit`) or where the file does.
 /// Fillers are not visited. What follows `good_until` is `empty` only if all of it is zero.
 [[nodiscard]] ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header,
                                       Lsn limit, Lsn from, FunctionRef<bool(const Record&)> visit);
 
 /// Is there, at or behind `from` in these bytes, a good record that says durable > `promised`? Its
 /// LSN, else nothing. Linear: the 16-bit check rules out most places, and the bytes that checksums
-/// may look at are bounded (64 x the input); what exceeds the bound counts as found (refuse to guess).
+/// may look at are bounded (64 x the input); what exceeds the bound counts as found (refuse to
+/// guess).
 [[nodiscard]] std::optional<Lsn> find_promise(std::span<const std::byte> bytes,
                                               const SegmentHeader& header, Lsn from, Lsn promised);
 
