@@ -73,10 +73,14 @@ void Bus::close(const Handle& handle) {
     state::leave(std::move(attachment));
 }
 
-void Bus::refuse_writing() const {
+void Bus::refuse_read_only() const {
     if (read_only)
         throw ReadOnly(ErrorCode::read_only, config.path + " is open read-only",
                        {.path = config.path, .expected = "a State that may write", .found = "Open::read_only"});
+}
+
+void Bus::refuse_writing() const {
+    refuse_read_only();
     state::refuse_inside_function(*attachment);
 }
 

@@ -33,6 +33,9 @@ struct Bus {
     [[nodiscard]] state::Attachment& at() const noexcept { return *attachment; }
     /// Commits and throws Conflict where that is the outcome.
     Committed commit(state::Staged& staged, const CommitOptions& options) const;
+    /// Throws ReadOnly where this State may not write.
+    void refuse_read_only() const;
+    /// That, and WrongContext inside a user's function: for whatever commits.
     void refuse_writing() const;
 
     // The only makers of handles.

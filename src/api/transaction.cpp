@@ -285,7 +285,7 @@ void Transaction::restore(const View& view, PageList pages) {
 
 Page Transaction::create_page(std::size_t size, const PageOptions& options) {
     auto& open = impl_->at();
-    open.refuse_writing();
+    open.refuse_read_only();
     detail::check_page_options(options, size);
     const auto id = state::take_page_id(open.at());
     auto& page = impl_->pages[id];

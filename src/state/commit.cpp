@@ -175,7 +175,6 @@ void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch
     auto& words = bus.words();
     const auto began = handle.instrumentation ? os::steady_ns() : 0;
     apply(bus, body, bus.scratch.lines, batch.record.end, batch.record.sequence);
-    words.applies.store(words.applies.load(relaxed) + bus.scratch.lines.size(), relaxed);
     if (handle.instrumentation) {
         words.apply_ns.store(words.apply_ns.load(relaxed) +
                                  static_cast<std::uint64_t>(os::steady_ns() - began), relaxed);

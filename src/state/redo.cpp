@@ -83,6 +83,7 @@ void apply_entry(Attachment& bus, arena::PageLine& line, const log::PageEntry& e
     if (!entry.delta.empty()) {
         auto& words = bus.words();
         add(words.deltas, 1);
+        add(words.applies, 1);
         add(words.delta_bytes, delta::check(entry.delta, entry.size)->changed_bytes);
     }
     line.epoch.store(number(entry.epoch), relaxed);

@@ -1,0 +1,117 @@
+// Runs every engine in turn, round by round, on the same updates; checks each one's final state against
+// the model; prints medians, ratios, and a JSON file.
+#include "update/workload.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace {
+
+struct Options {
+    std::size_t pages = 10'000, updates = 1'000'000;
+    int rounds = 5;
+    std::string json{}, folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-bench-{}", getpid());
+};
+
+struct Row {
+    std::string name{}, survives{};
+    std::vector<double> sparse{}, dense{};
+    std::uint64_t log_bytes = 0;
+};
+
+double median(std::vector<double> v) {
+    std::ranges::sort(v);
+    return v.empty() ? 0 : v[v.size() / 2];
+}
+
+double run(bench::Engine& engine, const Options& options, bench::Pattern pattern, Row& row) {
+    bench::Model model(options.pages);
+    engine.load(model);
+    const auto began = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < options.updates; ++i) {
+        const auto n = model.step(pattern);
+        engine.update(n, model.page(n));
+    }
+    engine.finish();
+    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - began;
+    for (std::size_t n = 0; n < model.pages(); ++n)
+        if (!std::ranges::equal(engine.read(n), model.page(n)))
+            throw std::runtime_error(fmt::format("{}: page {} is wrong at the end", engine.name(), n));
+    row.name = engine.name();
+    row.survives = engine.survives();
+    if (pattern == bench::Pattern::sparse) row.log_bytes = engine.log_bytes();
+    return took.count() / static_cast<double>(options.updates);
+}
+
+void print(const std::vector<Row>& rows, const Options& options) {
+    const auto find = [&](std::string_view name) {
+        return *std::ranges::find_if(rows, [&](const Row& r) { return r.name == name; });
+    };
+    const auto lmdb = find("LMDB NOSYNC+WRITEMAP"), floor = find("floor: diff, copy, append");
+    fmt::print("Workload W: {} pages of 1 KiB, {} updates, {} rounds, medians\n\n", options.pages, options.updates, options.rounds);
+    fmt::print("{:28} {:>9} {:>9} {:>12} {:>13} {:>10}  {}\n", "engine", "sparse ns", "dense ns", "x LMDB speed", "x floor's time", "log B/upd.", "survives");
+    auto json = nlohmann::json::array();
+    for (const auto& row : rows) {
+        const auto s = median(row.sparse), d = median(row.dense);
+        fmt::print("{:28} {:9.0f} {:9.0f} {:5.2f} / {:4.2f} {:6.2f} / {:4.2f} {:>10}  {}\n", row.name, s, d, median(lmdb.sparse) / s,
+                   median(lmdb.dense) / d, s / median(floor.sparse), d / median(floor.dense), row.log_bytes == 0 ? "-" : fmt::format("{}", row.log_bytes), row.survives);
+        json.push_back({{"engine", row.name}, {"survives", row.survives}, {"sparse_ns", row.sparse}, {"dense_ns", row.dense},
+                        {"sparse_median_ns", s}, {"dense_median_ns", d}, {"times_lmdb_sparse", median(lmdb.sparse) / s},
+                        {"times_lmdb_dense", median(lmdb.dense) / d}, {"floor_ratio_sparse", s / median(floor.sparse)},
+                        {"floor_ratio_dense", d / median(floor.dense)}, {"log_bytes_per_update", row.log_bytes}});
+    }
+    if (!options.json.empty()) std::ofstream(options.json) << json.dump(2) << '\n';
+}
+
+Options parse(int argc, char** argv) {
+    Options options;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const std::string_view flag = argv[i];
+        if (flag == "--pages") options.pages = std::stoul(argv[i + 1]);
+        else if (flag == "--updates") options.updates = std::stoul(argv[i + 1]);
+        else if (flag == "--rounds") options.rounds = std::stoi(argv[i + 1]);
+        else if (flag == "--json") options.json = argv[i + 1];
+        else throw std::runtime_error(fmt::format("unknown option {}", flag));
+    }
+    return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    const auto options = parse(argc, argv);
+    int count = 0;
+    const auto folder = [&] { return fmt::format("{}/{}", options.folder, ++count); };
+    const std::vector<std::function<std::unique_ptr<bench::Engine>()>> engines = {
+        [] { return bench::copy_floor(); },
+        [] { return bench::append_floor(); },
+        [&] { return bench::lmdb_engine(folder(), 1); },
+        [&] { return bench::lmdb_engine(folder(), 1000); },
+        [] { return bench::mmsb_without_log(); },
+        [] { return bench::mmsb_private(); },
+        [&] { return bench::mmsb_with_path(folder()); },
+        [&] { return bench::mmsb_transactions(folder(), 100); },
+    };
+    std::vector<Row> rows(engines.size());
+    std::filesystem::create_directories(options.folder);
+    for (int round = 0; round < options.rounds; ++round)
+        for (const auto pattern : {bench::Pattern::sparse, bench::Pattern::dense})
+            for (std::size_t e = 0; e < engines.size(); ++e) {
+                const auto engine = engines[e]();
+                const auto ns = run(*engine, options, pattern, rows[e]);
+                (pattern == bench::Pattern::sparse ? rows[e].sparse : rows[e].dense).push_back(ns);
+            }
+    std::filesystem::remove_all(options.folder);
+    print(rows, options);
+    return 0;
+} catch (const std::exception& e) {
+    std::cerr << "bench_update: " << e.what() << '\n';
+    return 1;
+}
