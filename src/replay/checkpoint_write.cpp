@@ -1,0 +1,185 @@
+#include "base/bytes.hpp"
+#include "replay/checkpoint.hpp"
+#include "replay/checkpoint_layout.hpp"
+
+#include <fmt/format.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <stdexcept>
+
+namespace mmsb::replay {
+
+namespace {
+
+constexpr int compression_level = 3;
+constexpr std::size_t zero_unit = 4096;    // stretches of zeros are looked for in such steps
+constexpr std::size_t least_piece = 4096;  // smaller ones only where the page or a stretch ends
+constexpr std::size_t number_room = 1 + base::varint_max;
+
+struct FreeContext {
+    void operator()(ZSTD_CCtx* context) const noexcept { ZSTD_freeCCtx(context); }
+};
+
+bool all_zero(std::span<const std::byte> bytes) noexcept {
+    return bytes.empty() || (bytes[0] == std::byte{0} &&
+                             std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+// Cuts the stream of items into blocks.
+class Blocks {
+public:
+    Blocks(std::uint32_t header_checksum, FunctionRef<void(std::span<const std::byte>)> write)
+        : header_checksum_(header_checksum), write_(write), context_(ZSTD_createCCtx()) {
+        if (context_ == nullptr) throw std::bad_alloc();
+        raw_.reserve(layout::block_size);
+        out_.resize(sizeof(layout::Block) + layout::block_size);
+    }
+
+    // For an item of at most `size` bytes, all in one block.
+    base::ByteWriter item(layout::Item tag, std::size_t size) {
+        if (raw_.size() + size > layout::block_size) flush();
+        base::ByteWriter writer(raw_);
+        writer.fixed(static_cast<std::uint8_t>(tag));
+        return writer;
+    }
+    // What the block at hand has left for an item.
+    [[nodiscard]] std::size_t room() const noexcept { return layout::block_size - raw_.size(); }
+    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+    void flush();
+
+private:
+    std::uint32_t header_checksum_;
+    FunctionRef<void(std::span<const std::byte>)> write_;
+    std::unique_ptr<ZSTD_CCtx, FreeContext> context_;
+    std::uint64_t number_ = 0;
+    Bytes raw_{};
+    Bytes out_{};  // a block's header, and its bytes
+};
+
+void Blocks::flush() {
+    if (raw_.empty()) return;
+    auto* const stored = out_.data() + sizeof(layout::Block);
+    // With less room than the raw bytes take it fails, and they are stored as they are.
+    auto size = ZSTD_compressCCtx(context_.get(), stored, raw_.size() - 1, raw_.data(), raw_.size(),
+                                  compression_level);
+    const bool compressed = ZSTD_isError(size) == 0U;
+    if (!compressed) {
+        size = raw_.size();
+        std::memcpy(stored, raw_.data(), size);
+    }
+    layout::Block block{.checksum = 0,
+                        .stored_size = static_cast<std::uint32_t>(size),
+                        .raw_size = static_cast<std::uint32_t>(raw_.size()),
+                        .compression = compressed ? layout::one_zstd_frame : layout::stored_raw,
+                        .zero = {}};
+    std::memcpy(out_.data(), &block, sizeof block);
+    const auto all = std::span<const std::byte>(out_).first(sizeof block + size);
+    block.checksum =
+        layout::checksum_of(header_checksum_, number_, all.subspan(sizeof block.checksum));
+    std::memcpy(out_.data(), &block.checksum, sizeof block.checksum);
+    write_(all);
+    ++number_;
+    raw_.clear();
+}
+
+void write_bytes(Blocks& blocks, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        if (blocks.room() < number_room + std::min(bytes.size(), least_piece)) blocks.flush();
+        const auto piece = bytes.first(std::min(bytes.size(), blocks.room() - number_room));
+        auto item = blocks.item(layout::Item::bytes, number_room + piece.size());
+        item.varint(piece.size());
+        item.bytes(piece);
+        bytes = bytes.subspan(piece.size());
+    }
+}
+
+// How much of `bytes` from the start is zero units (or is not).
+std::size_t stretch(std::span<const std::byte> bytes, bool zero) noexcept {
+    std::size_t at = 0;
+    while (at < bytes.size()) {
+        const auto unit = bytes.subspan(at, std::min(zero_unit, bytes.size() - at));
+        if (all_zero(unit) != zero) break;
+        at += unit.size();
+    }
+    return at;
+}
+
+void write_pieces(Blocks& blocks, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const auto zeros = stretch(bytes, true);
+        if (zeros != 0) blocks.item(layout::Item::zeros, number_room).varint(zeros);
+        bytes = bytes.subspan(zeros);
+        const auto others = stretch(bytes, false);
+        write_bytes(blocks, bytes.first(others));
+        bytes = bytes.subspan(others);
+    }
+}
+
+void write_page(Blocks& blocks, PageId id, const ImagePage& page) {
+    std::size_t texts = page.name.size();
+    for (const auto& [key, value] : page.metadata) {
+        texts += key.size() + value.size() + 2 * base::varint_max;
+    }
+    constexpr std::size_t numbers = 8;
+    auto item = blocks.item(layout::Item::page, 2 + numbers * base::varint_max + texts);
+    item.varint(number(id));
+    item.varint(page.line);
+    item.varint(number(page.epoch));
+    item.varint(number(page.sequence));
+    item.varint(page.lsn);
+    item.varint(page.size);
+    item.fixed(static_cast<std::uint8_t>(page.location));
+    item.text(page.name);
+    item.varint(page.metadata.size());
+    for (const auto& [key, value] : page.metadata) {
+        item.text(key);
+        item.text(value);
+    }
+    write_pieces(blocks, page.bytes);
+}
+
+}  // namespace
+
+void write_checkpoint(const Image& image, const log::Uuid& bus,
+                      FunctionRef<void(std::span<const std::byte>)> write) {
+    layout::Header header{.magic = layout::magic,
+                          .major = log::format_major,
+                          .minor = log::format_minor,
+                          .checksum = 0,
+                          .bus = bus,
+                          .sequence = number(image.sequence()),
+                          .time_ns = image.time_ns(),
+                          .lsn = image.lsn(),
+                          .next_page = image.next_page()};
+    header.checksum = layout::checksum_of(header);
+    for (const auto& [id, page] : image.pages()) {
+        const auto* problem = layout::page_problem(header, id, page);
+        if (problem == nullptr && page.bytes.size() != page.size) problem = "all of its bytes";
+        if (problem == nullptr) continue;
+        throw std::logic_error(
+            fmt::format("checkpoint: page {}: expected {}", number(id), problem));
+    }
+    write(std::as_bytes(std::span(&header, 1)));
+    Blocks blocks(header.checksum, write);
+    for (const auto& [source, name] : image.sources()) {
+        auto item = blocks.item(layout::Item::source, 1 + 2 * base::varint_max + name.size());
+        item.varint(source);
+        item.text(name);
+    }
+    std::uint64_t bytes = 0;
+    for (const auto& [id, page] : image.pages()) {
+        write_page(blocks, id, page);
+        bytes += page.size;
+    }
+    auto end = blocks.item(layout::Item::end, 1 + 3 * base::varint_max);
+    end.varint(image.pages().size());
+    end.varint(bytes);
+    end.varint(blocks.number() + 1);
+    blocks.flush();
+}
+
+}  // namespace mmsb::replay

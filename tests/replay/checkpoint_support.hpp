@@ -1,0 +1,167 @@
+/// tests/replay/checkpoint_support: checkpoints in memory, and their blocks in pieces.
+#pragma once
+
+#include "base/bytes.hpp"
+#include "replay/checkpoint.hpp"
+#include "replay/checkpoint_layout.hpp"
+#include "replay/support.hpp"
+
+namespace mmsb::replay::test {
+
+inline log::Uuid some_bus() {
+    log::Uuid bus{};
+    for (std::size_t i = 0; i != bus.size(); ++i) bus[i] = static_cast<std::byte>(0xb0 + i);
+    return bus;
+}
+
+inline Bytes written(const Image& image) {
+    Bytes out;
+    write_checkpoint(image, some_bus(), [&](std::span<const std::byte> bytes) {
+        out.insert(out.end(), bytes.begin(), bytes.end());
+    });
+    return out;
+}
+
+/// Reads from memory, at most `step` bytes a call.
+inline log::Decoded<Checkpoint> read_back(std::span<const std::byte> file, ReadOptions options = {},
+                                          std::size_t step = ~std::size_t{0}) {
+    const auto read = [&](std::span<std::byte> out) {
+        const auto n = std::min({file.size(), out.size(), step});
+        std::copy_n(file.begin(), n, out.begin());
+        file = file.subspan(n);
+        return n;
+    };
+    return read_checkpoint(read, std::move(options));
+}
+
+inline void expect_refused(std::span<const std::byte> file, std::string_view expected,
+                           log::Refusal::Kind kind = log::Refusal::Kind::damaged) {
+    const auto result = read_back(file);
+    ASSERT_FALSE(result.value) << "accepted, though it should have " << expected;
+    EXPECT_EQ(result.refusal.kind, kind);
+    EXPECT_NE(result.refusal.expected.find(expected), std::string::npos)
+        << "expected " << result.refusal.expected << ", found " << result.refusal.found;
+}
+
+/// The file's header and its blocks, each with its own header.
+struct Parts {
+    Bytes header{};
+    std::vector<Bytes> blocks{};
+    [[nodiscard]] Bytes joined() const {
+        Bytes out = header;
+        for (const auto& block : blocks) out.insert(out.end(), block.begin(), block.end());
+        return out;
+    }
+};
+inline Parts parts_of(std::span<const std::byte> file) {
+    Parts parts;
+    auto in = file;
+    const auto take = [&](std::size_t n) {
+        Bytes out(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(n));
+        in = in.subspan(n);
+        return out;
+    };
+    parts.header = take(sizeof(layout::Header));
+    while (!in.empty()) {
+        layout::Block block;
+        std::memcpy(&block, in.data(), sizeof block);
+        parts.blocks.push_back(take(sizeof block + block.stored_size));
+    }
+    return parts;
+}
+
+/// A checkpoint file whose checksums are right, of items that need not make sense.
+class Forger {
+public:
+    Forger() {
+        header = {.magic = layout::magic,
+                  .major = 1,
+                  .minor = 0,
+                  .checksum = 0,
+                  .bus = some_bus(),
+                  .sequence = 10,
+                  .time_ns = 5,
+                  .lsn = 100,
+                  .next_page = 20};
+        seal_header();
+    }
+    void seal_header() { header.checksum = layout::checksum_of(header); }
+    /// Items as they are, uncompressed, or what `block` says of them.
+    void add_block(std::span<const std::byte> stored, layout::Block block) {
+        Bytes bytes(sizeof block);
+        std::memcpy(bytes.data(), &block, sizeof block);
+        bytes.insert(bytes.end(), stored.begin(), stored.end());
+        block.checksum = layout::checksum_of(header.checksum, blocks_++,
+                                             std::span(bytes).subspan(sizeof block.checksum));
+        std::memcpy(bytes.data(), &block.checksum, sizeof block.checksum);
+        body_.insert(body_.end(), bytes.begin(), bytes.end());
+    }
+    void add_block(std::span<const std::byte> items) {
+        const auto size = static_cast<std::uint32_t>(items.size());
+        add_block(items, {.checksum = 0,
+                          .stored_size = size,
+                          .raw_size = size,
+                          .compression = layout::stored_raw,
+                          .zero = {}});
+    }
+    [[nodiscard]] Bytes file() const {
+        const auto head = std::as_bytes(std::span(&header, 1));
+        Bytes out(head.begin(), head.end());
+        out.insert(out.end(), body_.begin(), body_.end());
+        return out;
+    }
+    layout::Header header{};
+
+private:
+    Bytes body_{};
+    std::uint64_t blocks_ = 0;
+};
+
+/// Items one behind the other.
+class Items {
+public:
+    struct Page {
+        std::uint64_t id = 1, line = 0, epoch = 0, sequence = 1, lsn = 50, size = 0;
+        std::uint8_t location = 0;
+        std::string_view name{};
+        std::vector<std::pair<std::string_view, std::string_view>> metadata{};
+    };
+    Items& source(std::uint64_t number, std::string_view name) {
+        tag(layout::Item::source).varint(number);
+        base::ByteWriter(bytes).text(name);
+        return *this;
+    }
+    Items& page(const Page& p) {
+        auto out = tag(layout::Item::page);
+        for (const auto n : {p.id, p.line, p.epoch, p.sequence, p.lsn, p.size}) out.varint(n);
+        out.fixed(p.location);
+        out.text(p.name);
+        out.varint(p.metadata.size());
+        for (const auto& [key, value] : p.metadata) {
+            out.text(key);
+            out.text(value);
+        }
+        return *this;
+    }
+    Items& piece(std::string_view text) {
+        tag(layout::Item::bytes).text(text);
+        return *this;
+    }
+    Items& zeros(std::uint64_t n) {
+        tag(layout::Item::zeros).varint(n);
+        return *this;
+    }
+    Items& end(std::uint64_t pages, std::uint64_t size, std::uint64_t blocks = 1) {
+        auto out = tag(layout::Item::end);
+        for (const auto n : {pages, size, blocks}) out.varint(n);
+        return *this;
+    }
+    base::ByteWriter tag(layout::Item item) {
+        base::ByteWriter out(bytes);
+        out.fixed(static_cast<std::uint8_t>(item));
+        return out;
+    }
+    Bytes bytes{};
+};
+
+}  // namespace mmsb::replay::test
