@@ -36,8 +36,8 @@ struct WriterScratch {
 
 /// What is kept of the time before the oldest record: a checkpoint, or a private bus's folded past.
 struct Past {
-    std::shared_mutex mutex{};
-    Lsn oldest = first_lsn;  ///< The first record that is kept begins here, or behind.
+    std::atomic<Lsn> oldest{first_lsn};  ///< The first record that is kept begins here, or behind.
+    std::shared_mutex mutex{};           ///< Of `base`, and of moving `oldest`.
     std::optional<replay::Image> base{};
     std::uint64_t max_bytes = 0, max_records = 0;
     std::chrono::seconds max_age{0};

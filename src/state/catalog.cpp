@@ -40,10 +40,7 @@ void Catalog::load(const replay::Image& base) {
 
 void Catalog::follow(Attachment& bus) {
     const auto head = bus.words().structure.load(std::memory_order_acquire) & ~arena::busy;
-    {
-        const std::shared_lock lock(mutex_);
-        if (head <= followed_) return;
-    }
+    if (head <= followed_.load(std::memory_order_acquire)) return;
     const std::unique_lock lock(mutex_);
     if (head > followed_) follow_to(bus, head);
 }

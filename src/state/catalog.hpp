@@ -10,6 +10,7 @@
 
 #include <mmsb/types.hpp>
 
+#include <atomic>
 #include <map>
 #include <optional>
 #include <shared_mutex>
@@ -58,7 +59,8 @@ private:
     void apply(const log::Record& record, std::span<const std::byte> body);
 
     mutable std::shared_mutex mutex_;
-    std::uint64_t followed_ = 0;  ///< Start of the newest structural record that is in here.
+    /// Start of the newest structural record that is in here. Stored under the mutex.
+    std::atomic<std::uint64_t> followed_{0};
     std::map<PageId, CatalogPage> pages_{};
     std::unordered_map<std::string, PageId> names_{};
     std::unordered_map<std::uint32_t, std::string> sources_{};

@@ -75,12 +75,10 @@ bool Cursor::next() {
         if (!segment_ || at_ >= segment_end_) {
             segment_ = bus_.segments->find(at_);
             if (!segment_) {
-                std::shared_lock lock(bus_.past.mutex);
-                if (at_ < bus_.past.oldest)
+                if (at_ < bus_.past.oldest.load())
                     throw HistoryDropped(ErrorCode::history_dropped,
                                          "that part of the past was folded away while it was read",
-                                         {.sequence = bus_.past.base ? bus_.past.base->sequence()
-                                                                     : Sequence::zero});
+                                         {.sequence = last_ + 1});
                 damaged("a segment that holds this position");
             }
             segment_end_ = bus_.segments->end_of(*segment_);
@@ -98,8 +96,7 @@ bool Cursor::next() {
             parsed = log::parse_record(bytes, at_, segment_->context());
         }
         if (parsed.status != log::ParseStatus::good) {
-            std::shared_lock lock(bus_.past.mutex);
-            if (at_ < bus_.past.oldest) {  // the segment was dropped under our hands
+            if (at_ < bus_.past.oldest.load()) {  // the segment was dropped under our hands
                 segment_.reset();
                 continue;
             }

@@ -146,7 +146,7 @@ void load_base(Attachment& bus) {
     const auto file = folder->open(names.back(), os::Create::never, false);
     if (!file) return;
     auto checkpoint = read_checkpoint_file(*file);
-    bus.past.oldest = std::max(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
+    bus.past.oldest = std::max<Lsn>(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
     bus.recovery.checkpoint = checkpoint.image.sequence();
     bus.past.base.emplace(std::move(checkpoint.image));
 }

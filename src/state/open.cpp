@@ -55,7 +55,7 @@ void load_checkpoint(Attachment& bus, const std::string& file) {
     auto in = os::open_for_reading(file);
     if (!in) throw Io(ErrorCode::io, file + ": no such checkpoint", {.path = file, .system = ENOENT});
     auto checkpoint = read_checkpoint_file(*in);
-    bus.past.oldest = std::max(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
+    bus.past.oldest = std::max<Lsn>(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
     bus.past.base.emplace(std::move(checkpoint.image));
 }
 

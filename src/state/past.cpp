@@ -106,6 +106,7 @@ void check_view(Attachment& bus, Sequence at) {
 
 replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
                        const std::function<bool(double)>& progress) {
+    if (!bus.logging) dropped(bus, at);
     if (at != Sequence::newest) check_view(bus, at);
     Lsn from = 0;
     auto image = base_image(bus, std::move(keep), from);
