@@ -104,8 +104,10 @@ std::string Image::Staging::take_name(const log::PageEntry& entry) {
 
 std::string Image::Staging::create(const log::PageEntry& entry) {
     const auto id = number(entry.page);
-    if (id < image_.next_page_ || id + 1 == 0) {
-        return differs(entry.page, "a new id, at least", image_.next_page_, id);
+    // Not "above all that were": a transaction takes its id when it stages, and may commit after
+    // another that took its own later.
+    if (id + 1 == 0 || image_.pages_.contains(entry.page)) {
+        return of_page(entry.page, "is no new id");
     }
     if (entry.epoch != Epoch::zero) return differs(entry.page, "epoch", 0, number(entry.epoch));
     if (image_.lines_.contains(entry.line) || !lines_.try_emplace(entry.line, entry.page).second) {
@@ -195,7 +197,7 @@ void Image::Staging::finish() noexcept {
     }
     for (auto& [id, page] : created_) {
         image_.index_page(id, &page);
-        image_.next_page_ = number(id) + 1;
+        image_.next_page_ = std::max(image_.next_page_, number(id) + 1);
     }
     image_.names_.merge(names_);
     image_.lines_.merge(lines_);
