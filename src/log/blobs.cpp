@@ -1,0 +1,125 @@
+// The blob files: the entries of records that are too large for the ring.
+#include "base/checksum.hpp"
+#include "log/new_file.hpp"
+#include "log/segments.hpp"
+
+#include <mmsb/error.hpp>
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+namespace mmsb::log {
+namespace {
+
+std::uint32_t checksum_of(std::span<const std::byte> bytes) {
+    return base::crc32c(~std::uint32_t{0}, bytes);
+}
+
+[[noreturn]] void damaged(const std::string& path, std::uint64_t offset, std::string expected,
+                          std::string found) {
+    refuse(path, {Refusal::Kind::damaged, offset, std::move(expected), std::move(found)});
+}
+
+std::string described(std::uint64_t id, std::uint64_t size, std::uint32_t checksum) {
+    return fmt::format("blob {} of {} bytes with checksum {:08x}", id, size, checksum);
+}
+
+}  // namespace
+
+std::uint64_t Segments::next_blob() {
+    const auto ids = blobs();
+    const std::unique_lock lock(mutex_);
+    if (!ids.empty()) last_blob_ = std::max(last_blob_, ids.back());
+    return ++last_blob_;
+}
+
+BlobReference Segments::write_blob(std::span<const std::byte> bytes, bool durable) {
+    const BlobReference blob{0, bytes.size(), checksum_of(bytes)};
+    NewFile made(folder_);
+    made.file().allocate(0, blob_header_size + bytes.size());
+    made.file().write(blob_header_size, bytes);
+    BlobHeader header{.bus = bus_, .size = blob.size, .checksum = blob.checksum};
+    do {  // Another process may take an id first.
+        header.id = next_blob();
+        made.file().write(0, encode_blob(header));
+        if (durable) made.file().sync_data();
+    } while (!made.publish(blob_name(header.id)));
+    if (durable) {
+        try {
+            folder_.sync();
+        } catch (...) {
+            remove_blob(header.id);
+            throw;
+        }
+    }
+    return {header.id, blob.size, blob.checksum};
+}
+
+std::vector<std::byte> Segments::read_blob(const BlobReference& blob) {
+    const auto file = folder_.open(blob_name(blob.id), os::Create::never, false);
+    const auto expected = described(blob.id, blob.size, blob.checksum);
+    if (!file) damaged(folder_.path() + '/' + blob_name(blob.id), 0, expected, "no file");
+    std::array<std::byte, blob_header_size> bytes{};
+    const auto size = file->read(0, bytes);
+    const auto decoded = decode_blob(std::span(bytes).first(size));
+    if (!decoded.value) refuse(file->path(), decoded.refusal);
+    const auto& header = *decoded.value;
+    if (header.bus != bus_) {
+        refuse(file->path(), {Refusal::Kind::foreign, 16, "a blob of this bus", "one of another"});
+    }
+    if (header.id != blob.id || header.size != blob.size || header.checksum != blob.checksum) {
+        damaged(file->path(), 0, expected, described(header.id, header.size, header.checksum));
+    }
+    const auto there = file->size() - std::min<std::uint64_t>(file->size(), blob_header_size);
+    if (there != blob.size) {
+        damaged(file->path(), blob_header_size + there, expected, fmt::format("{} bytes", there));
+    }
+    std::vector<std::byte> contents(static_cast<std::size_t>(blob.size));
+    if (file->read(blob_header_size, contents) != contents.size()) {
+        damaged(file->path(), blob_header_size, expected, "fewer bytes");
+    }
+    if (const auto found = checksum_of(contents); found != blob.checksum) {
+        damaged(file->path(), blob_header_size, fmt::format("bytes with checksum {:08x}", blob.checksum),
+                fmt::format("{:08x}", found));
+    }
+    return contents;
+}
+
+void Segments::sync_blob(const BlobReference& blob) {
+    const auto file = folder_.open(blob_name(blob.id), os::Create::never, true);
+    if (!file) {
+        damaged(folder_.path() + '/' + blob_name(blob.id), 0,
+                described(blob.id, blob.size, blob.checksum), "no file");
+    }
+    file->sync_data();
+    folder_.sync();
+}
+
+void Segments::remove_blob(std::uint64_t id) noexcept {
+    try {
+        folder_.remove(blob_name(id));
+    } catch (const std::exception&) {
+        // An orphan: who recovers removes it.
+    }
+}
+
+std::vector<std::uint64_t> Segments::blobs() {
+    std::vector<std::uint64_t> ids;
+    for (const auto& name : folder_.list()) {
+        if (const auto id = blob_id(name)) ids.push_back(*id);
+    }
+    return ids;
+}
+
+std::uint64_t Segments::file_bytes() {
+    std::uint64_t sum = 0;
+    for (const auto& name : folder_.list()) {
+        if (!segment_id(name) && !blob_id(name)) continue;
+        if (const auto file = folder_.open(name, os::Create::never, false)) sum += file->allocated();
+    }
+    return sum;
+}
+
+}  // namespace mmsb::log
