@@ -83,7 +83,7 @@ public:
         f.sequence = Sequence{words_.sequence.load(relaxed)};
         time_ns_ = std::max({os::clock_ns(), static_cast<std::int64_t>(words_.time.load(relaxed)) + 1, time_ns_ + 1});
         f.time_ns = time_ns_;
-        f.process = os::process_id();
+        f.process = bus_.process;
         f.durable = words_.durable.load(relaxed);
         return f;
     }

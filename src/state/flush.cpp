@@ -32,7 +32,7 @@ public:
 
 private:
     void sign() noexcept {
-        bus_.words().files_pid.store(static_cast<std::uint64_t>(os::process_id()), relaxed);
+        bus_.words().files_pid.store(static_cast<std::uint64_t>(bus_.process), relaxed);
     }
     Attachment& bus_;
 };

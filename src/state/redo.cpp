@@ -175,7 +175,7 @@ WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_
     if (bus.writers.lock(timeout) == os::RobustLock::Outcome::timed_out)
         throw_busy(bus, "the writers' lock", words.writer_pid.load(relaxed), bus.writers.holder(),
                    timeout);
-    words.writer_pid.store(static_cast<std::uint64_t>(os::process_id()), relaxed);
+    words.writer_pid.store(static_cast<std::uint64_t>(bus.process), relaxed);
     const auto logged = words.logged.load(relaxed);
     if (words.applied.load(relaxed) == logged && words.reserve.load(relaxed) <= logged &&
         (words.structure.load(relaxed) & arena::busy) == 0 && words.allocating.load(relaxed) == 0)
