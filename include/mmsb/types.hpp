@@ -45,13 +45,17 @@ template <class T>
 [[nodiscard]] constexpr std::uint64_t number(T id) noexcept {
     return static_cast<std::uint64_t>(id);
 }
-template <VersionNumber T>
-[[nodiscard]] constexpr T operator+(T v, std::uint64_t n) noexcept {
-    return T{number(v) + n};
+[[nodiscard]] constexpr Epoch operator+(Epoch v, std::uint64_t n) noexcept {
+    return Epoch{number(v) + n};
 }
-template <VersionNumber T>
-[[nodiscard]] constexpr T operator-(T v, std::uint64_t n) noexcept {
-    return T{number(v) - n};
+[[nodiscard]] constexpr Epoch operator-(Epoch v, std::uint64_t n) noexcept {
+    return Epoch{number(v) - n};
+}
+[[nodiscard]] constexpr Sequence operator+(Sequence v, std::uint64_t n) noexcept {
+    return Sequence{number(v) + n};
+}
+[[nodiscard]] constexpr Sequence operator-(Sequence v, std::uint64_t n) noexcept {
+    return Sequence{number(v) - n};
 }
 std::ostream& operator<<(std::ostream& out, PageId id);
 std::ostream& operator<<(std::ostream& out, Epoch epoch);

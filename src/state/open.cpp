@@ -17,8 +17,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-
 // Writable attachments of this process, by the inode of the bus folder: several States share one.
 struct Registry {
     std::mutex mutex{};

@@ -219,7 +219,7 @@ void encode_ahead(Attachment& bus, Staged& staged) {
         page.ahead.reset();
         if (page.deleted || bytes_written(page) < large_write) continue;
         if (page.created) {
-            page.ahead.emplace();
+            page.ahead = StagedPage::Ahead{};
             page.ahead->changed_bytes = encode_writes(page, {}, *page.size, page.ahead->delta);
             continue;
         }
@@ -230,7 +230,7 @@ void encode_ahead(Attachment& bus, Staged& staged) {
         for (const auto& write : page.writes)
             fits &= write.offset <= now.value.size() && write.bytes.size() <= now.value.size() - write.offset;
         if (!fits) continue;
-        page.ahead.emplace();
+        page.ahead = StagedPage::Ahead{};
         page.ahead->epoch = now.version.epoch;
         page.ahead->changed_bytes = encode_writes(page, now.value, now.value.size(), page.ahead->delta);
     }
