@@ -14,6 +14,8 @@ namespace mmsb::replay {
 
 namespace {
 
+constexpr const char* damaged_entries = "the entries are damaged";
+
 std::string of_page(PageId page, std::string_view what) {
     return fmt::format("page {}: {}", number(page), what);
 }
@@ -27,17 +29,41 @@ bool structural(const log::PageEntry& entry) noexcept {
     return entry.deleted || entry.resized || entry.renamed || !entry.metadata.empty();
 }
 
-// Of an entry for a page that is there. What an entry says in itself (its delta fits its size, a
-// deleted page takes no other change, limits) the reader has checked.
+// An entry's epoch and size where the page that is there is `page`.
+Epoch next_epoch(const ImagePage& page, const log::PageEntry& entry) noexcept {
+    return page.epoch + (entry.resized || !entry.delta.empty() ? 1U : 0U);
+}
+std::uint64_t next_size(const ImagePage& page, const log::PageEntry& entry) noexcept {
+    if (entry.resized) return entry.size;
+    return entry.deleted ? 0 : page.size;
+}
+
+// What an entry says in itself (its delta fits its size, a deleted page takes no other change,
+// limits) the reader has checked.
 std::string change_problem(const ImagePage& page, const log::PageEntry& entry) {
-    const bool counts = entry.resized || !entry.delta.empty();
-    if (entry.epoch != page.epoch + (counts ? 1U : 0U)) {
-        return differs(entry.page, "epoch", number(page.epoch) + (counts ? 1U : 0U),
-                       number(entry.epoch));
+    if (const auto epoch = next_epoch(page, entry); entry.epoch != epoch) {
+        return differs(entry.page, "epoch", number(epoch), number(entry.epoch));
     }
-    const auto size = entry.resized ? entry.size : entry.deleted ? 0 : page.size;
+    const auto size = next_size(page, entry);
     if (entry.size != size) return differs(entry.page, "size", size, entry.size);
     return {};
+}
+
+// Does the record change bytes of one page, and nothing else? Its first entry then ends with a
+// delta that is the body's end.
+bool is_plain(const log::Entry& first, std::span<const std::byte> body) noexcept {
+    const auto& entry = first.page;
+    return first.kind == log::EntryKind::page && !entry.created && !structural(entry) &&
+           !entry.delta.empty() &&
+           entry.delta.data() + entry.delta.size() == body.data() + body.size();
+}
+
+void change_page(ImagePage& page, Epoch epoch, std::span<const std::byte> delta,
+                 const log::Record& record) noexcept {
+    page.epoch = epoch;
+    page.sequence = record.sequence;
+    page.lsn = record.end;
+    if (!delta.empty() && !page.bytes.empty()) delta::apply(delta, page.bytes);
 }
 
 // Changes `metadata` as the entry says.
@@ -240,20 +266,18 @@ std::string Image::read_entry(const log::PageEntry& entry, std::optional<Staging
     return {};
 }
 
-std::string Image::read_entries(std::span<const std::byte> body, std::optional<Staging>& staging) {
+std::string Image::read_entries(log::EntryReader& reader, log::Entry& next,
+                                std::optional<Staging>& staging) {
     steps_.clear();
     bool in_order = true;
     auto last = PageId::none;
-    log::EntryReader reader(body);
-    log::Entry next;
-    while (reader.next(next)) {
+    do {
         if (next.kind != log::EntryKind::page) continue;
         if (steps_.size() == limits::pages_per_record) return "too many pages in one record";
         in_order = in_order && next.page.page > last;
         last = next.page.page;
         if (auto problem = read_entry(next.page, staging); !problem.empty()) return problem;
-    }
-    if (reader.failed()) return "the entries are damaged";
+    } while (reader.next(next));
     if (in_order) return {};
     std::sort(steps_.begin(), steps_.end(),
               [](const Step& a, const Step& b) { return a.id < b.id; });
@@ -270,20 +294,27 @@ std::string Image::apply_commit(const log::Record& record, std::span<const std::
         return fmt::format("expected {} bytes of entries, found {}", record.blob->size,
                            body.size());
     }
+    log::EntryReader reader(body);
+    log::Entry next;
+    if (!reader.next(next)) return reader.failed() ? damaged_entries : std::string();
+    if (is_plain(next, body)) {
+        const auto& entry = next.page;
+        auto* const page = lookup(entry.page);
+        if (page != nullptr && entry.epoch == next_epoch(*page, entry) &&
+            entry.size == page->size) {
+            change_page(*page, entry.epoch, entry.delta, record);
+            return {};
+        }
+    }
     std::optional<Staging> staging;
-    if (auto problem = read_entries(body, staging); !problem.empty()) return problem;
+    if (auto problem = read_entries(reader, next, staging); !problem.empty()) return problem;
+    if (reader.failed()) return damaged_entries;
     if (staging) {
         if (auto problem = staging->names_problem(); !problem.empty()) return problem;
         staging->prepare();
         staging->swap_bytes();
     }
-    for (const auto& step : steps_) {
-        auto& page = *step.page;
-        page.epoch = step.epoch;
-        page.sequence = record.sequence;
-        page.lsn = record.end;
-        if (!step.delta.empty() && !page.bytes.empty()) delta::apply(step.delta, page.bytes);
-    }
+    for (const auto& step : steps_) change_page(*step.page, step.epoch, step.delta, record);
     if (staging) staging->finish();
     constexpr std::size_t worth_keeping = 4096;
     if (steps_.capacity() > worth_keeping) std::vector<Step>().swap(steps_);

@@ -107,8 +107,8 @@ private:
     [[nodiscard]] std::string position_problem(const log::Record& record) const;
     [[nodiscard]] std::string apply_commit(const log::Record& record,
                                            std::span<const std::byte> body);
-    // Check, and fill steps_ and `staging`.
-    [[nodiscard]] std::string read_entries(std::span<const std::byte> body,
+    // Check `next` and all that follows, and fill steps_ and `staging`.
+    [[nodiscard]] std::string read_entries(log::EntryReader& reader, log::Entry& next,
                                            std::optional<Staging>& staging);
     [[nodiscard]] std::string read_entry(const log::PageEntry& entry,
                                          std::optional<Staging>& staging);

@@ -34,6 +34,7 @@ private:
     std::size_t some_size();
     Bytes changed(const Bytes& bytes);
     void change_metadata(ModelPage& page, log::PageEntry& entry);
+    std::uint64_t new_id();
     void create();
     void change(std::uint64_t id);
     void give_names();
@@ -43,6 +44,7 @@ private:
     Random random_;
     Model model_{};
     std::uint64_t next_page_ = 1;
+    std::vector<std::uint64_t> held_ids_{};
     std::vector<log::PageEntry> entries_{};
     std::set<std::uint32_t> freed_lines_{};
     std::deque<Bytes> storage_{};
@@ -88,12 +90,24 @@ inline void RandomHistory::change_metadata(ModelPage& page, log::PageEntry& entr
     entry.metadata = keep(std::move(encoded));
 }
 
-inline void RandomHistory::create() {
+// Ids are taken before records are written, so they need not come in order.
+inline std::uint64_t RandomHistory::new_id() {
+    if (!held_ids_.empty() && chance(30)) {
+        const auto id = held_ids_.back();
+        held_ids_.pop_back();
+        return id;
+    }
+    if (chance(20)) held_ids_.push_back(next_page_++);
     next_page_ += chance(10) ? below(random_, 5000) : 0;
-    log::PageEntry entry{.page = PageId{next_page_}, .created = true};
+    return next_page_++;
+}
+
+inline void RandomHistory::create() {
+    const auto id = new_id();
+    log::PageEntry entry{.page = PageId{id}, .created = true};
     ModelPage page;
     std::set<std::uint32_t> taken = freed_lines_;
-    for (const auto& [id, other] : model_) taken.insert(other.line);
+    for (const auto& [other_id, other] : model_) taken.insert(other.line);
     do {
         page.line = static_cast<std::uint32_t>(below(random_, 4 * model_.size() + 8));
     } while (taken.contains(page.line));
@@ -109,7 +123,7 @@ inline void RandomHistory::create() {
     entry.location = page.location;
     entry.renamed = chance(50);
     if (chance(30)) change_metadata(page, entry);
-    model_[next_page_++] = std::move(page);
+    model_[id] = std::move(page);
     entries_.push_back(entry);
 }
 

@@ -94,9 +94,9 @@ bool spoil(std::vector<log::PageEntry>& entries, const Image& image, Random& ran
             entries.push_back(entry);
             return true;
         case 4: {
-            if (!entry.created) return false;
-            entry.page = PageId{1 + below(random, image.next_page())};
-            return number(entry.page) < image.next_page();
+            if (!entry.created || image.pages().empty()) return false;
+            entry.page = image.pages().begin()->first;
+            return true;
         }
         default: {
             // The name of a page that the record does not touch.

@@ -190,8 +190,8 @@ TEST_F(ImageTest, RefusesWhatContradictsThePagesThatAreCreated) {
         change(entry);
         refused({entry}, why);
     };
-    spoiled([&](PageEntry& e) { e.page = plain; }, "new id");
-    spoiled([](PageEntry& e) { e.page = PageId{~std::uint64_t{0}}; }, "new id");
+    spoiled([&](PageEntry& e) { e.page = plain; }, "page 3: is no new id");
+    spoiled([](PageEntry& e) { e.page = PageId{~std::uint64_t{0}}; }, "no new id");
     spoiled([](PageEntry& e) { e.epoch = Epoch{1}; }, "epoch");
     spoiled([](PageEntry& e) { e.line = 1; }, "line 1");
     spoiled([](PageEntry& e) { e.name = "left"; }, "the name 'left' is page 1's");
@@ -206,9 +206,16 @@ TEST_F(ImageTest, RefusesWhatContradictsThePagesThatAreCreated) {
     refused({{.page = right, .deleted = true},
              {.page = PageId{4}, .size = 8, .created = true, .line = 1}},
             "line 1");
-    recorder.apply(image, {good});
-    recorder.apply(image, {{.page = PageId{4}, .deleted = true}});
-    refused({good}, "at least 5");  // Ids are never used again.
+}
+
+TEST_F(ImageTest, TakesPagesWhoseIdsWereTakenEarlierThanTheLastOnes) {
+    recorder.apply(image, {{.page = PageId{7}, .size = 1, .created = true, .line = 3}});
+    EXPECT_EQ(image.next_page(), 8U);
+    recorder.apply(image, {{.page = PageId{5}, .size = 2, .created = true, .line = 4}});
+    EXPECT_EQ(image.next_page(), 8U);
+    EXPECT_EQ(at(PageId{5}).size, 2U);
+    EXPECT_EQ(at(PageId{7}).size, 1U);
+    image.check_invariants();
 }
 
 TEST_F(ImageTest, RefusesNamesThatWouldNotBeUnique) {
