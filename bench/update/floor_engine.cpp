@@ -1,5 +1,5 @@
-// What no engine can beat: copying the page; finding the delta, copying, and appending a record with a
-// checksum to warm memory.
+// What no engine can beat: copying the page; finding the delta, copying, and appending a record
+// with a checksum to warm memory.
 #include "base/checksum.hpp"
 #include "delta/codec.hpp"
 #include "update/workload.hpp"
@@ -13,11 +13,14 @@ namespace {
 class Floor final : public Engine {
 public:
     explicit Floor(bool append) : append_(append) {}
-    std::string name() const override { return append_ ? "floor: diff, copy, append" : "floor: copy"; }
+    std::string name() const override {
+        return append_ ? "floor: diff, copy, append" : "floor: copy";
+    }
     std::string survives() const override { return "nothing"; }
     void load(Model& model) override {
         pages_.resize(model.pages() * page_size);
-        for (std::size_t n = 0; n < model.pages(); ++n) std::memcpy(page(n), model.page(n).data(), page_size);
+        for (std::size_t n = 0; n < model.pages(); ++n)
+            std::memcpy(page(n), model.page(n).data(), page_size);
         ring_.assign(ring_size, std::byte{1});
     }
     void update(std::size_t n, std::span<const std::byte> bytes) override {

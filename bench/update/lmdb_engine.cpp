@@ -1,9 +1,9 @@
 // LMDB as its documentation says is fastest: MDB_NOSYNC | MDB_WRITEMAP | MDB_NOTLS, MDB_RESERVE.
 #include "update/workload.hpp"
 
+#include <lmdb.h>
 #include <cstring>
 #include <filesystem>
-#include <lmdb.h>
 #include <stdexcept>
 
 namespace bench {
@@ -29,7 +29,8 @@ public:
     Lmdb(const Lmdb&) = delete;
     Lmdb& operator=(const Lmdb&) = delete;
     std::string name() const override {
-        return batch_ == 1 ? "LMDB NOSYNC+WRITEMAP" : "LMDB same, " + std::to_string(batch_) + " a commit";
+        return batch_ == 1 ? "LMDB NOSYNC+WRITEMAP"
+                           : "LMDB same, " + std::to_string(batch_) + " a commit";
     }
     std::string survives() const override { return "nothing promised; current value only"; }
     void load(Model& model) override {

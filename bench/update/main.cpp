@@ -1,23 +1,24 @@
-// Runs every engine in turn, round by round, on the same updates; checks each one's final state against
-// the model; prints medians, ratios, and a JSON file.
+// Runs every engine in turn, round by round, on the same updates; checks each one's final state
+// against the model; prints medians, ratios, and a JSON file.
 #include "update/workload.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fmt/format.h>
 #include <fstream>
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 namespace {
 
 struct Options {
     std::size_t pages = 10'000, updates = 1'000'000;
     int rounds = 5;
-    std::string json{}, folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-bench-{}", getpid());
+    std::string json{},
+        folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-bench-{}", getpid());
 };
 
 struct Row {
@@ -43,7 +44,8 @@ double run(bench::Engine& engine, const Options& options, bench::Pattern pattern
     const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - began;
     for (std::size_t n = 0; n < model.pages(); ++n)
         if (!std::ranges::equal(engine.read(n), model.page(n)))
-            throw std::runtime_error(fmt::format("{}: page {} is wrong at the end", engine.name(), n));
+            throw std::runtime_error(
+                fmt::format("{}: page {} is wrong at the end", engine.name(), n));
     row.name = engine.name();
     row.survives = engine.survives();
     if (pattern == bench::Pattern::sparse) row.log_bytes = engine.log_bytes();
@@ -55,17 +57,28 @@ void print(const std::vector<Row>& rows, const Options& options) {
         return *std::ranges::find_if(rows, [&](const Row& r) { return r.name == name; });
     };
     const auto lmdb = find("LMDB NOSYNC+WRITEMAP"), floor = find("floor: diff, copy, append");
-    fmt::print("Workload W: {} pages of 1 KiB, {} updates, {} rounds, medians\n\n", options.pages, options.updates, options.rounds);
-    fmt::print("{:28} {:>9} {:>9} {:>12} {:>13} {:>10}  {}\n", "engine", "sparse ns", "dense ns", "x LMDB speed", "x floor's time", "log B/upd.", "survives");
+    fmt::print("Workload W: {} pages of 1 KiB, {} updates, {} rounds, medians\n\n", options.pages,
+               options.updates, options.rounds);
+    fmt::print("{:28} {:>9} {:>9} {:>12} {:>13} {:>10}  {}\n", "engine", "sparse ns", "dense ns",
+               "x LMDB speed", "x floor's time", "log B/upd.", "survives");
     auto json = nlohmann::json::array();
     for (const auto& row : rows) {
         const auto s = median(row.sparse), d = median(row.dense);
-        fmt::print("{:28} {:9.0f} {:9.0f} {:5.2f} / {:4.2f} {:6.2f} / {:4.2f} {:>10}  {}\n", row.name, s, d, median(lmdb.sparse) / s,
-                   median(lmdb.dense) / d, s / median(floor.sparse), d / median(floor.dense), row.log_bytes == 0 ? "-" : fmt::format("{}", row.log_bytes), row.survives);
-        json.push_back({{"engine", row.name}, {"survives", row.survives}, {"sparse_ns", row.sparse}, {"dense_ns", row.dense},
-                        {"sparse_median_ns", s}, {"dense_median_ns", d}, {"times_lmdb_sparse", median(lmdb.sparse) / s},
-                        {"times_lmdb_dense", median(lmdb.dense) / d}, {"floor_ratio_sparse", s / median(floor.sparse)},
-                        {"floor_ratio_dense", d / median(floor.dense)}, {"log_bytes_per_update", row.log_bytes}});
+        fmt::print("{:28} {:9.0f} {:9.0f} {:5.2f} / {:4.2f} {:6.2f} / {:4.2f} {:>10}  {}\n",
+                   row.name, s, d, median(lmdb.sparse) / s, median(lmdb.dense) / d,
+                   s / median(floor.sparse), d / median(floor.dense),
+                   row.log_bytes == 0 ? "-" : fmt::format("{}", row.log_bytes), row.survives);
+        json.push_back({{"engine", row.name},
+                        {"survives", row.survives},
+                        {"sparse_ns", row.sparse},
+                        {"dense_ns", row.dense},
+                        {"sparse_median_ns", s},
+                        {"dense_median_ns", d},
+                        {"times_lmdb_sparse", median(lmdb.sparse) / s},
+                        {"times_lmdb_dense", median(lmdb.dense) / d},
+                        {"floor_ratio_sparse", s / median(floor.sparse)},
+                        {"floor_ratio_dense", d / median(floor.dense)},
+                        {"log_bytes_per_update", row.log_bytes}});
     }
     if (!options.json.empty()) std::ofstream(options.json) << json.dump(2) << '\n';
 }
@@ -74,11 +87,16 @@ Options parse(int argc, char** argv) {
     Options options;
     for (int i = 1; i + 1 < argc; i += 2) {
         const std::string_view flag = argv[i];
-        if (flag == "--pages") options.pages = std::stoul(argv[i + 1]);
-        else if (flag == "--updates") options.updates = std::stoul(argv[i + 1]);
-        else if (flag == "--rounds") options.rounds = std::stoi(argv[i + 1]);
-        else if (flag == "--json") options.json = argv[i + 1];
-        else throw std::runtime_error(fmt::format("unknown option {}", flag));
+        if (flag == "--pages")
+            options.pages = std::stoul(argv[i + 1]);
+        else if (flag == "--updates")
+            options.updates = std::stoul(argv[i + 1]);
+        else if (flag == "--rounds")
+            options.rounds = std::stoi(argv[i + 1]);
+        else if (flag == "--json")
+            options.json = argv[i + 1];
+        else
+            throw std::runtime_error(fmt::format("unknown option {}", flag));
     }
     return options;
 }

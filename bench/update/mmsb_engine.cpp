@@ -13,7 +13,10 @@ namespace {
 class Mmsb final : public Engine {
 public:
     Mmsb(std::string name, std::string survives, const mmsb::Config& config, int batch)
-        : name_(std::move(name)), survives_(std::move(survives)), batch_(batch), bus_(mmsb::start(config)) {}
+        : name_(std::move(name)),
+          survives_(std::move(survives)),
+          batch_(batch),
+          bus_(mmsb::start(config)) {}
     ~Mmsb() override {
         // The arena stays after a clean leave; a benchmark cleans up behind itself.
         const std::filesystem::path path = bus_.config().path;
@@ -49,14 +52,17 @@ public:
         pending_ = 0;
     }
     std::vector<std::byte> read(std::size_t n) override { return pages_[n].read(); }
-    std::uint64_t log_bytes() override { return bus_.config().path.empty() ? 0 : (files() - before_) / updates_; }
+    std::uint64_t log_bytes() override {
+        return bus_.config().path.empty() ? 0 : (files() - before_) / updates_;
+    }
 
 private:
     std::uint64_t files() {
         if (bus_.config().path.empty()) return 0;
         bus_.wait_durable(mmsb::Sequence::newest);
         std::uint64_t bytes = 0;
-        for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(bus_.config().path) / "log"))
+        for (const auto& entry :
+             std::filesystem::directory_iterator(std::filesystem::path(bus_.config().path) / "log"))
             bytes += entry.file_size();
         return bytes;
     }
@@ -74,14 +80,16 @@ std::unique_ptr<Engine> mmsb_private() {
     return std::make_unique<Mmsb>("MMSB, private", "nothing; 64 MiB of history", mmsb::Config{}, 1);
 }
 std::unique_ptr<Engine> mmsb_without_log() {
-    return std::make_unique<Mmsb>("MMSB, private, no log", "nothing", mmsb::Config{.enable_logging = false}, 1);
+    return std::make_unique<Mmsb>("MMSB, private, no log", "nothing",
+                                  mmsb::Config{.enable_logging = false}, 1);
 }
 std::unique_ptr<Engine> mmsb_with_path(const std::string& folder) {
     return std::make_unique<Mmsb>("MMSB", "kill -9; all history", mmsb::Config{.path = folder}, 1);
 }
 std::unique_ptr<Engine> mmsb_transactions(const std::string& folder, int updates_a_commit) {
-    return std::make_unique<Mmsb>("MMSB, " + std::to_string(updates_a_commit) + " a transaction", "kill -9; all history",
-                                  mmsb::Config{.path = folder}, updates_a_commit);
+    return std::make_unique<Mmsb>("MMSB, " + std::to_string(updates_a_commit) + " a transaction",
+                                  "kill -9; all history", mmsb::Config{.path = folder},
+                                  updates_a_commit);
 }
 
 }  // namespace bench

@@ -1,6 +1,7 @@
-/// Workload W: 10,000 pages of 1,024 bytes, all random at the start; 1,000,000 updates by one thread.
-/// Each picks a page uniformly and changes it: sparse: 10 bytes at random offsets get another value;
-/// dense: every byte changes. The engine gets the page's new 1,024 bytes and has to keep them.
+/// Workload W: 10,000 pages of 1,024 bytes, all random at the start; 1,000,000 updates by one
+/// thread. Each picks a page uniformly and changes it: sparse: 10 bytes at random offsets get
+/// another value; dense: every byte changes. The engine gets the page's new 1,024 bytes and has to
+/// keep them.
 ///
 /// Making the bytes is part of every figure, the same for all engines, from the same seed.
 #pragma once
@@ -33,7 +34,8 @@ public:
     explicit Model(std::size_t pages) : bytes_(pages * page_size) {
         for (std::size_t i = 0; i < bytes_.size(); i += 8) {
             const auto r = random_();
-            for (std::size_t k = 0; k < 8; ++k) bytes_[i + k] = static_cast<std::byte>(r >> (8 * k));
+            for (std::size_t k = 0; k < 8; ++k)
+                bytes_[i + k] = static_cast<std::byte>(r >> (8 * k));
         }
     }
     [[nodiscard]] std::size_t pages() const noexcept { return bytes_.size() / page_size; }
@@ -67,7 +69,8 @@ class Engine {
 public:
     virtual ~Engine() = default;
     [[nodiscard]] virtual std::string name() const = 0;
-    [[nodiscard]] virtual std::string survives() const = 0;  ///< What an acknowledged update survives.
+    [[nodiscard]] virtual std::string survives()
+        const = 0;  ///< What an acknowledged update survives.
     virtual void load(Model& model) = 0;
     /// Keeps the page's new bytes.
     virtual void update(std::size_t page, std::span<const std::byte> bytes) = 0;

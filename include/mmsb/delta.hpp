@@ -16,7 +16,7 @@ class Delta {
 public:
     /// Neighbouring changed bytes.
     struct Run {
-        std::size_t offset = 0;                ///< In the page, bytes.
+        std::size_t offset = 0;              ///< In the page, bytes.
         std::span<const std::byte> bytes{};  ///< Into the Delta.
     };
     Delta() = default;

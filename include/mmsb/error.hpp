@@ -13,23 +13,23 @@ namespace mmsb {
 
 enum class ErrorCode : std::uint16_t {
     invalid_argument = 1,  ///< Range outside the page, wrong size, name taken, ...
-    wrong_context,   ///< A commit inside an edit or transact; a handle used after fork.
-    type_mismatch,   ///< A typed page whose size or mmsb_type is another.
+    wrong_context,         ///< A commit inside an edit or transact; a handle used after fork.
+    type_mismatch,         ///< A typed page whose size or mmsb_type is another.
     page_not_found,
     invalid_delta,
-    conflict,        ///< What was read has changed, more often than CommitOptions::attempts.
-    busy,            ///< A lock was held for Config::lock_timeout: by whom. Nothing was committed.
-    not_durable,     ///< Committed (sequence()), but the disk did not answer within lock_timeout.
-    out_of_space,    ///< Disk, shared memory, address space or memory: which, needed, available.
-    io,              ///< errno, call, path.
-    not_a_bus,       ///< No bus there, or a foreign file.
-    newer_format,    ///< Written by a newer MMSB, or another layout of the shared memory.
-    arena_elsewhere, ///< Others have the bus open with shared memory that is not seen from here.
-    corrupt,         ///< Damage: file, offset, expected, found, good_until.
-    history_dropped, ///< The retention has folded that past away: oldest().
+    conflict,         ///< What was read has changed, more often than CommitOptions::attempts.
+    busy,             ///< A lock was held for Config::lock_timeout: by whom. Nothing was committed.
+    not_durable,      ///< Committed (sequence()), but the disk did not answer within lock_timeout.
+    out_of_space,     ///< Disk, shared memory, address space or memory: which, needed, available.
+    io,               ///< errno, call, path.
+    not_a_bus,        ///< No bus there, or a foreign file.
+    newer_format,     ///< Written by a newer MMSB, or another layout of the shared memory.
+    arena_elsewhere,  ///< Others have the bus open with shared memory that is not seen from here.
+    corrupt,          ///< Damage: file, offset, expected, found, good_until.
+    history_dropped,  ///< The retention has folded that past away: oldest().
     read_only,
-    closed,          ///< The State was stopped.
-    poisoned,        ///< A write or sync failed: errno, and up to where all is durable.
+    closed,    ///< The State was stopped.
+    poisoned,  ///< A write or sync failed: errno, and up to where all is durable.
 };
 [[nodiscard]] std::string_view to_string(ErrorCode code) noexcept;
 
@@ -60,16 +60,36 @@ private:
     std::shared_ptr<const ErrorDetails> details_;
 };
 
-class InvalidArgument : public Error { using Error::Error; };
-class WrongContext : public Error { using Error::Error; };
-class TypeMismatch : public Error { using Error::Error; };
-class InvalidDelta : public Error { using Error::Error; };
-class Conflict : public Error { using Error::Error; };
-class NotABus : public Error { using Error::Error; };
-class NewerFormat : public Error { using Error::Error; };
-class ArenaElsewhere : public Error { using Error::Error; };
-class ReadOnly : public Error { using Error::Error; };
-class BusClosed : public Error { using Error::Error; };
+class InvalidArgument : public Error {
+    using Error::Error;
+};
+class WrongContext : public Error {
+    using Error::Error;
+};
+class TypeMismatch : public Error {
+    using Error::Error;
+};
+class InvalidDelta : public Error {
+    using Error::Error;
+};
+class Conflict : public Error {
+    using Error::Error;
+};
+class NotABus : public Error {
+    using Error::Error;
+};
+class NewerFormat : public Error {
+    using Error::Error;
+};
+class ArenaElsewhere : public Error {
+    using Error::Error;
+};
+class ReadOnly : public Error {
+    using Error::Error;
+};
+class BusClosed : public Error {
+    using Error::Error;
+};
 
 class PageNotFound : public Error {
 public:

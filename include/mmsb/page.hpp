@@ -117,7 +117,8 @@ public:
     PageList() = default;
     PageList(std::initializer_list<Page> pages) : pages_(pages.begin(), pages.size()) {}
     PageList(std::span<const Page> pages) : pages_(pages) {}  // NOLINT(google-explicit-constructor)
-    PageList(const std::vector<Page>& pages) : pages_(pages) {}  // NOLINT(google-explicit-constructor)
+    PageList(const std::vector<Page>& pages)
+        : pages_(pages) {}  // NOLINT(google-explicit-constructor)
     [[nodiscard]] std::span<const Page> get() const noexcept { return pages_; }
 
 private:
@@ -147,8 +148,9 @@ protected:
 /// metadata: TypeMismatch says both. Otherwise as Page.
 template <class T>
 class TypedPage : public detail::TypedBase {
-    static_assert(Plain<T>, "T must be trivially copyable, of standard layout, no pointer, and "
-                            "without padding bytes (name the gaps as members)");
+    static_assert(Plain<T>,
+                  "T must be trivially copyable, of standard layout, no pointer, and "
+                  "without padding bytes (name the gaps as members)");
 
 public:
     using value_type = T;
@@ -179,8 +181,9 @@ public:
 /// A page that holds as many T as fit.
 template <class T>
 class TypedPage<T[]> : public detail::TypedBase {
-    static_assert(Plain<T>, "T must be trivially copyable, of standard layout, no pointer, and "
-                            "without padding bytes (name the gaps as members)");
+    static_assert(Plain<T>,
+                  "T must be trivially copyable, of standard layout, no pointer, and "
+                  "without padding bytes (name the gaps as members)");
 
 public:
     using value_type = T;

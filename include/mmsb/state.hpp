@@ -38,8 +38,7 @@ public:
     Page create_page(const PageOptions& options = {}) const;  ///< Config::page_size_default bytes.
     /// The page of that name, made if need be: two processes that start at once get the same one.
     /// InvalidArgument where it is there in another size.
-    Page open_page(std::string_view name, std::size_t size,
-                                 const PageOptions& options = {}) const;
+    Page open_page(std::string_view name, std::size_t size, const PageOptions& options = {}) const;
     [[nodiscard]] Page page(std::string_view name) const;  ///< Throws PageNotFound.
     [[nodiscard]] Page page(PageId id) const;
     [[nodiscard]] std::optional<Page> find_page(std::string_view name) const;
@@ -67,7 +66,7 @@ public:
     template <class T>
         requires std::is_unbounded_array_v<T>
     TypedPage<T> open(std::string_view name, std::size_t count,
-                                    const PageOptions& options = {}) const {
+                      const PageOptions& options = {}) const {
         using E = std::remove_extent_t<T>;
         return TypedPage<T>(open_typed(name, sizeof(E) * count, type_name<E>(), options));
     }
@@ -97,7 +96,8 @@ public:
     /// Until the disk has everything up to `sequence`. false: timeout. Throws Poisoned.
     bool wait_durable(Sequence sequence, Timeout timeout = forever) const;
     /// Everything as of the newest sequence, which is returned, as one file: a bus is made from it
-    /// by Config::from_checkpoint. Written beside `file`, synced, then renamed. Does not stop writers.
+    /// by Config::from_checkpoint. Written beside `file`, synced, then renamed. Does not stop
+    /// writers.
     Sequence checkpoint(const std::string& file) const;
     [[nodiscard]] VerifyReport verify(const VerifyOptions& options = {}) const;
     [[nodiscard]] const Recovery& recovery() const;

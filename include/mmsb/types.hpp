@@ -65,13 +65,14 @@ std::ostream& operator<<(std::ostream& out, Sequence sequence);
 using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
 [[nodiscard]] Time now() noexcept;
 [[nodiscard]] std::string to_string(Time time);  ///< ISO 8601, UTC, nanoseconds.
-using Timeout = std::chrono::nanoseconds;        ///< How long at most; measured by the steady clock.
+using Timeout = std::chrono::nanoseconds;  ///< How long at most; measured by the steady clock.
 inline constexpr Timeout forever = Timeout::max();
 
 /// Which version of a page was read.
 struct Version {
     Epoch epoch = Epoch::zero;
-    Sequence sequence = Sequence::zero;  ///< Of the page's last commit: its bytes are those since then.
+    Sequence sequence =
+        Sequence::zero;  ///< Of the page's last commit: its bytes are those since then.
     friend bool operator==(const Version&, const Version&) = default;
 };
 template <class T>
@@ -166,7 +167,8 @@ struct PageOptions {
     std::string_view name{};  ///< Unique on the bus, or empty.
     Location location = Location::cpu;
     Metadata metadata{};
-    std::span<const std::byte> contents{};  ///< Its first bytes; the rest is zero. Atomic with the page.
+    std::span<const std::byte>
+        contents{};  ///< Its first bytes; the rest is zero. Atomic with the page.
 };
 /// What a page is, as of one moment.
 struct PageInfo {
@@ -191,7 +193,7 @@ enum class Durability : std::uint8_t {
 struct CommitOptions {
     std::string_view source{};  ///< Who; empty: Config::source. Few different ones: it is indexed.
     std::string_view label{};   ///< Why, in the user's words. Any number of different ones.
-    std::uint64_t tag = 0;      ///< The program's own number: tick, step, request. 0: none. Indexed.
+    std::uint64_t tag = 0;  ///< The program's own number: tick, step, request. 0: none. Indexed.
     std::optional<Durability> durability{};  ///< More than the bus's; less is InvalidArgument.
     std::optional<Epoch> expected{};  ///< One page only: Conflict unless the page has this epoch.
     int attempts = 1000;  ///< How often an edit or transact may run its function, then Conflict.
@@ -201,9 +203,9 @@ struct CommitOptions {
 
 enum class Open : std::uint8_t {
     create_or_open,  ///< Whoever comes first makes it.
-    existing,        ///< NotABus where there is none: for tools, so that a typing error makes nothing.
-    create,          ///< InvalidArgument where there is one.
-    read_only,       ///< existing, and mapped read-only: can disturb nobody.
+    existing,   ///< NotABus where there is none: for tools, so that a typing error makes nothing.
+    create,     ///< InvalidArgument where there is one.
+    read_only,  ///< existing, and mapped read-only: can disturb nobody.
 };
 /// Something that a person may want to know; never an error.
 struct Notice {
@@ -226,24 +228,27 @@ struct Config {
     std::uint64_t max_tlog_records = 0;
     std::chrono::seconds max_tlog_age{0};
     bool enable_logging = true;  ///< The TLog. false: no past at all; only without a path.
-    std::string source{};  ///< Empty: the program's name, so that blame says something.
-    std::string arena_folder{};  ///< Empty: /dev/shm, or the bus folder where that has under 64 MiB free.
+    std::string source{};        ///< Empty: the program's name, so that blame says something.
+    std::string
+        arena_folder{};  ///< Empty: /dev/shm, or the bus folder where that has under 64 MiB free.
     std::string from_checkpoint{};  ///< A file of State::checkpoint: the bus is made from it.
     std::chrono::milliseconds lock_timeout{5000};  ///< Then Busy, with the holder's process id.
-    bool enable_gpu = true;  ///< Remembered. No device yet: a gpu page is made on the CPU, with a Notice.
-    bool enable_instrumentation = false;  ///< Time each apply, for Stats (two clock reads a commit).
+    bool enable_gpu =
+        true;  ///< Remembered. No device yet: a gpu page is made on the CPU, with a Notice.
+    bool enable_instrumentation =
+        false;  ///< Time each apply, for Stats (two clock reads a commit).
     unsigned permissions = 0600;
     std::function<void(const Notice&)> on_notice{};  ///< Empty: warnings go to stderr.
 };
 
 /// What opening found.
 struct Recovery {
-    bool needed = false;          ///< Someone died, or the machine restarted.
+    bool needed = false;                 ///< Someone died, or the machine restarted.
     Sequence sequence = Sequence::zero;  ///< The newest that is there.
     Sequence checkpoint = Sequence::zero;
-    std::uint64_t replayed = 0;       ///< Records.
-    std::uint64_t dropped_bytes = 0;  ///< Of a torn tail: never acknowledged as durable.
-    std::string damaged_checkpoint{}; ///< A newer one that was passed over.
+    std::uint64_t replayed = 0;        ///< Records.
+    std::uint64_t dropped_bytes = 0;   ///< Of a torn tail: never acknowledged as durable.
+    std::string damaged_checkpoint{};  ///< A newer one that was passed over.
 };
 
 /// A snapshot of the counters; the names are the original's.

@@ -1,7 +1,8 @@
 /// View: the bus as of one sequence; the log, read as records.
 ///
 /// A View is the one place that hands out spans to keep: what is past does not change. It costs
-/// what is looked at: a page is rebuilt from the log when first asked for and then kept by the View.
+/// what is looked at: a page is rebuilt from the log when first asked for and then kept by the
+/// View.
 ///
 /// Threads: `const` functions of one View from any thread; a stream from one at a time.
 /// Lifetime: spans and references live as long as the View; a View as long as its State is open.
@@ -51,8 +52,9 @@ public:
         const auto all = std::as_const(*this).get(page);
         return {all.begin(), all.end()};
     }
-    /// One file a page, below `folder` whatever its name says (a leading / and .. are dropped); a page
-    /// without a name is page-ID. Two pages of one file: InvalidArgument, and nothing is written. Io.
+    /// One file a page, below `folder` whatever its name says (a leading / and .. are dropped); a
+    /// page without a name is page-ID. Two pages of one file: InvalidArgument, and nothing is
+    /// written. Io.
     void export_to(const std::string& folder) const;
 
     struct Impl;
@@ -64,8 +66,8 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// Pages added, removed and changed; applied to `from`, it gives `to`, bit for bit: a page is made or
-/// resized to its delta's page_size with zeros, then the delta is applied.
+/// Pages added, removed and changed; applied to `from`, it gives `to`, bit for bit: a page is made
+/// or resized to its delta's page_size with zeros, then the delta is applied.
 struct ViewDiff {
     std::vector<PageInfo> added{}, removed{};
     std::vector<Delta> changed{};
@@ -73,7 +75,12 @@ struct ViewDiff {
 [[nodiscard]] ViewDiff diff(const View& from, const View& to);
 
 enum class RecordType : std::uint8_t {
-    commit, page_created, page_deleted, page_resized, page_renamed, metadata_set,
+    commit,
+    page_created,
+    page_deleted,
+    page_resized,
+    page_renamed,
+    metadata_set,
 };
 /// One committed record, or a transaction's parts as one.
 struct Record {

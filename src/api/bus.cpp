@@ -4,8 +4,8 @@
 #include "state/commit.hpp"
 #include "state/read.hpp"
 
-#include <deque>
 #include <fmt/format.h>
+#include <deque>
 
 namespace mmsb::detail {
 
@@ -26,14 +26,16 @@ Slots& slots() {
 
 Bus& Bus::get(const Handle& handle) {
     if (handle.bus == nullptr)
-        throw PageNotFound(ErrorCode::page_not_found, "this handle is no page: it was made by no bus");
+        throw PageNotFound(ErrorCode::page_not_found,
+                           "this handle is no page: it was made by no bus");
     if (handle.bus->generation.load(std::memory_order_acquire) != handle.generation)
         throw BusClosed(ErrorCode::closed, "the State of this handle was stopped",
                         {.expected = "an open bus", .found = "a stopped one"});
     if (!os::fork_token().same_process())
-        throw WrongContext(ErrorCode::wrong_context,
-                           "this handle was made before fork(); the child has to call start() itself",
-                           {.expected = "the process that opened the bus", .found = "its child"});
+        throw WrongContext(
+            ErrorCode::wrong_context,
+            "this handle was made before fork(); the child has to call start() itself",
+            {.expected = "the process that opened the bus", .found = "its child"});
     return *handle.bus;
 }
 
@@ -47,7 +49,8 @@ Handle Bus::open(const state::OpenOptions& options) {
     s.free.pop_back();
     bus->config = options.config;
     if (bus->config.source.empty()) bus->config.source = os::program_name();
-    if (bus->config.path.empty() && bus->config.max_tlog_size == 0) bus->config.max_tlog_size = limits::private_history;
+    if (bus->config.path.empty() && bus->config.max_tlog_size == 0)
+        bus->config.max_tlog_size = limits::private_history;
     bus->handle = {bus->config.source, bus->config.durability, bus->config.lock_timeout,
                    bus->config.enable_instrumentation};
     bus->read_only = options.config.open == Open::read_only;
@@ -76,7 +79,9 @@ void Bus::close(const Handle& handle) {
 void Bus::refuse_read_only() const {
     if (read_only)
         throw ReadOnly(ErrorCode::read_only, config.path + " is open read-only",
-                       {.path = config.path, .expected = "a State that may write", .found = "Open::read_only"});
+                       {.path = config.path,
+                        .expected = "a State that may write",
+                        .found = "Open::read_only"});
 }
 
 void Bus::refuse_writing() const {
@@ -88,9 +93,10 @@ Committed Bus::commit(state::Staged& staged, const CommitOptions& options) const
     refuse_writing();
     const auto result = state::commit(*attachment, handle, staged, options);
     if (result.status == CommitStatus::conflict)
-        throw Conflict(ErrorCode::conflict,
-                       fmt::format("page {} has changed since it was read", number(result.conflict)),
-                       {.page = result.conflict, .expected = "what was read", .found = "a newer version"});
+        throw Conflict(
+            ErrorCode::conflict,
+            fmt::format("page {} has changed since it was read", number(result.conflict)),
+            {.page = result.conflict, .expected = "what was read", .found = "a newer version"});
     return result.committed;
 }
 
@@ -98,21 +104,24 @@ void check_same_bus(const Page& page, const Handle& bus) {
     const auto& theirs = Bus::get(Bus::handle_of(page));
     const auto& ours = Bus::get(bus);
     if (theirs.attachment != ours.attachment)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("page {} is of another bus", number(page.id())),
-                              {.page = page.id(), .expected = "a page of this bus", .found = theirs.config.path});
+        throw InvalidArgument(
+            ErrorCode::invalid_argument,
+            fmt::format("page {} is of another bus", number(page.id())),
+            {.page = page.id(), .expected = "a page of this bus", .found = theirs.config.path});
 }
 
 void check_name(std::string_view name) {
     if (name.size() > limits::name_size)
         throw InvalidArgument(ErrorCode::invalid_argument, "the page's name is too long",
-                              {.name = std::string(name), .expected = fmt::format("{} bytes at most", limits::name_size),
+                              {.name = std::string(name),
+                               .expected = fmt::format("{} bytes at most", limits::name_size),
                                .found = fmt::format("{}", name.size())});
 }
 
 void check_metadata(std::string_view key, std::string_view value) {
     if (key.empty())
-        throw InvalidArgument(ErrorCode::invalid_argument, "a metadata key is empty", {.expected = "a key", .found = "\"\""});
+        throw InvalidArgument(ErrorCode::invalid_argument, "a metadata key is empty",
+                              {.expected = "a key", .found = "\"\""});
     if (key.size() + value.size() > limits::metadata_size)
         throw InvalidArgument(ErrorCode::invalid_argument, "a page's metadata would be too large",
                               {.expected = fmt::format("{} bytes at most", limits::metadata_size),
@@ -122,7 +131,8 @@ void check_metadata(std::string_view key, std::string_view value) {
 void check_page_options(const PageOptions& options, std::size_t size) {
     check_name(options.name);
     if (size > limits::page_size)
-        throw InvalidArgument(ErrorCode::invalid_argument, fmt::format("a page of {} bytes is too large", size),
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("a page of {} bytes is too large", size),
                               {.expected = fmt::format("{} bytes at most", limits::page_size),
                                .found = fmt::format("{}", size)});
     if (options.contents.size() > size)
@@ -130,17 +140,19 @@ void check_page_options(const PageOptions& options, std::size_t size) {
                               {.expected = fmt::format("{} bytes at most", size),
                                .found = fmt::format("{}", options.contents.size())});
     if (static_cast<unsigned>(options.location) > 2)
-        throw InvalidArgument(ErrorCode::invalid_argument, "there is no such location",
-                              {.expected = "cpu, gpu or unified",
-                               .found = fmt::format("{}", static_cast<unsigned>(options.location))});
+        throw InvalidArgument(
+            ErrorCode::invalid_argument, "there is no such location",
+            {.expected = "cpu, gpu or unified",
+             .found = fmt::format("{}", static_cast<unsigned>(options.location))});
     for (const auto& [key, value] : options.metadata) check_metadata(key, value);
 }
 
 Location location_for(const Bus& bus, Location asked) {
     if (asked != Location::cpu)
-        bus.at().notice(Notice::Level::warning,
-                        fmt::format("no GPU backend in this release: a page asked for as {} is made on the CPU",
-                                    to_string(asked)));
+        bus.at().notice(
+            Notice::Level::warning,
+            fmt::format("no GPU backend in this release: a page asked for as {} is made on the CPU",
+                        to_string(asked)));
     return Location::cpu;
 }
 

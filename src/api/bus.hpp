@@ -22,8 +22,8 @@ struct Bus {
     state::HandleOptions handle{};
     bool read_only = false;
 
-    /// The open bus of this handle. Throws BusClosed, WrongContext in a forked child, PageNotFound for
-    /// a Page that is none.
+    /// The open bus of this handle. Throws BusClosed, WrongContext in a forked child, PageNotFound
+    /// for a Page that is none.
     [[nodiscard]] static Bus& get(const Handle& handle);
     /// A slot of its own; never moves.
     [[nodiscard]] static Handle open(const state::OpenOptions& options);
@@ -72,7 +72,7 @@ void check_metadata(std::string_view key, std::string_view value);
 [[nodiscard]] PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line);
 /// Where a stream of the log begins and ends for these bounds.
 [[nodiscard]] std::shared_ptr<Stream<Change>::Impl> open_history(Handle bus, PageId page,
-                                                                const HistoryOptions& options);
+                                                                 const HistoryOptions& options);
 [[nodiscard]] std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle bus, const LogFilter& filter);
 
 }  // namespace detail
@@ -81,8 +81,9 @@ struct View::Impl {
     detail::Handle bus{};
     Sequence sequence = Sequence::zero;
     mutable std::mutex mutex{};
-    mutable std::optional<replay::Image> structure{};  ///< Names and sizes, and the bytes asked for first.
-    mutable std::map<PageId, Bytes> pages{};           ///< Rebuilt or copied; nodes never move.
+    mutable std::optional<replay::Image>
+        structure{};                          ///< Names and sizes, and the bytes asked for first.
+    mutable std::map<PageId, Bytes> pages{};  ///< Rebuilt or copied; nodes never move.
     mutable int misses = 0;
 
     [[nodiscard]] const replay::Image& image(const replay::Keep& keep) const;

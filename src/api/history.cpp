@@ -47,7 +47,8 @@ public:
     Commits(Handle bus, Bounds bounds, replay::Keep keep) : bus_(bus), bounds_(std::move(bounds)) {
         auto& attachment = Bus::get(bus_).at();
         const auto oldest = state::oldest_view(attachment);
-        if (!attachment.logging || (bounds_.from != Sequence::zero && bounds_.from <= oldest && oldest != Sequence::zero))
+        if (!attachment.logging ||
+            (bounds_.from != Sequence::zero && bounds_.from <= oldest && oldest != Sequence::zero))
             throw HistoryDropped(ErrorCode::history_dropped,
                                  "that part of the past is not kept; the oldest commit is " +
                                      std::to_string(number(oldest) + 1),
@@ -63,9 +64,13 @@ public:
         while (cursor_->next()) {
             const auto& record = cursor_->record();
             if (const auto wrong = structure_.apply(record, cursor_->body()); !wrong.empty())
-                throw Corrupt(ErrorCode::corrupt, "a record contradicts the ones before it: " + wrong,
-                              {.path = attachment.path, .expected = "a record that follows", .found = wrong,
-                               .offset = record.start, .sequence = record.sequence - 1});
+                throw Corrupt(ErrorCode::corrupt,
+                              "a record contradicts the ones before it: " + wrong,
+                              {.path = attachment.path,
+                               .expected = "a record that follows",
+                               .found = wrong,
+                               .offset = record.start,
+                               .sequence = record.sequence - 1});
             if (record.kind != log::RecordKind::commit) continue;
             if (bounds_.ended(record)) return false;
             if (bounds_.admits(attachment, record)) return true;
@@ -75,7 +80,9 @@ public:
     [[nodiscard]] const log::Record& record() const { return cursor_->record(); }
     [[nodiscard]] std::span<const std::byte> body() { return cursor_->body(); }
     [[nodiscard]] const replay::Image& structure() const { return structure_; }
-    [[nodiscard]] std::string source() const { return Bus::get(bus_).at().catalog.source(record().source); }
+    [[nodiscard]] std::string source() const {
+        return Bus::get(bus_).at().catalog.source(record().source);
+    }
 
 private:
     Handle bus_;
@@ -90,7 +97,8 @@ bool change_of(Commits& commits, PageId page, Change& change) {
     for (log::Entry entry; reader.next(entry);) {
         if (entry.kind != log::EntryKind::page || entry.page.page != page) continue;
         const auto& record = commits.record();
-        const auto summary = delta::check(entry.page.delta, static_cast<std::size_t>(entry.page.size));
+        const auto summary =
+            delta::check(entry.page.delta, static_cast<std::size_t>(entry.page.size));
         change = {.sequence = record.sequence,
                   .epoch = entry.page.epoch,
                   .time = time_of(record),
@@ -105,7 +113,8 @@ bool change_of(Commits& commits, PageId page, Change& change) {
 }
 
 void add_type(Record& out, RecordType type) {
-    if (std::find(out.types.begin(), out.types.end(), type) == out.types.end()) out.types.push_back(type);
+    if (std::find(out.types.begin(), out.types.end(), type) == out.types.end())
+        out.types.push_back(type);
 }
 
 // The facade's record; false where it names none of the pages that are asked for.
@@ -131,7 +140,8 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
         if (!e.metadata.empty() && !e.created) add_type(out, RecordType::metadata_set);
         if (!e.delta.empty()) {
             add_type(out, RecordType::commit);
-            out.deltas.push_back(delta::make_delta(e.page, e.epoch, static_cast<std::size_t>(e.size), e.delta));
+            out.deltas.push_back(
+                delta::make_delta(e.page, e.epoch, static_cast<std::size_t>(e.size), e.delta));
         }
         if (!e.created && !e.deleted && !e.resized && !e.renamed && e.metadata.empty()) continue;
         if (const auto* page = commits.structure().find(e.page)) {
@@ -147,9 +157,11 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
 
 }  // namespace
 
-std::shared_ptr<Stream<Change>::Impl> open_history(Handle bus, PageId page, const HistoryOptions& options) {
+std::shared_ptr<Stream<Change>::Impl> open_history(Handle bus, PageId page,
+                                                   const HistoryOptions& options) {
     auto commits = std::make_shared<Commits>(
-        Bus::bare(bus), Bounds{options.from, options.to, options.since, options.until, std::string(options.source)},
+        Bus::bare(bus),
+        Bounds{options.from, options.to, options.since, options.until, std::string(options.source)},
         replay::Keep{replay::Keep::Which::none, {}});
     auto next = [commits, page](Change& change) {
         while (commits->next())
@@ -179,7 +191,8 @@ std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle bus, const LogFilter& fil
     auto impl = std::make_shared<Stream<Record>::Impl>();
     impl->next = [commits, pages = filter.pages, tag = filter.tag](Record& record) {
         while (commits->next())
-            if ((!tag || commits->record().tag == *tag) && record_of(*commits, pages, record)) return true;
+            if ((!tag || commits->record().tag == *tag) && record_of(*commits, pages, record))
+                return true;
         return false;
     };
     return impl;

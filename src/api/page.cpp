@@ -50,9 +50,10 @@ constexpr std::size_t most_writes = 4096;  // of a delta; beyond it is applied t
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const Change& change) {
-    return out << fmt::format("sequence {} epoch {} {} {}[{}] {} bytes{}{}", number(change.sequence),
-                              number(change.epoch), to_string(change.time), change.source, change.process,
-                              change.changed_bytes, change.tag == 0 ? "" : fmt::format(" tag {}", change.tag),
+    return out << fmt::format("sequence {} epoch {} {} {}[{}] {} bytes{}{}",
+                              number(change.sequence), number(change.epoch), to_string(change.time),
+                              change.source, change.process, change.changed_bytes,
+                              change.tag == 0 ? "" : fmt::format(" tag {}", change.tag),
                               change.label.empty() ? "" : " \"" + change.label + "\"");
 }
 
@@ -92,24 +93,29 @@ Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& op
     auto line = bus_.line;
     const auto size = state::read_line(Bus::get(bus_).at(), id_, line).size;
     if (bytes.size() != size)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("page {} has {} bytes, not {}", number(id_), size, bytes.size()),
-                              {.page = id_, .expected = fmt::format("{} bytes", size),
-                               .found = fmt::format("{}", bytes.size())});
+        throw InvalidArgument(
+            ErrorCode::invalid_argument,
+            fmt::format("page {} has {} bytes, not {}", number(id_), size, bytes.size()),
+            {.page = id_,
+             .expected = fmt::format("{} bytes", size),
+             .found = fmt::format("{}", bytes.size())});
     auto s = staged(*this);
     s.pages.front().writes.push_back({0, bytes});
     return commit(*this, s, options);
 }
 
-Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit, const CommitOptions& options) const {
+Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
+                            const CommitOptions& options) const {
     auto& bus = Bus::get(bus_);
     bus.refuse_writing();
     auto line = bus_.line;
     for (int attempt = 1;; ++attempt) {
         const auto before = state::read_page(bus.at(), id_, line);
         if (options.expected && before.version.epoch != *options.expected)
-            throw Conflict(ErrorCode::conflict, fmt::format("page {} has another epoch", number(id_)),
-                           {.page = id_, .expected = fmt::format("epoch {}", number(*options.expected)),
+            throw Conflict(ErrorCode::conflict,
+                           fmt::format("page {} has another epoch", number(id_)),
+                           {.page = id_,
+                            .expected = fmt::format("epoch {}", number(*options.expected)),
                             .found = fmt::format("{}", number(before.version.epoch))});
         const EditCopy copy(before.value);
         {
@@ -124,14 +130,17 @@ Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit, const 
         const auto result = state::commit(bus.at(), bus.handle, s, options);
         if (result.status != CommitStatus::conflict) return result.committed;
         if (attempt >= options.attempts)
-            throw Conflict(ErrorCode::conflict,
-                           fmt::format("page {} changed during each of {} edits", number(id_), attempt),
-                           {.page = id_, .expected = fmt::format("epoch {}", number(before.version.epoch)),
-                            .found = "a newer one"});
+            throw Conflict(
+                ErrorCode::conflict,
+                fmt::format("page {} changed during each of {} edits", number(id_), attempt),
+                {.page = id_,
+                 .expected = fmt::format("epoch {}", number(before.version.epoch)),
+                 .found = "a newer one"});
     }
 }
 
-Committed Page::write(std::size_t offset, std::span<const std::byte> bytes, const CommitOptions& options) const {
+Committed Page::write(std::size_t offset, std::span<const std::byte> bytes,
+                      const CommitOptions& options) const {
     auto s = staged(*this);
     s.pages.front().writes.push_back({offset, bytes});
     return commit(*this, s, options);
@@ -143,8 +152,10 @@ Committed Page::apply(const Delta& delta, const CommitOptions& options) const {
     const auto size = state::read_line(bus.at(), id_, line).size;
     if (delta.page_size() != size)
         throw InvalidDelta(ErrorCode::invalid_delta,
-                           fmt::format("a delta of {} bytes for page {} of {}", delta.page_size(), number(id_), size),
-                           {.page = id_, .expected = fmt::format("{} bytes", size),
+                           fmt::format("a delta of {} bytes for page {} of {}", delta.page_size(),
+                                       number(id_), size),
+                           {.page = id_,
+                            .expected = fmt::format("{} bytes", size),
                             .found = fmt::format("{}", delta.page_size())});
     const auto runs = delta.runs();
     if (runs.size() > most_writes)
@@ -168,7 +179,8 @@ Committed Page::rename(std::string_view name, const CommitOptions& options) cons
     return commit(*this, s, options);
 }
 
-Committed Page::set_metadata(std::string_view key, std::string_view value, const CommitOptions& options) const {
+Committed Page::set_metadata(std::string_view key, std::string_view value,
+                             const CommitOptions& options) const {
     detail::check_metadata(key, value);
     auto s = staged(*this);
     s.pages.front().metadata.emplace_back(key, value);

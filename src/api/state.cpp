@@ -21,21 +21,34 @@ namespace {
 constexpr std::string_view type_key = "mmsb_type";
 
 void check_config(const Config& config) {
-    const auto refuse = [](const std::string& what, const std::string& expected, const std::string& found) {
-        throw InvalidArgument(ErrorCode::invalid_argument, what, {.expected = expected, .found = found});
+    const auto refuse = [](const std::string& what, const std::string& expected,
+                           const std::string& found) {
+        throw InvalidArgument(ErrorCode::invalid_argument, what,
+                              {.expected = expected, .found = found});
     };
     const bool has_path = !config.path.empty();
     if (!has_path && config.durability != Durability::process)
-        refuse("a bus without a path is private memory and survives no power loss", "Durability::process", "more");
+        refuse("a bus without a path is private memory and survives no power loss",
+               "Durability::process", "more");
     if (!has_path && (config.open == Open::existing || config.open == Open::read_only))
         refuse("a bus without a path is always new", "a path", "none");
-    if (has_path && !config.enable_logging) refuse("only a bus without a path can do without a log", "enable_logging", "false");
-    if (has_path && (config.max_tlog_size != 0 || config.max_tlog_records != 0 || config.max_tlog_age.count() != 0))
+    if (has_path && !config.enable_logging)
+        refuse("only a bus without a path can do without a log", "enable_logging", "false");
+    if (has_path && (config.max_tlog_size != 0 || config.max_tlog_records != 0 ||
+                     config.max_tlog_age.count() != 0))
         refuse("a bus with a path keeps all of its past", "no max_tlog_... limit", "one");
-    if (config.interval.count() <= 0) refuse("the interval is not positive", "1 ms or more", fmt::format("{} ms", config.interval.count()));
-    if (config.lock_timeout.count() < 0) refuse("lock_timeout is negative", "0 ms or more", fmt::format("{} ms", config.lock_timeout.count()));
-    if (config.page_size_default > limits::page_size) refuse("page_size_default is too large", fmt::format("{} at most", limits::page_size), fmt::format("{}", config.page_size_default));
-    if (config.source.size() > limits::name_size) refuse("the source's name is too long", fmt::format("{} bytes at most", limits::name_size), fmt::format("{}", config.source.size()));
+    if (config.interval.count() <= 0)
+        refuse("the interval is not positive", "1 ms or more",
+               fmt::format("{} ms", config.interval.count()));
+    if (config.lock_timeout.count() < 0)
+        refuse("lock_timeout is negative", "0 ms or more",
+               fmt::format("{} ms", config.lock_timeout.count()));
+    if (config.page_size_default > limits::page_size)
+        refuse("page_size_default is too large", fmt::format("{} at most", limits::page_size),
+               fmt::format("{}", config.page_size_default));
+    if (config.source.size() > limits::name_size)
+        refuse("the source's name is too long", fmt::format("{} bytes at most", limits::name_size),
+               fmt::format("{}", config.source.size()));
 }
 
 PageOptions with_type(const PageOptions& options, std::string_view type) {
@@ -49,19 +62,24 @@ void check_type(const Page& page, std::size_t size, bool many, std::string_view 
     const auto found = info.metadata.find(type_key);
     const auto its = found == info.metadata.end() ? std::string() : found->second;
     if (many ? info.size % size != 0 : info.size != size)
-        throw TypeMismatch(ErrorCode::type_mismatch,
-                           fmt::format("page {} \"{}\" has {} bytes", number(info.id), info.name, info.size),
-                           {.page = info.id, .name = info.name,
-                            .expected = fmt::format("{}{} bytes", many ? "a multiple of " : "", size),
-                            .found = fmt::format("{} bytes", info.size)});
+        throw TypeMismatch(
+            ErrorCode::type_mismatch,
+            fmt::format("page {} \"{}\" has {} bytes", number(info.id), info.name, info.size),
+            {.page = info.id,
+             .name = info.name,
+             .expected = fmt::format("{}{} bytes", many ? "a multiple of " : "", size),
+             .found = fmt::format("{} bytes", info.size)});
     if (!type.empty() && its != type)
-        throw TypeMismatch(ErrorCode::type_mismatch,
-                           fmt::format("page {} \"{}\" holds \"{}\", not \"{}\"", number(info.id), info.name, its, type),
-                           {.page = info.id, .name = info.name, .expected = std::string(type), .found = its});
+        throw TypeMismatch(
+            ErrorCode::type_mismatch,
+            fmt::format("page {} \"{}\" holds \"{}\", not \"{}\"", number(info.id), info.name, its,
+                        type),
+            {.page = info.id, .name = info.name, .expected = std::string(type), .found = its});
 }
 
 // One commit that makes a page; nullopt where `only_if_free` and the name is taken meanwhile.
-std::optional<Page> create_one(const detail::Handle& handle, std::size_t size, const PageOptions& options, bool only_if_free) {
+std::optional<Page> create_one(const detail::Handle& handle, std::size_t size,
+                               const PageOptions& options, bool only_if_free) {
     auto& bus = Bus::get(handle);
     bus.refuse_writing();
     detail::check_page_options(options, size);
@@ -82,7 +100,8 @@ std::optional<Page> create_one(const detail::Handle& handle, std::size_t size, c
 
 }  // namespace
 
-// ---- opening and closing --------------------------------------------------------------------------
+// ---- opening and closing
+// --------------------------------------------------------------------------
 
 State start(const Config& config) {
     check_config(config);
@@ -125,24 +144,33 @@ State::~State() {
     }
 }
 
-// ---- pages ----------------------------------------------------------------------------------------
+// ---- pages
+// ----------------------------------------------------------------------------------------
 
-Page State::create_page(std::size_t size, const PageOptions& options) const { return *create_one(bus_, size, options, false); }
+Page State::create_page(std::size_t size, const PageOptions& options) const {
+    return *create_one(bus_, size, options, false);
+}
 
-Page State::create_page(const PageOptions& options) const { return create_page(config().page_size_default, options); }
+Page State::create_page(const PageOptions& options) const {
+    return create_page(config().page_size_default, options);
+}
 
 Page State::open_page(std::string_view name, std::size_t size, const PageOptions& options) const {
     if (name.empty())
-        throw InvalidArgument(ErrorCode::invalid_argument, "open_page needs a name", {.expected = "a name", .found = "\"\""});
+        throw InvalidArgument(ErrorCode::invalid_argument, "open_page needs a name",
+                              {.expected = "a name", .found = "\"\""});
     PageOptions named = options;
     named.name = name;
     for (;;) {
         if (const auto found = find_page(name)) {
             if (found->size() == size) return *found;
-            throw InvalidArgument(ErrorCode::invalid_argument,
-                                  fmt::format("page \"{}\" has {} bytes, not {}", name, found->size(), size),
-                                  {.page = found->id(), .name = std::string(name), .expected = fmt::format("{} bytes", size),
-                                   .found = fmt::format("{}", found->size())});
+            throw InvalidArgument(
+                ErrorCode::invalid_argument,
+                fmt::format("page \"{}\" has {} bytes, not {}", name, found->size(), size),
+                {.page = found->id(),
+                 .name = std::string(name),
+                 .expected = fmt::format("{} bytes", size),
+                 .found = fmt::format("{}", found->size())});
         }
         if (const auto made = create_one(bus_, size, named, true)) return *made;
     }
@@ -195,29 +223,38 @@ std::vector<Page> State::pages() const {
 Committed State::delete_page(Page page, const CommitOptions& options) const {
     detail::check_same_bus(page, bus_);
     state::Staged s;
-    s.pages.push_back({.page = page.id(), .line = Bus::handle_of(page).line, .deleted = true, .expected = options.expected});
+    s.pages.push_back({.page = page.id(),
+                       .line = Bus::handle_of(page).line,
+                       .deleted = true,
+                       .expected = options.expected});
     return Bus::get(bus_).commit(s, options);
 }
 
-Page State::create_typed(std::size_t size, std::string_view type, const PageOptions& options) const {
+Page State::create_typed(std::size_t size, std::string_view type,
+                         const PageOptions& options) const {
     return create_page(size, with_type(options, type));
 }
 
-Page State::open_typed(std::string_view name, std::size_t size, std::string_view type, const PageOptions& options) const {
+Page State::open_typed(std::string_view name, std::size_t size, std::string_view type,
+                       const PageOptions& options) const {
     const auto page = open_page(name, size, with_type(options, type));
     check_type(page, size, false, type);
     return page;
 }
 
-Page State::find_typed(std::string_view name, std::size_t size, bool many, std::string_view type) const {
+Page State::find_typed(std::string_view name, std::size_t size, bool many,
+                       std::string_view type) const {
     const auto found = page(name);
     check_type(found, size, many, type);
     return found;
 }
 
-// ---- transactions ---------------------------------------------------------------------------------
+// ---- transactions
+// ---------------------------------------------------------------------------------
 
-Transaction detail::Bus::transaction(std::unique_ptr<Transaction::Impl> impl) { return Transaction(std::move(impl)); }
+Transaction detail::Bus::transaction(std::unique_ptr<Transaction::Impl> impl) {
+    return Transaction(std::move(impl));
+}
 
 Transaction State::transaction() const {
     static_cast<void>(Bus::get(bus_));
@@ -247,7 +284,8 @@ Committed State::restore(const View& view, PageList pages, const CommitOptions& 
     return transact([&](Transaction& tx) { tx.restore(view, pages); }, options);
 }
 
-// ---- time -----------------------------------------------------------------------------------------
+// ---- time
+// -----------------------------------------------------------------------------------------
 
 Sequence State::sequence() const { return state::newest(Bus::get(bus_).at()).sequence; }
 
@@ -279,21 +317,28 @@ View State::at(Sequence sequence) const {
 
 TLog State::tlog(const LogFilter& filter) const { return TLog(detail::open_tlog(bus_, filter)); }
 
-// ---- keeping --------------------------------------------------------------------------------------
+// ---- keeping
+// --------------------------------------------------------------------------------------
 
-Sequence State::durable_sequence() const { return Sequence{Bus::get(bus_).at().words().durable_sequence.load()}; }
+Sequence State::durable_sequence() const {
+    return Sequence{Bus::get(bus_).at().words().durable_sequence.load()};
+}
 
 bool State::wait_durable(Sequence sequence, Timeout timeout) const {
     auto& open = Bus::get(bus_);
     auto& bus = open.at();
     if (bus.is_private || open.read_only)
-        throw InvalidArgument(ErrorCode::invalid_argument, "only a bus with a path, open for writing, can be made durable",
-                              {.expected = "a path", .found = bus.is_private ? "none" : "Open::read_only"});
+        throw InvalidArgument(
+            ErrorCode::invalid_argument,
+            "only a bus with a path, open for writing, can be made durable",
+            {.expected = "a path", .found = bus.is_private ? "none" : "Open::read_only"});
     const auto now = state::newest(bus);
     if (sequence == Sequence::newest) sequence = now.sequence;
     if (sequence > now.sequence)
-        throw InvalidArgument(ErrorCode::invalid_argument, fmt::format("sequence {} is not committed yet", number(sequence)),
-                              {.expected = fmt::format("at most {}", number(now.sequence)), .found = fmt::format("{}", number(sequence))});
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("sequence {} is not committed yet", number(sequence)),
+                              {.expected = fmt::format("at most {}", number(now.sequence)),
+                               .found = fmt::format("{}", number(sequence))});
     if (durable_sequence() >= sequence) return true;
     try {
         state::wait_until_durable(bus, now.lsn, sequence, timeout);
@@ -310,7 +355,9 @@ Sequence State::checkpoint(const std::string& file) const {
     return image.sequence();
 }
 
-VerifyReport State::verify(const VerifyOptions& options) const { return state::verify(Bus::get(bus_).at(), options); }
+VerifyReport State::verify(const VerifyOptions& options) const {
+    return state::verify(Bus::get(bus_).at(), options);
+}
 
 const Recovery& State::recovery() const { return Bus::get(bus_).at().recovery; }
 

@@ -19,11 +19,14 @@ Stats State::get_stats() const {
     s.total_page_bytes = words.page_bytes.load();
     s.total_deltas = words.deltas.load();
     s.total_delta_bytes = words.delta_bytes.load();
-    if (s.total_deltas != 0) s.avg_delta_bytes = static_cast<double>(s.total_delta_bytes) / static_cast<double>(s.total_deltas);
+    if (s.total_deltas != 0)
+        s.avg_delta_bytes =
+            static_cast<double>(s.total_delta_bytes) / static_cast<double>(s.total_deltas);
     s.delta_apply_count = words.applies.load();
     s.delta_apply_total_ns = words.apply_ns.load();
     if (s.delta_apply_count != 0)
-        s.delta_apply_avg_ns = static_cast<double>(s.delta_apply_total_ns) / static_cast<double>(s.delta_apply_count);
+        s.delta_apply_avg_ns =
+            static_cast<double>(s.delta_apply_total_ns) / static_cast<double>(s.delta_apply_count);
     s.conflicts = words.conflicts.load();
     s.transactions_abandoned = words.abandoned.load();
     return s;
@@ -48,10 +51,11 @@ void print_stats(std::ostream& out, const Stats& s) {
         "propagations   {}, {} ns, {:.1f} ns on average\n"
         "conflicts      {}\n"
         "abandoned      {}\n",
-        s.total_pages, s.cpu_pages, s.gpu_pages, s.unified_pages, s.total_page_bytes, s.total_deltas,
-        s.total_delta_bytes, s.avg_delta_bytes, s.graph_nodes, s.graph_edges, s.graph_max_depth, s.delta_apply_count,
-        s.delta_apply_total_ns, s.delta_apply_avg_ns, s.propagation_count, s.propagation_total_ns,
-        s.propagation_avg_ns, s.conflicts, s.transactions_abandoned);
+        s.total_pages, s.cpu_pages, s.gpu_pages, s.unified_pages, s.total_page_bytes,
+        s.total_deltas, s.total_delta_bytes, s.avg_delta_bytes, s.graph_nodes, s.graph_edges,
+        s.graph_max_depth, s.delta_apply_count, s.delta_apply_total_ns, s.delta_apply_avg_ns,
+        s.propagation_count, s.propagation_total_ns, s.propagation_avg_ns, s.conflicts,
+        s.transactions_abandoned);
 }
 
 namespace {
@@ -62,8 +66,9 @@ Scope::Scope(const State& state) : state_(&state), outer_(std::exchange(current_
 Scope::~Scope() { current_scope = outer_; }
 const State& Scope::current() {
     if (current_scope == nullptr)
-        throw WrongContext(ErrorCode::wrong_context, "there is no Scope in this thread",
-                           {.expected = "a Scope, or a State as the first argument", .found = "neither"});
+        throw WrongContext(
+            ErrorCode::wrong_context, "there is no Scope in this thread",
+            {.expected = "a Scope, or a State as the first argument", .found = "neither"});
     return *current_scope->state_;
 }
 

@@ -4,8 +4,8 @@
 
 #include <mmsb/transaction.hpp>
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb {
 
@@ -25,14 +25,16 @@ void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
             continue;
         }
         if (start <= offset && stop >= end) {  // inside one that is there
-            std::ranges::copy(bytes, at->second.begin() + static_cast<std::ptrdiff_t>(offset - start));
+            std::ranges::copy(bytes,
+                              at->second.begin() + static_cast<std::ptrdiff_t>(offset - start));
             return;
         }
         if (start < offset) {
             at->second.resize(static_cast<std::size_t>(offset - start));
             ++at;
         } else if (stop > end) {
-            Bytes tail(at->second.begin() + static_cast<std::ptrdiff_t>(end - start), at->second.end());
+            Bytes tail(at->second.begin() + static_cast<std::ptrdiff_t>(end - start),
+                       at->second.end());
             stretches_.erase(at);
             stretches_.emplace(end, std::move(tail));
             break;
@@ -49,7 +51,8 @@ void Overlay::cut(std::uint64_t size) {
             at = stretches_.erase(at);
             continue;
         }
-        if (at->first + at->second.size() > size) at->second.resize(static_cast<std::size_t>(size - at->first));
+        if (at->first + at->second.size() > size)
+            at->second.resize(static_cast<std::size_t>(size - at->first));
         ++at;
     }
 }
@@ -59,7 +62,8 @@ void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
     auto at = stretches_.upper_bound(offset);
     if (at != stretches_.begin()) --at;
     for (; at != stretches_.end() && at->first < end; ++at) {
-        const auto from = std::max(at->first, offset), to = std::min(at->first + at->second.size(), end);
+        const auto from = std::max(at->first, offset),
+                   to = std::min(at->first + at->second.size(), end);
         if (from >= to) continue;
         std::copy_n(at->second.begin() + static_cast<std::ptrdiff_t>(from - at->first), to - from,
                     out.begin() + static_cast<std::ptrdiff_t>(from - offset));
@@ -68,7 +72,8 @@ void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
 
 }  // namespace detail
 
-// ---- what it holds --------------------------------------------------------------------------------
+// ---- what it holds
+// --------------------------------------------------------------------------------
 
 void Transaction::Impl::clear() noexcept {
     pages.clear();
@@ -82,7 +87,8 @@ const detail::TransactionPage* Transaction::Impl::staged(const Page& page) const
     if (found == pages.end()) return nullptr;
     if (found->second.staged.deleted)
         throw PageNotFound(ErrorCode::page_not_found,
-                           fmt::format("page {} is deleted in this transaction", number(page.id())), {.page = page.id()});
+                           fmt::format("page {} is deleted in this transaction", number(page.id())),
+                           {.page = page.id()});
     return &found->second;
 }
 
@@ -100,9 +106,10 @@ detail::TransactionPage& Transaction::Impl::stage(const Page& page) {
 void Transaction::Impl::watch(PageId page, std::uint32_t line, Epoch epoch) {
     auto& attachment = at().at();
     const auto conflict = [&](PageId which) {
-        throw Conflict(ErrorCode::conflict,
-                       fmt::format("page {} has changed since this transaction read it", number(which)),
-                       {.page = which, .expected = "what was read before", .found = "a newer version"});
+        throw Conflict(
+            ErrorCode::conflict,
+            fmt::format("page {} has changed since this transaction read it", number(which)),
+            {.page = which, .expected = "what was read before", .found = "a newer version"});
     };
     const auto [known, fresh] = reads.emplace(page, state::WatchedPage{page, line, epoch});
     if (!fresh && known->second.epoch != epoch) conflict(page);
@@ -110,7 +117,8 @@ void Transaction::Impl::watch(PageId page, std::uint32_t line, Epoch epoch) {
     if (fresh && reads.size() > 1 && logged != as_of) {
         for (auto& [id, read] : reads) {
             try {
-                if (state::read_line(attachment, id, read.line).epoch != number(read.epoch)) conflict(id);
+                if (state::read_line(attachment, id, read.line).epoch != number(read.epoch))
+                    conflict(id);
             } catch (const PageNotFound&) {
                 conflict(id);
             }
@@ -126,14 +134,15 @@ std::uint64_t Transaction::Impl::live_size(const Page& page) {
     return now.size;
 }
 
-void Transaction::Impl::read_live(const Page& page, std::span<std::byte> out, std::uint64_t offset) {
+void Transaction::Impl::read_live(const Page& page, std::span<std::byte> out,
+                                  std::uint64_t offset) {
     auto line = Bus::handle_of(page).line;
     const auto live = live_size(page);
     const auto there = std::min<std::uint64_t>(out.size(), live - std::min(offset, live));
     std::ranges::fill(out.subspan(static_cast<std::size_t>(there)), std::byte{0});
     if (there == 0) return;
-    const auto version =
-        state::read_into(at().at(), page.id(), line, out.first(static_cast<std::size_t>(there)), offset);
+    const auto version = state::read_into(at().at(), page.id(), line,
+                                          out.first(static_cast<std::size_t>(there)), offset);
     watch(page.id(), line, version.epoch);
 }
 
@@ -141,12 +150,14 @@ CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
     auto& open = at();
     open.refuse_writing();
     if (options.expected)
-        throw InvalidArgument(ErrorCode::invalid_argument, "CommitOptions::expected is for one page's call",
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              "CommitOptions::expected is for one page's call",
                               {.expected = "none", .found = "an epoch"});
     state::Staged s;
     for (auto& [id, page] : pages) {
         if (page.staged.created && page.staged.deleted) continue;
-        for (const auto& [offset, bytes] : page.overlay.stretches()) page.staged.writes.push_back({offset, bytes});
+        for (const auto& [offset, bytes] : page.overlay.stretches())
+            page.staged.writes.push_back({offset, bytes});
         s.pages.push_back(std::move(page.staged));
     }
     for (const auto& [id, read] : reads) s.reads.push_back(read);
@@ -163,7 +174,8 @@ struct ClearAtEnd {
 };
 }  // namespace detail
 
-// ---- the facade -----------------------------------------------------------------------------------
+// ---- the facade
+// -----------------------------------------------------------------------------------
 
 Transaction::Transaction(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Transaction::Transaction(Transaction&&) noexcept = default;
@@ -188,7 +200,8 @@ void Transaction::discard() noexcept {
 
 std::size_t Transaction::size(Page page) {
     const auto* staged = impl_->staged(page);
-    if (staged != nullptr && staged->staged.size) return static_cast<std::size_t>(*staged->staged.size);
+    if (staged != nullptr && staged->staged.size)
+        return static_cast<std::size_t>(*staged->staged.size);
     detail::check_same_bus(page, impl_->bus);
     return static_cast<std::size_t>(impl_->live_size(page));
 }
@@ -203,10 +216,12 @@ void Transaction::read_into(Page page, std::span<std::byte> out, std::size_t off
     const auto whole = size(page);
     if (offset > whole || out.size() > whole - offset)
         throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("page {}: a read of [{}, {}) is outside its {} bytes", number(page.id()),
-                                          offset, offset + out.size(), whole),
-                              {.page = page.id(), .expected = fmt::format("at most {} bytes", whole),
-                               .found = fmt::format("{}", offset + out.size()), .offset = offset});
+                              fmt::format("page {}: a read of [{}, {}) is outside its {} bytes",
+                                          number(page.id()), offset, offset + out.size(), whole),
+                              {.page = page.id(),
+                               .expected = fmt::format("at most {} bytes", whole),
+                               .found = fmt::format("{}", offset + out.size()),
+                               .offset = offset});
     const auto* staged = impl_->staged(page);
     if (staged != nullptr && staged->staged.created)
         std::ranges::fill(out, std::byte{0});
@@ -229,7 +244,8 @@ std::optional<Page> Transaction::find_page(std::string_view name) {
     impl_->names.emplace(std::string(name), found ? found->first : PageId::none);
     if (!found) return std::nullopt;
     const auto staged = impl_->pages.find(found->first);
-    if (staged != impl_->pages.end() && (staged->second.staged.deleted || staged->second.staged.name))
+    if (staged != impl_->pages.end() &&
+        (staged->second.staged.deleted || staged->second.staged.name))
         return std::nullopt;
     return Bus::page(impl_->bus, found->second, found->first);
 }
@@ -241,10 +257,12 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
     const auto now = staged.staged.size ? *staged.staged.size
                                         : state::read_line(impl_->at().at(), page.id(), line).size;
     if (bytes.size() != now)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("page {} has {} bytes, not {}", number(page.id()), now, bytes.size()),
-                              {.page = page.id(), .expected = fmt::format("{} bytes", now),
-                               .found = fmt::format("{}", bytes.size())});
+        throw InvalidArgument(
+            ErrorCode::invalid_argument,
+            fmt::format("page {} has {} bytes, not {}", number(page.id()), now, bytes.size()),
+            {.page = page.id(),
+             .expected = fmt::format("{} bytes", now),
+             .found = fmt::format("{}", bytes.size())});
     staged.overlay.put(0, bytes);
 }
 
@@ -255,10 +273,12 @@ void Transaction::write(Page page, std::size_t offset, std::span<const std::byte
                                          : state::read_line(impl_->at().at(), page.id(), line).size;
     if (offset > size || bytes.size() > size - offset)
         throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("page {}: a write of [{}, {}) is outside its {} bytes", number(page.id()),
-                                          offset, offset + bytes.size(), size),
-                              {.page = page.id(), .expected = fmt::format("at most {} bytes", size),
-                               .found = fmt::format("{}", offset + bytes.size()), .offset = offset});
+                              fmt::format("page {}: a write of [{}, {}) is outside its {} bytes",
+                                          number(page.id()), offset, offset + bytes.size(), size),
+                              {.page = page.id(),
+                               .expected = fmt::format("at most {} bytes", size),
+                               .found = fmt::format("{}", offset + bytes.size()),
+                               .offset = offset});
     staged.overlay.put(offset, bytes);
 }
 
@@ -269,8 +289,10 @@ void Transaction::apply(Page page, const Delta& delta) {
                                          : state::read_line(impl_->at().at(), page.id(), line).size;
     if (delta.page_size() != size)
         throw InvalidDelta(ErrorCode::invalid_delta,
-                           fmt::format("a delta of {} bytes for page {} of {}", delta.page_size(), number(page.id()), size),
-                           {.page = page.id(), .expected = fmt::format("{} bytes", size),
+                           fmt::format("a delta of {} bytes for page {} of {}", delta.page_size(),
+                                       number(page.id()), size),
+                           {.page = page.id(),
+                            .expected = fmt::format("{} bytes", size),
                             .found = fmt::format("{}", delta.page_size())});
     for (const auto& run : delta.runs()) staged.overlay.put(run.offset, run.bytes);
 }
@@ -308,10 +330,11 @@ void Transaction::delete_page(Page page) {
 void Transaction::resize(Page page, std::size_t size) {
     detail::check_page_options({}, size);
     auto& staged = impl_->stage(page);
-    // Growing again after shrinking shows zeros, not what was there: what is live beyond the smallest
-    // size on the way is covered by zeros.
+    // Growing again after shrinking shows zeros, not what was there: what is live beyond the
+    // smallest size on the way is covered by zeros.
     auto line = staged.staged.line;
-    const auto live = staged.staged.created ? 0 : state::read_line(impl_->at().at(), page.id(), line).size;
+    const auto live =
+        staged.staged.created ? 0 : state::read_line(impl_->at().at(), page.id(), line).size;
     const auto before = staged.staged.size.value_or(live);
     staged.overlay.cut(size);
     if (size > before && before < live) {
@@ -346,9 +369,10 @@ Committed Transaction::commit(const CommitOptions& options) {
     const detail::ClearAtEnd always{*impl_};
     const auto outcome = impl_->commit(options);
     if (outcome.status == CommitStatus::conflict)
-        throw Conflict(ErrorCode::conflict,
-                       fmt::format("page {} has changed since this transaction read it", number(outcome.page)),
-                       {.page = outcome.page, .expected = "what was read", .found = "a newer version"});
+        throw Conflict(
+            ErrorCode::conflict,
+            fmt::format("page {} has changed since this transaction read it", number(outcome.page)),
+            {.page = outcome.page, .expected = "what was read", .found = "a newer version"});
     return outcome.committed;
 }
 

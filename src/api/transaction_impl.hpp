@@ -17,7 +17,9 @@ public:
     void cut(std::uint64_t size);
     /// Writes what falls into [offset, offset + out.size()).
     void over(std::span<std::byte> out, std::uint64_t offset) const;
-    [[nodiscard]] const std::map<std::uint64_t, Bytes>& stretches() const noexcept { return stretches_; }
+    [[nodiscard]] const std::map<std::uint64_t, Bytes>& stretches() const noexcept {
+        return stretches_;
+    }
 
 private:
     std::map<std::uint64_t, Bytes> stretches_{};
@@ -38,9 +40,12 @@ struct Transaction::Impl {
     std::uint64_t as_of = 0;  ///< `logged` when all that was read was last known to go together.
 
     [[nodiscard]] detail::Bus& at() const { return detail::Bus::get(bus); }
-    [[nodiscard]] bool empty() const noexcept { return pages.empty() && reads.empty() && names.empty(); }
+    [[nodiscard]] bool empty() const noexcept {
+        return pages.empty() && reads.empty() && names.empty();
+    }
     void clear() noexcept;
-    /// The page's staged part, made if need be. Throws PageNotFound where this transaction deletes it.
+    /// The page's staged part, made if need be. Throws PageNotFound where this transaction deletes
+    /// it.
     detail::TransactionPage& stage(const Page& page);
     [[nodiscard]] const detail::TransactionPage* staged(const Page& page) const;
     /// Remembers the version that was read; throws Conflict where it does not go with what was read

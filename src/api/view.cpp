@@ -5,9 +5,9 @@
 
 #include <mmsb/view.hpp>
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <filesystem>
-#include <fmt/format.h>
 
 namespace mmsb {
 
@@ -27,8 +27,10 @@ namespace {
 constexpr std::uint64_t all_at_once = 64 * limits::mib;
 
 [[noreturn]] void not_there(PageId page, Sequence at) {
-    throw PageNotFound(ErrorCode::page_not_found,
-                       fmt::format("page {} was not there at sequence {}", number(page), number(at)), {.page = page});
+    throw PageNotFound(
+        ErrorCode::page_not_found,
+        fmt::format("page {} was not there at sequence {}", number(page), number(at)),
+        {.page = page});
 }
 
 }  // namespace
@@ -98,11 +100,13 @@ std::span<const std::byte> View::bytes(PageId page) const& { return impl_->bytes
 std::span<const std::byte> View::typed(PageId page, std::size_t size, bool exactly) const {
     const auto bytes = impl_->bytes(page);
     if (exactly ? bytes.size() != size : bytes.size() % size != 0)
-        throw TypeMismatch(ErrorCode::type_mismatch,
-                           fmt::format("page {} had {} bytes at sequence {}", number(page), bytes.size(),
-                                       number(impl_->sequence)),
-                           {.page = page, .expected = fmt::format("{}{} bytes", exactly ? "" : "a multiple of ", size),
-                            .found = fmt::format("{}", bytes.size())});
+        throw TypeMismatch(
+            ErrorCode::type_mismatch,
+            fmt::format("page {} had {} bytes at sequence {}", number(page), bytes.size(),
+                        number(impl_->sequence)),
+            {.page = page,
+             .expected = fmt::format("{}{} bytes", exactly ? "" : "a multiple of ", size),
+             .found = fmt::format("{}", bytes.size())});
     return bytes;
 }
 
@@ -112,17 +116,19 @@ void View::export_to(const std::string& folder) const {
     for (const auto& [id, page] : image.pages()) {
         const auto name = detail::export_name(page.name, id);
         if (const auto [other, fresh] = taken.emplace(name, id); !fresh)
-            throw InvalidArgument(ErrorCode::invalid_argument,
-                                  fmt::format("pages {} and {} would both be exported as {}", number(other->second),
-                                              number(id), name),
-                                  {.page = id, .name = name, .expected = "a file of its own", .found = name});
+            throw InvalidArgument(
+                ErrorCode::invalid_argument,
+                fmt::format("pages {} and {} would both be exported as {}", number(other->second),
+                            number(id), name),
+                {.page = id, .name = name, .expected = "a file of its own", .found = name});
     }
     for (const auto& [name, id] : taken) {
         const auto file = std::filesystem::path(folder) / name;
         std::error_code error;
         std::filesystem::create_directories(file.parent_path(), error);
         if (error)
-            throw Io(ErrorCode::io, fmt::format("{}: {}", file.parent_path().string(), error.message()),
+            throw Io(ErrorCode::io,
+                     fmt::format("{}: {}", file.parent_path().string(), error.message()),
                      {.path = file.parent_path().string(), .system = error.value()});
         os::ReplacingFile out(file.string(), 0666);
         out.write(image.find(id)->bytes);

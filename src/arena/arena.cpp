@@ -18,7 +18,8 @@ constexpr std::array<char, 8> magic = {'M', 'M', 'S', 'B', 'A', 'R', 'N', 'A'};
 
 std::optional<Stamps> read_stamps(const os::File& file) {
     Stamps stamps;
-    if (file.read(0, std::as_writable_bytes(std::span(&stamps, 1))) != sizeof stamps) return std::nullopt;
+    if (file.read(0, std::as_writable_bytes(std::span(&stamps, 1))) != sizeof stamps)
+        return std::nullopt;
     if (stamps.magic != magic) return std::nullopt;
     return stamps;
 }
@@ -134,7 +135,8 @@ std::uint64_t Arena::place_size(std::uint64_t size) noexcept {
 std::optional<std::span<std::byte>> Arena::bytes(std::uint64_t offset,
                                                  std::uint64_t size) const noexcept {
     if (size == 0) return std::span<std::byte>{};
-    const auto backed = std::min(control_->heap_backed.load(std::memory_order_acquire), heap_.room());
+    const auto backed =
+        std::min(control_->heap_backed.load(std::memory_order_acquire), heap_.room());
     if (offset > backed || size > backed - offset) return std::nullopt;
     return std::span(heap_.data() + offset, static_cast<std::size_t>(size));
 }
@@ -156,7 +158,8 @@ std::optional<std::uint64_t> Arena::find_hole(std::uint64_t granules,
     const auto end = control_->heap_end.load(relaxed) / granule;
     const std::uint64_t* words = used();
     const auto start = control_->heap_cursor.load(relaxed);
-    for (const auto& [from, to] : {std::pair{std::min(start, end), end}, std::pair{std::uint64_t{0}, end}}) {
+    for (const auto& [from, to] :
+         {std::pair{std::min(start, end), end}, std::pair{std::uint64_t{0}, end}}) {
         auto at = base::round_up(from, alignment);
         std::uint64_t run = at;
         while (run < to) {
@@ -167,7 +170,8 @@ std::optional<std::uint64_t> Arena::find_hole(std::uint64_t granules,
                 continue;
             }
             run += std::min<std::uint64_t>(
-                word == 0 ? 64 - run % 64 : static_cast<std::uint64_t>(std::countr_zero(word)), to - run);
+                word == 0 ? 64 - run % 64 : static_cast<std::uint64_t>(std::countr_zero(word)),
+                to - run);
             if (run - at >= granules) return at;
         }
     }
@@ -190,10 +194,14 @@ std::uint64_t Arena::take(std::uint64_t size) {
     }
     const auto at = base::round_up(end, alignment);
     if (place > limits::address_room || at + place > heap_.room())
-        throw OutOfSpace(ErrorCode::out_of_space, "a page does not fit into the arena's address room",
-                         {.path = "address space", .needed = place, .available = heap_.room() - std::min(at, heap_.room())});
+        throw OutOfSpace(ErrorCode::out_of_space,
+                         "a page does not fit into the arena's address room",
+                         {.path = "address space",
+                          .needed = place,
+                          .available = heap_.room() - std::min(at, heap_.room())});
     const auto step = std::clamp<std::uint64_t>(end / 8, limits::mib, 64 * limits::mib);
-    back(used_, used_at, c.used_backed, base::round_up((at + place) / granule / 8 + 8, 8), 64 * limits::kib, "the bitmap");
+    back(used_, used_at, c.used_backed, base::round_up((at + place) / granule / 8 + 8, 8),
+         64 * limits::kib, "the bitmap");
     back(heap_, heap_at, c.heap_backed, at + place, step, "pages");
     mark(at / granule, place / granule, true);
     c.heap_free.store(free + (at - end), relaxed);
@@ -212,7 +220,8 @@ void Arena::release(std::uint64_t offset, std::uint64_t size) noexcept {
 bool Arena::rebuild_allocator() noexcept {
     Control& c = *control_;
     const auto end = std::min(c.heap_end.load(relaxed), c.heap_backed.load(relaxed));
-    const auto words = std::min(base::round_up(end / granule, 64) / 64, c.used_backed.load(relaxed) / 8);
+    const auto words =
+        std::min(base::round_up(end / granule, 64) / 64, c.used_backed.load(relaxed) / 8);
     std::memset(used(), 0, words * 8);
     std::uint64_t taken = 0, live = 0, total = 0, pages[3] = {0, 0, 0};
     bool good = true;

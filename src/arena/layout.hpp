@@ -38,7 +38,8 @@ inline constexpr std::uint64_t busy = 1;      ///< The low bit of a line's lsn a
 /// What must agree before the rest of an arena is looked at. Written once, before it is linked.
 struct Stamps {
     std::array<char, 8> magic{};
-    std::uint64_t layout = 0;  ///< Fingerprint of this header; two builds that differ refuse each other.
+    std::uint64_t layout =
+        0;  ///< Fingerprint of this header; two builds that differ refuse each other.
     std::array<std::byte, 16> bus{};
     std::array<std::byte, 16> incarnation{};  ///< Random: another one, another arena.
     std::uint64_t bus_inode = 0;              ///< Of the bus's header file.
@@ -50,18 +51,18 @@ struct Stamps {
 };
 static_assert(std::is_trivially_copyable_v<Stamps> && sizeof(Stamps) <= 1024);
 
-/// | field                      | written by                           | order                          |
+/// | field                      | written by                           | order |
 /// |----------------------------|--------------------------------------|--------------------------------|
-/// | reserve                    | writers' lock                        | before ring bytes (release fence) |
-/// | logged                     | writers' lock                        | after ring bytes and busy lines |
-/// | applied, sequence          | writers' lock                        | after page bytes, sequence first |
-/// | structure                  | writers' lock                        | busy before logged             |
-/// | next_page                  | anybody, fetch_add                   | -                              |
-/// | lines.., heap.., counters  | writers' lock                        | with the record that needs them |
-/// | flushed, durable, unsure   | files' lock                          | after the system call answered |
-/// | prepared                   | files' lock                          | after fallocate answered       |
-/// | poison                     | files' lock; never cleared           | -                              |
-/// | writer_pid, files_pid      | the holder; hints for Busy           | -                              |
+/// | reserve                    | writers' lock                        | before ring bytes (release
+/// fence) | | logged                     | writers' lock                        | after ring bytes
+/// and busy lines | | applied, sequence          | writers' lock                        | after
+/// page bytes, sequence first | | structure                  | writers' lock | busy before logged |
+/// | next_page                  | anybody, fetch_add                   | - | | lines.., heap..,
+/// counters  | writers' lock                        | with the record that needs them | | flushed,
+/// durable, unsure   | files' lock                          | after the system call answered | |
+/// prepared                   | files' lock                          | after fallocate answered |
+/// | poison                     | files' lock; never cleared           | - | | writer_pid,
+/// files_pid      | the holder; hints for Busy           | -                              |
 struct Control {
     Stamps stamps{};
     alignas(64) Word reserve{};
@@ -71,7 +72,7 @@ struct Control {
     Word time{};       ///< ns of the last record.
     Word structure{};  ///< Start of the newest structural record, 0 for none; low bit: busy.
     Word next_page{};
-    Word sources{};    ///< Numbers given so far.
+    Word sources{};  ///< Numbers given so far.
     alignas(64) Word flushed{};
     Word durable{};
     Word durable_sequence{};  ///< Of the newest record that `durable` covers.
@@ -84,8 +85,9 @@ struct Control {
     Word files_pid{};
     std::atomic<std::uint32_t> durable_bell{};  ///< futex: changes when `durable` or `poison` does.
     std::atomic<std::uint32_t> durable_sleepers{};
-    alignas(64) Word allocating{};  ///< Not 0: the bitmap may say more than the table (a commit under way, or dead).
-    Word lines_used{};  ///< Lines that ever held a page.
+    alignas(64) Word allocating{};  ///< Not 0: the bitmap may say more than the table (a commit
+                                    ///< under way, or dead).
+    Word lines_used{};              ///< Lines that ever held a page.
     Word lines_free{};              ///< Of these: free now.
     Word line_cursor{};
     Word heap_end{};   ///< Bytes of the heap that were ever given out.
@@ -100,15 +102,15 @@ struct Control {
 };
 static_assert(std::is_standard_layout_v<Control> && sizeof(Control) <= control_size);
 
-/// A page's line: one cache line. All fields are written under the writers' lock while `lsn` is busy,
-/// but for next_offset, which belongs to whoever holds that lock.
+/// A page's line: one cache line. All fields are written under the writers' lock while `lsn` is
+/// busy, but for next_offset, which belongs to whoever holds that lock.
 struct PageLine {
-    Word lsn{};       ///< End of the page's last record; low bit: busy. Never reset.
-    Word id{};        ///< 0: free.
+    Word lsn{};  ///< End of the page's last record; low bit: busy. Never reset.
+    Word id{};   ///< 0: free.
     Word epoch{};
     Word sequence{};
     Word size{};
-    Word offset{};    ///< In the heap.
+    Word offset{};       ///< In the heap.
     Word next_offset{};  ///< Where the record being committed puts it: redo finds it here.
     std::atomic<std::uint32_t> location{};
     std::uint32_t unused = 0;

@@ -1,9 +1,9 @@
 /// arena/shared_bytes: copying bytes that others may write meanwhile, under a sequence lock.
 ///
 /// The bytes of a copy may be torn; whoever copies looks at the lock word before and after, and
-/// believes nothing else. Under the thread sanitizer the accesses are relaxed atomics, because there
-/// a plain copy is a data race on paper; elsewhere a plain copy between compiler barriers is three to
-/// four times faster.
+/// believes nothing else. Under the thread sanitizer the accesses are relaxed atomics, because
+/// there a plain copy is a data race on paper; elsewhere a plain copy between compiler barriers is
+/// three to four times faster.
 #pragma once
 
 #include <atomic>
@@ -55,8 +55,8 @@ inline void zero_shared(std::byte* to, std::size_t size) noexcept {
 #endif
 }
 
-/// Everything read before it is read before everything after it. (The thread sanitizer does not know
-/// fences; its accesses are atomics anyway.)
+/// Everything read before it is read before everything after it. (The thread sanitizer does not
+/// know fences; its accesses are atomics anyway.)
 inline void read_fence() noexcept {
 #ifndef MMSB_TSAN
     std::atomic_thread_fence(std::memory_order_acquire);

@@ -8,6 +8,7 @@ namespace mmsb::base {
 [[noreturn]] void assertion_failed(const char* expression, const char* file, int line) noexcept;
 }
 
-#define MMSB_ASSERT(expression) \
-    (static_cast<bool>(expression) ? void(0) \
-                                   : ::mmsb::base::assertion_failed(#expression, __FILE__, __LINE__))
+#define MMSB_ASSERT(expression)    \
+    (static_cast<bool>(expression) \
+         ? void(0)                 \
+         : ::mmsb::base::assertion_failed(#expression, __FILE__, __LINE__))

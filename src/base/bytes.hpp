@@ -1,6 +1,6 @@
 /// base/bytes: writing little-endian fields, and reading them back from bytes that nobody vouches
-/// for. ByteReader is noexcept: it latches failed() and gives zeros from there on, so a parser reads
-/// all its fields and asks once.
+/// for. ByteReader is noexcept: it latches failed() and gives zeros from there on, so a parser
+/// reads all its fields and asks once.
 #pragma once
 
 #include <bit>
@@ -65,7 +65,8 @@ public:
         requires std::is_integral_v<T>
     T fixed() noexcept {
         T v{};
-        if (const auto b = bytes(sizeof v); b.size() == sizeof v) std::memcpy(&v, b.data(), sizeof v);
+        if (const auto b = bytes(sizeof v); b.size() == sizeof v)
+            std::memcpy(&v, b.data(), sizeof v);
         return v;
     }
     std::uint64_t varint() noexcept;  ///< Fails beyond 64 bits and on an overlong form.

@@ -12,20 +12,21 @@ inline constexpr std::uint64_t kib = 1024, mib = 1024 * kib, gib = 1024 * mib, t
 
 /// The sizes that a bus is made with; they are in its header file and never change.
 struct Geometry {
-    std::uint64_t ring_size = 16 * mib;     ///< Power of two, at least 64 KiB.
-    std::uint64_t segment_size = 64 * mib;  ///< LSNs a segment maps, a multiple of 4096, >= ring_size.
+    std::uint64_t ring_size = 16 * mib;  ///< Power of two, at least 64 KiB.
+    std::uint64_t segment_size =
+        64 * mib;  ///< LSNs a segment maps, a multiple of 4096, >= ring_size.
     /// A larger record keeps its entries in a blob file and is a stub in the log.
     [[nodiscard]] constexpr std::uint64_t largest_record() const noexcept { return ring_size / 4; }
     friend bool operator==(const Geometry&, const Geometry&) = default;
 };
 
-inline constexpr std::uint64_t address_room = 1 * tib;          ///< OutOfSpace "address space".
+inline constexpr std::uint64_t address_room = 1 * tib;  ///< OutOfSpace "address space".
 inline constexpr std::uint64_t page_size = std::uint64_t{1} << 40U;  ///< InvalidArgument.
-inline constexpr std::size_t name_size = 255;                   ///< InvalidArgument.
-inline constexpr std::size_t label_size = 1024;                 ///< InvalidArgument.
-inline constexpr std::uint64_t source_names = 65'535;           ///< OutOfSpace "source names".
-inline constexpr std::size_t metadata_size = 64 * kib;          ///< A page's; InvalidArgument.
-inline constexpr std::uint64_t pages_per_record = 1U << 20U;    ///< InvalidArgument.
-inline constexpr std::uint64_t private_history = 64 * mib;      ///< Of a bus without a path.
+inline constexpr std::size_t name_size = 255;                        ///< InvalidArgument.
+inline constexpr std::size_t label_size = 1024;                      ///< InvalidArgument.
+inline constexpr std::uint64_t source_names = 65'535;                ///< OutOfSpace "source names".
+inline constexpr std::size_t metadata_size = 64 * kib;               ///< A page's; InvalidArgument.
+inline constexpr std::uint64_t pages_per_record = 1U << 20U;         ///< InvalidArgument.
+inline constexpr std::uint64_t private_history = 64 * mib;           ///< Of a bus without a path.
 
 }  // namespace mmsb::limits

@@ -39,9 +39,12 @@ std::string text_of(std::span<const std::byte> bytes) {
 
 std::string_view to_string(Location location) noexcept {
     switch (location) {
-        case Location::cpu: return "cpu";
-        case Location::gpu: return "gpu";
-        case Location::unified: return "unified";
+        case Location::cpu:
+            return "cpu";
+        case Location::gpu:
+            return "gpu";
+        case Location::unified:
+            return "unified";
     }
     return "unknown";
 }

@@ -3,7 +3,8 @@
 /// May include: log, delta, arena, os, replay (for the folded past of a private bus), base.
 /// All States of one bus in one process share one Attachment. It has no behaviour of its own: each
 /// mechanism is a file of functions over it (open, redo, commit, read, flush, cursor, past).
-/// Lock order: writers, then files; never the other way round. `files` is never held beyond a batch.
+/// Lock order: writers, then files; never the other way round. `files` is never held beyond a
+/// batch.
 #pragma once
 
 #include "arena/arena.hpp"

@@ -54,8 +54,11 @@ void Catalog::follow_to(Attachment& bus, log::Lsn head) {
         if (record.start != at || !record.structural || record.previous_structure == at ||
             (record.previous_structure != log::no_lsn && record.previous_structure > at))
             throw Corrupt(ErrorCode::corrupt, bus.path + ": the structure chain is broken",
-                          {.path = bus.path, .expected = "a structural record", .found = "another",
-                           .offset = at, .sequence = record.sequence});
+                          {.path = bus.path,
+                           .expected = "a structural record",
+                           .found = "another",
+                           .offset = at,
+                           .sequence = record.sequence});
         at = record.previous_structure;
     }
     for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
@@ -68,7 +71,8 @@ void Catalog::follow_to(Attachment& bus, log::Lsn head) {
 
 void Catalog::follow_logged(Attachment& bus) {
     follow(bus);
-    if ((bus.words().structure.load(std::memory_order_acquire) & arena::busy) == 0 || !bus.logging) {
+    if ((bus.words().structure.load(std::memory_order_acquire) & arena::busy) == 0 ||
+        !bus.logging) {
         follow(bus);
         return;
     }

@@ -6,8 +6,8 @@
 #include "state/past.hpp"
 #include "state/redo.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
@@ -28,7 +28,8 @@ class Appender {
 public:
     explicit Appender(Attachment& bus) : bus_(bus), words_(bus.words()) {}
 
-    /// Room for `size` bytes of records, in the ring and on the disk. Throws OutOfSpace, Poisoned, Io.
+    /// Room for `size` bytes of records, in the ring and on the disk. Throws OutOfSpace, Poisoned,
+    /// Io.
     void make_room(std::uint64_t size) {
         const auto logged = words_.logged.load(relaxed);
         find_segment(logged);
@@ -81,7 +82,9 @@ public:
         log::RecordFields f;
         f.kind = kind;
         f.sequence = Sequence{words_.sequence.load(relaxed)};
-        time_ns_ = std::max({os::clock_ns(), static_cast<std::int64_t>(words_.time.load(relaxed)) + 1, time_ns_ + 1});
+        time_ns_ =
+            std::max({os::clock_ns(), static_cast<std::int64_t>(words_.time.load(relaxed)) + 1,
+                      time_ns_ + 1});
         f.time_ns = time_ns_;
         f.process = bus_.process;
         f.durable = words_.durable.load(relaxed);
@@ -98,15 +101,17 @@ private:
 
     void find_segment(Lsn lsn) {
         auto& scratch = bus_.scratch;
-        if (scratch.segment && lsn >= scratch.segment->header.start && lsn < scratch.segment_end) return;
+        if (scratch.segment && lsn >= scratch.segment->header.start && lsn < scratch.segment_end)
+            return;
         scratch.segment = bus_.segments->find(lsn);
         if (!scratch.segment) {
             prepare(bus_, lsn + 1);
             scratch.segment = bus_.segments->find(lsn);
         }
         if (!scratch.segment)
-            throw Corrupt(ErrorCode::corrupt, fmt::format("{}: no segment holds position {}", bus_.path, lsn),
-                          {.path = bus_.path, .expected = "a segment", .found = "none", .offset = lsn});
+            throw Corrupt(
+                ErrorCode::corrupt, fmt::format("{}: no segment holds position {}", bus_.path, lsn),
+                {.path = bus_.path, .expected = "a segment", .found = "none", .offset = lsn});
         scratch.segment_end = bus_.segments->end_of(*scratch.segment);
     }
 
@@ -115,7 +120,8 @@ private:
         const auto left = bus_.scratch.segment_end - batch_.end;
         if (size <= left && left > 8) return;
         if (left > 8)
-            log::write_filler(static_cast<std::size_t>(left), batch_.end, context(), bus_.scratch.batch);
+            log::write_filler(static_cast<std::size_t>(left), batch_.end, context(),
+                              bus_.scratch.batch);
         else
             bus_.scratch.batch.resize(bus_.scratch.batch.size() + static_cast<std::size_t>(left));
         batch_.end += left;
@@ -130,11 +136,12 @@ private:
 
 void check_options(const CommitOptions& options, std::string_view source) {
     const auto refuse = [](const char* what, std::size_t limit, std::size_t size) {
-        throw InvalidArgument(ErrorCode::invalid_argument, fmt::format("the {} is too long", what),
-                              {.expected = fmt::format("{} bytes at most", limit),
-                               .found = fmt::format("{}", size)});
+        throw InvalidArgument(
+            ErrorCode::invalid_argument, fmt::format("the {} is too long", what),
+            {.expected = fmt::format("{} bytes at most", limit), .found = fmt::format("{}", size)});
     };
-    if (options.label.size() > limits::label_size) refuse("label", limits::label_size, options.label.size());
+    if (options.label.size() > limits::label_size)
+        refuse("label", limits::label_size, options.label.size());
     if (source.size() > limits::name_size) refuse("source", limits::name_size, source.size());
 }
 
@@ -143,8 +150,9 @@ std::uint32_t name_source(Attachment& bus, Appender& appender, std::string_view 
     if (const auto known = bus.catalog.source_number(name)) return *known;
     const auto number = bus.words().sources.load(relaxed) + 1;
     if (number > limits::source_names)
-        throw OutOfSpace(ErrorCode::out_of_space, "too many different sources on this bus",
-                         {.path = "source names", .needed = number, .available = limits::source_names});
+        throw OutOfSpace(
+            ErrorCode::out_of_space, "too many different sources on this bus",
+            {.path = "source names", .needed = number, .available = limits::source_names});
     static thread_local std::vector<std::byte> body;
     body.clear();
     log::write_source({static_cast<std::uint32_t>(number), name}, body);
@@ -176,8 +184,9 @@ void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch
     const auto began = handle.instrumentation ? os::steady_ns() : 0;
     apply(bus, body, bus.scratch.lines, batch.record.end, batch.record.sequence);
     if (handle.instrumentation) {
-        words.apply_ns.store(words.apply_ns.load(relaxed) +
-                                 static_cast<std::uint64_t>(os::steady_ns() - began), relaxed);
+        words.apply_ns.store(
+            words.apply_ns.load(relaxed) + static_cast<std::uint64_t>(os::steady_ns() - began),
+            relaxed);
     }
     if (batch.source.kind != log::RecordKind::filler) publish(bus, batch.source);
     publish(bus, batch.record);
@@ -214,12 +223,15 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
         fields.blob = blob;
         fields.structural = encoded.structural;
         const auto& named = appender.batch().source;
-        fields.previous_structure = !encoded.structural                         ? 0
-                                    : named.kind != log::RecordKind::filler ? named.start
-                                                                            : appender.structure_head();
-        appender.add(fields, blob ? std::span<const std::byte>{} : scratch.body, appender.batch().record);
+        fields.previous_structure = !encoded.structural ? 0
+                                    : named.kind != log::RecordKind::filler
+                                        ? named.start
+                                        : appender.structure_head();
+        appender.add(fields, blob ? std::span<const std::byte>{} : scratch.body,
+                     appender.batch().record);
         if (encoded.structural || named.kind != log::RecordKind::filler)
-            words.structure.store(words.structure.load(relaxed) | arena::busy, std::memory_order_release);
+            words.structure.store(words.structure.load(relaxed) | arena::busy,
+                                  std::memory_order_release);
     } catch (...) {
         if (blob) bus.segments->remove_blob(blob->id);
         throw;
@@ -278,7 +290,8 @@ Durability durability_of(const Attachment& bus, const HandleOptions& handle,
                          const CommitOptions& options) {
     const auto asked = options.durability.value_or(handle.durability);
     if (asked < handle.durability)
-        throw InvalidArgument(ErrorCode::invalid_argument, "a commit cannot be less durable than its bus",
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              "a commit cannot be less durable than its bus",
                               {.expected = "Config::durability or more", .found = "less"});
     if (bus.is_private && asked != Durability::process)
         throw InvalidArgument(ErrorCode::invalid_argument,
@@ -293,7 +306,8 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
         throw ReadOnly(ErrorCode::read_only, bus.path + " is open read-only", {.path = bus.path});
     refuse_inside_function(bus);
     const auto durability = durability_of(bus, handle, options);
-    const std::string_view source = options.source.empty() ? std::string_view(handle.source) : options.source;
+    const std::string_view source =
+        options.source.empty() ? std::string_view(handle.source) : options.source;
     check_options(options, source);
     constexpr int rounds_without_lock = 3;  // then the comparing is done under it, so that it ends
     Outcome outcome;
@@ -306,7 +320,8 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     wake_timer(bus);
     if (bus.is_private) fold_past(bus);
     if (durability == Durability::sync)
-        wait_until_durable(bus, outcome.end, outcome.result.committed.sequence, handle.lock_timeout);
+        wait_until_durable(bus, outcome.end, outcome.result.committed.sequence,
+                           handle.lock_timeout);
     return outcome.result;
 }
 

@@ -14,18 +14,19 @@ struct CommitResult {
     PageId conflict = PageId::none;
 };
 
-/// Commits `staged` whole. Conflicts are a value; other errors throw and nothing has changed, but for
-/// NotDurable and Poisoned from the wait at the end. After it the lines of created pages are in
+/// Commits `staged` whole. Conflicts are a value; other errors throw and nothing has changed, but
+/// for NotDurable and Poisoned from the wait at the end. After it the lines of created pages are in
 /// `staged`.
 CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged,
                     const CommitOptions& options);
 
-/// Durability of this commit: the handle's, or more. Throws InvalidArgument for less, or for more than
-/// a private bus can keep.
+/// Durability of this commit: the handle's, or more. Throws InvalidArgument for less, or for more
+/// than a private bus can keep.
 [[nodiscard]] Durability durability_of(const Attachment& bus, const HandleOptions& handle,
                                        const CommitOptions& options);
 
-/// Appends a record of this kind that takes no sequence (incarnation, close), under the writers' lock.
+/// Appends a record of this kind that takes no sequence (incarnation, close), under the writers'
+/// lock.
 void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte> body);
 
 /// Refuses a commit from inside a user's function that is being run for this bus.

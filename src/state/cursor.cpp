@@ -2,8 +2,8 @@
 
 #include "arena/shared_bytes.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
@@ -62,9 +62,12 @@ void Cursor::damaged(const char* expected) {
     const auto file = segment_ ? segment_->file.path() : bus_.path + "/log";
     const auto offset = segment_ ? log::segment_header_size + at_ - segment_->header.start : at_;
     throw Corrupt(ErrorCode::corrupt,
-                  fmt::format("{} at {}: expected {}; good up to sequence {}", file, offset, expected,
-                              number(last_)),
-                  {.path = file, .expected = expected, .found = "other bytes", .offset = offset,
+                  fmt::format("{} at {}: expected {}; good up to sequence {}", file, offset,
+                              expected, number(last_)),
+                  {.path = file,
+                   .expected = expected,
+                   .found = "other bytes",
+                   .offset = offset,
                    .sequence = last_});
 }
 
@@ -120,9 +123,10 @@ std::span<const std::byte> Cursor::body() {
 Cursor record_at(Attachment& bus, Lsn lsn) {
     Cursor cursor(bus, lsn);
     if (!cursor.next())
-        throw Corrupt(ErrorCode::corrupt,
-                      fmt::format("{}: the structure chain leads to {}, behind the log", bus.path, lsn),
-                      {.path = bus.path, .expected = "a committed record", .found = "none", .offset = lsn});
+        throw Corrupt(
+            ErrorCode::corrupt,
+            fmt::format("{}: the structure chain leads to {}, behind the log", bus.path, lsn),
+            {.path = bus.path, .expected = "a committed record", .found = "none", .offset = lsn});
     return cursor;
 }
 

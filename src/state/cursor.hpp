@@ -16,8 +16,8 @@ class Cursor {
 public:
     /// `from` is where a record begins; to: `logged` as of now where not given.
     Cursor(Attachment& bus, Lsn from, std::optional<Lsn> to = std::nullopt);
-    /// Moves to the next record (never a filler). False: at `to`. Throws Corrupt where the bytes are
-    /// none, HistoryDropped where a private bus folded them away, Io.
+    /// Moves to the next record (never a filler). False: at `to`. Throws Corrupt where the bytes
+    /// are none, HistoryDropped where a private bus folded them away, Io.
     bool next();
     /// REQUIRES that next() returned true. Valid until the next call of it.
     [[nodiscard]] const log::Record& record() const noexcept { return record_; }

@@ -3,8 +3,8 @@
 #include "arena/shared_bytes.hpp"
 #include "state/redo.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
@@ -19,8 +19,8 @@ public:
     explicit FilesLock(Attachment& bus) : bus_(bus) { sign(); }
     FilesLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
         if (bus.files.lock(timeout) == os::RobustLock::Outcome::timed_out)
-            throw_busy(bus, "the files' lock", bus.words().files_pid.load(relaxed), bus.files.holder(),
-                       timeout);
+            throw_busy(bus, "the files' lock", bus.words().files_pid.load(relaxed),
+                       bus.files.holder(), timeout);
         sign();
     }
     ~FilesLock() {
@@ -47,32 +47,38 @@ void poison(Attachment& bus, int system_error) noexcept {
     words.poison.store(static_cast<std::uint64_t>(system_error == 0 ? EIO : system_error));
     ring_bell(words);
     bus.notice(Notice::Level::warning,
-               fmt::format("{}: a write or sync failed ({}); the bus takes no more commits", bus.path,
-                           std::strerror(system_error)));
+               fmt::format("{}: a write or sync failed ({}); the bus takes no more commits",
+                           bus.path, std::strerror(system_error)));
 }
 
 // Ring bytes [from, to) into the files. What is below `to` is logged and whole.
 void write_ring(Attachment& bus, Lsn from, Lsn to) {
     while (from < to) {
         const auto size = std::min<std::uint64_t>(to - from, batch_chunk);
-        bus.segments->write(from, std::span<const std::byte>(bus.arena->ring(from), static_cast<std::size_t>(size)));
+        bus.segments->write(from, std::span<const std::byte>(bus.arena->ring(from),
+                                                             static_cast<std::size_t>(size)));
         from += size;
     }
 }
 
-// The batch before died, or threw, inside: what it wrote may be half there, and a failed sync may have
-// been seen by nobody. Everything not known to be durable is written again from the ring; what the
-// ring no longer has must be in the files as it was, or the bus is poisoned.
+// The batch before died, or threw, inside: what it wrote may be half there, and a failed sync may
+// have been seen by nobody. Everything not known to be durable is written again from the ring; what
+// the ring no longer has must be in the files as it was, or the bus is poisoned.
 void mend_unsure(Attachment& bus) {
     auto& words = bus.words();
     const auto durable = words.durable.load(relaxed), flushed = words.flushed.load(relaxed);
-    const auto ring = bus.arena->ring_size(), reserve = words.reserve.load(std::memory_order_acquire);
+    const auto ring = bus.arena->ring_size(),
+               reserve = words.reserve.load(std::memory_order_acquire);
     const auto in_ring = std::max(durable, reserve > ring ? reserve - ring : 0);
     std::vector<std::byte> bytes;
-    for (auto at = durable; at < std::min(in_ring, flushed);) {  // not in the ring: read back, written again
-        bytes.resize(static_cast<std::size_t>(std::min<std::uint64_t>(batch_chunk, std::min(in_ring, flushed) - at)));
+    for (auto at = durable;
+         at < std::min(in_ring, flushed);) {  // not in the ring: read back, written again
+        bytes.resize(static_cast<std::size_t>(
+            std::min<std::uint64_t>(batch_chunk, std::min(in_ring, flushed) - at)));
         const auto got = bus.segments->read(at, bytes);
-        if (got == 0) throw Io(ErrorCode::io, "bytes that were written cannot be read back", {.path = bus.path, .system = EIO});
+        if (got == 0)
+            throw Io(ErrorCode::io, "bytes that were written cannot be read back",
+                     {.path = bus.path, .system = EIO});
         bus.segments->write(at, std::span(bytes).first(got));
         at += got;
     }
@@ -85,18 +91,20 @@ void throw_poisoned(const Attachment& bus) {
     const auto& words = bus.words();
     const auto error = static_cast<int>(words.poison.load());
     const Sequence durable{words.durable_sequence.load()};
-    throw Poisoned(ErrorCode::poisoned,
-                   fmt::format("{}: a write or sync failed earlier ({}); durable up to sequence {}; reopen "
-                               "to recover",
-                               bus.path, std::strerror(error), number(durable)),
-                   {.path = bus.path, .sequence = durable, .system = error});
+    throw Poisoned(
+        ErrorCode::poisoned,
+        fmt::format("{}: a write or sync failed earlier ({}); durable up to sequence {}; reopen "
+                    "to recover",
+                    bus.path, std::strerror(error), number(durable)),
+        {.path = bus.path, .sequence = durable, .system = error});
 }
 
 namespace {
 
 bool is_done(const Attachment& bus, Flush how, Lsn upto) {
     const auto& words = bus.words();
-    return (how == Flush::sync ? words.durable : words.flushed).load(std::memory_order_acquire) >= upto;
+    return (how == Flush::sync ? words.durable : words.flushed).load(std::memory_order_acquire) >=
+           upto;
 }
 
 // REQUIRES the files' lock.
@@ -109,7 +117,8 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
         if (words.unsure.load() != 0) mend_unsure(bus);
         words.unsure.store(1);
         write_ring(bus, words.flushed.load(relaxed), target.lsn);
-        words.flushed.store(std::max(target.lsn, words.flushed.load(relaxed)), std::memory_order_release);
+        words.flushed.store(std::max(target.lsn, words.flushed.load(relaxed)),
+                            std::memory_order_release);
         if (how == Flush::sync) {
             bus.segments->sync(words.durable.load(relaxed), target.lsn);
             words.durable_sequence.store(number(target.sequence), relaxed);
@@ -138,11 +147,13 @@ void prepare(Attachment& bus, Lsn upto) {
     auto& words = bus.words();
     const FilesLock lock(bus, std::chrono::seconds(5));
     if (upto <= words.prepared.load(relaxed) && bus.segments->find(upto - 1)) return;
-    const auto time = std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
+    const auto time =
+        std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
     words.prepared.store(bus.segments->prepare(upto, time), std::memory_order_release);
 }
 
-void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence, std::chrono::nanoseconds timeout) {
+void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence,
+                        std::chrono::nanoseconds timeout) {
     auto& words = bus.words();
     const auto end = os::steady_ns() + timeout.count();
     for (;;) {
@@ -155,11 +166,12 @@ void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence, std::chrono
             continue;
         }
         if (os::steady_ns() > end)
-            throw NotDurable(ErrorCode::not_durable,
-                             fmt::format("{}: sequence {} is committed, but the disk has not answered for {} ms",
-                                         bus.path, number(sequence),
-                                         std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()),
-                             {.path = bus.path, .sequence = sequence});
+            throw NotDurable(
+                ErrorCode::not_durable,
+                fmt::format("{}: sequence {} is committed, but the disk has not answered for {} ms",
+                            bus.path, number(sequence),
+                            std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()),
+                {.path = bus.path, .sequence = sequence});
         const auto bell = words.durable_bell.load();
         words.durable_sleepers.store(1);
         if (words.durable.load(std::memory_order_acquire) < lsn)

@@ -4,8 +4,8 @@
 #include "state/cursor.hpp"
 #include "state/flush.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
@@ -39,8 +39,9 @@ void create_header(Attachment& bus, const OpenOptions& options) {
     bus.header.created_ns = os::clock_ns();
     if (!options.config.from_checkpoint.empty()) {
         const auto in = os::open_for_reading(options.config.from_checkpoint);
-        if (!in) throw Io(ErrorCode::io, options.config.from_checkpoint + ": no such checkpoint",
-                          {.path = options.config.from_checkpoint, .system = ENOENT});
+        if (!in)
+            throw Io(ErrorCode::io, options.config.from_checkpoint + ": no such checkpoint",
+                     {.path = options.config.from_checkpoint, .system = ENOENT});
         const auto checkpoint = read_checkpoint_file(*in);
         static_cast<void>(bus.folder->folder("checkpoints", true));
         write_checkpoint_file(bus, checkpoint.image,
@@ -63,7 +64,8 @@ void check_empty(Attachment& bus) {
 }  // namespace
 
 void throw_no_bus(const std::string& path, const std::string& expected, const std::string& found) {
-    throw NotABus(ErrorCode::not_a_bus, fmt::format("{} is no bus: expected {}, found {}", path, expected, found),
+    throw NotABus(ErrorCode::not_a_bus,
+                  fmt::format("{} is no bus: expected {}, found {}", path, expected, found),
                   {.path = path, .expected = expected, .found = found});
 }
 
@@ -73,10 +75,16 @@ void throw_exists(const std::string& path) {
 }
 
 void throw_refused(const std::string& file, const log::Refusal& refusal) {
-    const auto text = fmt::format("{}: expected {}, found {}", file, refusal.expected, refusal.found);
-    ErrorDetails details{.path = file, .expected = refusal.expected, .found = refusal.found, .offset = refusal.offset};
-    if (refusal.kind == log::Refusal::Kind::foreign) throw NotABus(ErrorCode::not_a_bus, text, std::move(details));
-    if (refusal.kind == log::Refusal::Kind::newer) throw NewerFormat(ErrorCode::newer_format, text, std::move(details));
+    const auto text =
+        fmt::format("{}: expected {}, found {}", file, refusal.expected, refusal.found);
+    ErrorDetails details{.path = file,
+                         .expected = refusal.expected,
+                         .found = refusal.found,
+                         .offset = refusal.offset};
+    if (refusal.kind == log::Refusal::Kind::foreign)
+        throw NotABus(ErrorCode::not_a_bus, text, std::move(details));
+    if (refusal.kind == log::Refusal::Kind::newer)
+        throw NewerFormat(ErrorCode::newer_format, text, std::move(details));
     throw Corrupt(ErrorCode::corrupt, text, std::move(details));
 }
 
@@ -84,7 +92,8 @@ void load_header(Attachment& bus, const OpenOptions& options) {
     const auto open = options.config.open;
     auto file = bus.folder->open("bus", os::Create::never, open != Open::read_only);
     if (!file) {
-        if (open == Open::existing || open == Open::read_only) throw_no_bus(bus.path, "a file named bus", "none");
+        if (open == Open::existing || open == Open::read_only)
+            throw_no_bus(bus.path, "a file named bus", "none");
         check_empty(bus);
         create_header(bus, options);
         return;
@@ -92,7 +101,8 @@ void load_header(Attachment& bus, const OpenOptions& options) {
     if (open == Open::create) throw_exists(bus.path);
     if (!options.config.from_checkpoint.empty())
         throw InvalidArgument(ErrorCode::invalid_argument,
-                              bus.path + " is there already: from_checkpoint makes a new bus", {.path = bus.path});
+                              bus.path + " is there already: from_checkpoint makes a new bus",
+                              {.path = bus.path});
     std::array<std::byte, 2 * log::bus_header_size> bytes{};
     const auto size = file->read(0, bytes);
     auto decoded = log::decode_bus(std::span(bytes).first(size));
@@ -102,7 +112,8 @@ void load_header(Attachment& bus, const OpenOptions& options) {
         bus.header.inode = file->inode();
         if (open != Open::read_only) {
             write_header(*file, bus.header);
-            bus.notice(Notice::Level::info, bus.path + " is a copy of a bus; it goes on by itself from here");
+            bus.notice(Notice::Level::info,
+                       bus.path + " is a copy of a bus; it goes on by itself from here");
         }
     }
 }
@@ -130,10 +141,11 @@ replay::Checkpoint read_checkpoint_file(const os::File& file) {
     return std::move(*decoded.value);
 }
 
-void write_checkpoint_file(const Attachment& bus, const replay::Image& image, const std::string& file,
-                           unsigned permissions) {
+void write_checkpoint_file(const Attachment& bus, const replay::Image& image,
+                           const std::string& file, unsigned permissions) {
     os::ReplacingFile out(file, permissions);
-    replay::write_checkpoint(image, bus.header.uuid, [&](std::span<const std::byte> bytes) { out.write(bytes); });
+    replay::write_checkpoint(image, bus.header.uuid,
+                             [&](std::span<const std::byte> bytes) { out.write(bytes); });
     out.commit();
 }
 
@@ -141,7 +153,8 @@ void load_base(Attachment& bus) {
     const auto folder = bus.folder->folder("checkpoints", false);
     if (!folder) return;
     auto names = folder->list();
-    std::erase_if(names, [](const std::string& name) { return !name.ends_with(checkpoint_suffix); });
+    std::erase_if(names,
+                  [](const std::string& name) { return !name.ends_with(checkpoint_suffix); });
     if (names.empty()) return;
     const auto file = folder->open(names.back(), os::Create::never, false);
     if (!file) return;
@@ -157,10 +170,11 @@ os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds time
     if (!lock.exclusive(timeout)) {
         std::array<std::byte, 32> text{};
         const auto size = file.read(0, text);
-        const auto pid = std::atoi(text_of(std::span(text).first(std::min(size, text.size() - 1))).c_str());
+        const auto pid =
+            std::atoi(text_of(std::span(text).first(std::min(size, text.size() - 1))).c_str());
         throw Busy(ErrorCode::busy,
-                   fmt::format("{} is being opened or recovered by process {} ({})", folder.path(), pid,
-                               os::process_name(pid)),
+                   fmt::format("{} is being opened or recovered by process {} ({})", folder.path(),
+                               pid, os::process_name(pid)),
                    {.name = os::process_name(pid), .path = folder.path(), .process = pid});
     }
     const auto text = fmt::format("{:<15}\n", os::process_id());
@@ -179,21 +193,26 @@ void mend_poison(Attachment& bus) {
         while (cursor.next()) {
         }
         flush(bus, Flush::sync, words.logged.load() + 1);
-        bus.notice(Notice::Level::warning,
-                   fmt::format("{}: an earlier write or sync had failed ({}); everything was written again and is "
-                               "durable up to sequence {}",
-                               bus.path, std::strerror(static_cast<int>(error)), words.durable_sequence.load()));
+        bus.notice(
+            Notice::Level::warning,
+            fmt::format(
+                "{}: an earlier write or sync had failed ({}); everything was written again and is "
+                "durable up to sequence {}",
+                bus.path, std::strerror(static_cast<int>(error)), words.durable_sequence.load()));
     } catch (const Error& e) {
         words.poison.store(error);
-        bus.notice(Notice::Level::warning,
-                   fmt::format("{}: an earlier write or sync had failed, and mending failed too: {}; it can be "
-                               "read, not written",
-                               bus.path, e.what()));
+        bus.notice(
+            Notice::Level::warning,
+            fmt::format(
+                "{}: an earlier write or sync had failed, and mending failed too: {}; it can be "
+                "read, not written",
+                bus.path, e.what()));
     }
     bus.recovery.needed = true;
 }
 
-// ---- the arena's file -------------------------------------------------------------------------------
+// ---- the arena's file
+// -------------------------------------------------------------------------------
 
 ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permissions)
     : bus_(bus), folder_(folder), permissions_(permissions) {
@@ -203,10 +222,12 @@ ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permis
         std::vector<std::byte> text(4096);
         text.resize(file->read(0, text));
         path_ = text_of(text);
-        if (folder_.empty() && path_.ends_with("/" + name_)) folder_ = path_.substr(0, path_.size() - name_.size() - 1);
+        if (folder_.empty() && path_.ends_with("/" + name_))
+            folder_ = path_.substr(0, path_.size() - name_.size() - 1);
     }
     if (folder_.empty()) folder_ = os::free_space("/dev/shm") >= least_shm ? "/dev/shm" : bus.path;
-    if (folder_ != path_.substr(0, path_.rfind('/')) || !path_.ends_with(name_)) path_ = folder_ + "/" + name_;
+    if (folder_ != path_.substr(0, path_.rfind('/')) || !path_.ends_with(name_))
+        path_ = folder_ + "/" + name_;
     in_ = os::open_folder(folder_, false, permissions_);
 }
 
@@ -216,7 +237,9 @@ std::optional<os::File> ArenaFile::open(bool writable) {
 }
 
 os::File ArenaFile::create() {
-    if (!in_) throw Io(ErrorCode::io, folder_ + ": no such folder for the arena", {.path = folder_, .system = ENOENT});
+    if (!in_)
+        throw Io(ErrorCode::io, folder_ + ": no such folder for the arena",
+                 {.path = folder_, .system = ENOENT});
     sweep();
     in_->remove(temporary_);
     return std::move(*in_->open(temporary_, os::Create::always, true));
@@ -230,11 +253,13 @@ void ArenaFile::publish() {
     bus_.folder->rename("arena.new", "arena");
 }
 
-// Arenas whose bus was deleted by hand, and half-made ones of processes that died, would hold memory
-// until the next boot. Only what its last user closed cleanly, and whose bus is gone, is removed.
+// Arenas whose bus was deleted by hand, and half-made ones of processes that died, would hold
+// memory until the next boot. Only what its last user closed cleanly, and whose bus is gone, is
+// removed.
 void ArenaFile::sweep() {
     for (const auto& name : in_->list()) {
-        if (!name.starts_with("mmsb-") || name.find(".arena") == std::string::npos || name == name_) continue;
+        if (!name.starts_with("mmsb-") || name.find(".arena") == std::string::npos || name == name_)
+            continue;
         try {
             const auto file = in_->open(name, os::Create::never, false);
             if (!file || file->owner() != os::user_id()) continue;
@@ -245,7 +270,8 @@ void ArenaFile::sweep() {
             }
             const auto stamps = arena::read_stamps(*file);
             if (!stamps || stamps->layout != arena::layout_fingerprint) continue;
-            const std::string folder(stamps->folder.data(), strnlen(stamps->folder.data(), stamps->folder.size()));
+            const std::string folder(stamps->folder.data(),
+                                     strnlen(stamps->folder.data(), stamps->folder.size()));
             std::array<std::byte, 8> clean{};
             file->read(offsetof(arena::Control, clean), clean);
             const auto theirs = os::open_folder(folder, false, permissions_);

@@ -1,5 +1,5 @@
-/// state/header: the small files of a bus folder: `bus` (who it is), `lock.open`, `arena` (where its
-/// shared memory is), `checkpoints/` (what lies before its log).
+/// state/header: the small files of a bus folder: `bus` (who it is), `lock.open`, `arena` (where
+/// its shared memory is), `checkpoints/` (what lies before its log).
 #pragma once
 
 #include "replay/checkpoint.hpp"
@@ -7,9 +7,9 @@
 
 namespace mmsb::state {
 
-/// Reads the file `bus`, or writes a new one where options allow it. A folder that holds other things
-/// is refused. A copy (the file's inode is another) gets its own inode written into it, and so its own
-/// arena. Throws NotABus, NewerFormat, Corrupt, InvalidArgument.
+/// Reads the file `bus`, or writes a new one where options allow it. A folder that holds other
+/// things is refused. A copy (the file's inode is another) gets its own inode written into it, and
+/// so its own arena. Throws NotABus, NewerFormat, Corrupt, InvalidArgument.
 void load_header(Attachment& bus, const OpenOptions& options);
 /// Writes a higher ceiling, durably, before the id is used.
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
@@ -18,17 +18,18 @@ void load_base(Attachment& bus);
 /// Throws Corrupt or NewerFormat, naming the file.
 [[nodiscard]] replay::Checkpoint read_checkpoint_file(const os::File& file);
 /// Streams one out; synced and renamed when it is whole.
-void write_checkpoint_file(const Attachment& bus, const replay::Image& image, const std::string& file,
-                           unsigned permissions);
+void write_checkpoint_file(const Attachment& bus, const replay::Image& image,
+                           const std::string& file, unsigned permissions);
 
 /// Exclusive <bus>/lock.open with our process id in it. Throws Busy with the holder.
 [[nodiscard]] os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout);
 
-/// Tries to make durable, from the arena and by reading back, what a failed sync left in doubt; clears
-/// the poison where that works. Only where nobody else is attached.
+/// Tries to make durable, from the arena and by reading back, what a failed sync left in doubt;
+/// clears the poison where that works. Only where nobody else is attached.
 void mend_poison(Attachment& bus);
 
-[[noreturn]] void throw_no_bus(const std::string& path, const std::string& expected, const std::string& found);
+[[noreturn]] void throw_no_bus(const std::string& path, const std::string& expected,
+                               const std::string& found);
 [[noreturn]] void throw_exists(const std::string& path);
 /// Throws what a refused header means for this file.
 [[noreturn]] void throw_refused(const std::string& file, const log::Refusal& refusal);

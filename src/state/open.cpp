@@ -8,8 +8,8 @@
 #include "state/rebuild.hpp"
 #include "state/redo.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
@@ -47,11 +47,13 @@ arena::Stamps stamps_for(const Attachment& bus) {
     return s;
 }
 
-// ---- private --------------------------------------------------------------------------------------
+// ---- private
+// --------------------------------------------------------------------------------------
 
 void load_checkpoint(Attachment& bus, const std::string& file) {
     auto in = os::open_for_reading(file);
-    if (!in) throw Io(ErrorCode::io, file + ": no such checkpoint", {.path = file, .system = ENOENT});
+    if (!in)
+        throw Io(ErrorCode::io, file + ": no such checkpoint", {.path = file, .system = ENOENT});
     auto checkpoint = read_checkpoint_file(*in);
     bus.past.oldest = std::max<Lsn>(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
     bus.past.base.emplace(std::move(checkpoint.image));
@@ -66,7 +68,8 @@ void open_private(Attachment& bus, const OpenOptions& options) {
     bus.header.geometry = options.geometry;
     os::random_bytes(bus.header.uuid);
     bus.header.page_id_ceiling = ~std::uint64_t{0};
-    bus.segments = std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid, options.geometry, true);
+    bus.segments =
+        std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid, options.geometry, true);
     bus.past.max_bytes = config.max_tlog_size != 0 ? config.max_tlog_size : limits::private_history;
     bus.past.max_records = config.max_tlog_records;
     bus.past.max_age = config.max_tlog_age;
@@ -81,7 +84,8 @@ void open_private(Attachment& bus, const OpenOptions& options) {
     bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(bus.words().time.load()));
 }
 
-// ---- with a path ----------------------------------------------------------------------------------
+// ---- with a path
+// ----------------------------------------------------------------------------------
 
 // What to do with the arena that may be there.
 enum class Found : std::uint8_t { good, none, elsewhere };
@@ -94,19 +98,22 @@ Found look_at(const Attachment& bus, const std::optional<os::File>& file, arena:
     const auto mine = stamps_for(bus);
     if (stamps.bus != mine.bus || stamps.bus_inode != mine.bus_inode || stamps.boot != mine.boot)
         return Found::none;  // another bus's, a copy's original's, or from before a reboot
-    if (stamps.layout != mine.layout || stamps.platform != mine.platform || stamps.geometry != mine.geometry)
+    if (stamps.layout != mine.layout || stamps.platform != mine.platform ||
+        stamps.geometry != mine.geometry)
         return Found::elsewhere;
     if (file->owner() != os::user_id() && os::user_id() != 0) return Found::elsewhere;
     return Found::good;
 }
 
 [[noreturn]] void throw_elsewhere(const Attachment& bus, const std::string& arena_path) {
-    throw ArenaElsewhere(ErrorCode::arena_elsewhere,
-                         fmt::format("{} is open in another process whose shared memory ({}) is not "
-                                     "seen from here, or is laid out by another build",
-                                     bus.path, arena_path.empty() ? "unknown" : arena_path),
-                         {.path = bus.path, .expected = "the arena of the processes that have it open",
-                          .found = "none, or another layout"});
+    throw ArenaElsewhere(
+        ErrorCode::arena_elsewhere,
+        fmt::format("{} is open in another process whose shared memory ({}) is not "
+                    "seen from here, or is laid out by another build",
+                    bus.path, arena_path.empty() ? "unknown" : arena_path),
+        {.path = bus.path,
+         .expected = "the arena of the processes that have it open",
+         .found = "none, or another layout"});
 }
 
 // Nobody else is attached. Uses what the last ones left, or builds a new arena from the log.
@@ -126,8 +133,10 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         bus.recovery.replayed = 0;
     } else {
         if (found == Found::elsewhere)
-            bus.notice(Notice::Level::warning,
-                       bus.path + ": its shared memory was laid out by another build; rebuilt from the log");
+            bus.notice(
+                Notice::Level::warning,
+                bus.path +
+                    ": its shared memory was laid out by another build; rebuilt from the log");
         auto file = place.create();
         bus.arena = std::make_unique<arena::Arena>(std::move(file), stamps_for(bus));
         const auto rebuilt = rebuild(bus);
@@ -137,10 +146,11 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         bus.recovery.replayed = rebuilt.records;
         bus.recovery.dropped_bytes = rebuilt.dropped_bytes;
         if (rebuilt.dropped_bytes != 0)
-            bus.notice(Notice::Level::warning,
-                       fmt::format("{}: a torn tail of {} bytes behind sequence {} was dropped; without a "
-                                   "close record it cannot be told from damage of what was synced last",
-                                   bus.path, rebuilt.dropped_bytes, words.sequence.load()));
+            bus.notice(
+                Notice::Level::warning,
+                fmt::format("{}: a torn tail of {} bytes behind sequence {} was dropped; without a "
+                            "close record it cannot be told from damage of what was synced last",
+                            bus.path, rebuilt.dropped_bytes, words.sequence.load()));
         // A torn tail is never appended to again: a new file, a new salt.
         if (bus.recovery.needed || rebuilt.fresh)
             bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(words.time.load()));
@@ -160,7 +170,8 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
 void join(Attachment& bus, ArenaFile& place) {
     arena::Stamps stamps;
     auto existing = place.open(true);
-    if (look_at(bus, existing, stamps) != Found::good || stamps.pid_namespace != os::pid_namespace())
+    if (look_at(bus, existing, stamps) != Found::good ||
+        stamps.pid_namespace != os::pid_namespace())
         throw_elsewhere(bus, place.path());
     bus.arena = std::make_unique<arena::Arena>(std::move(*existing), stamps, true);
     map_locks(bus);
@@ -195,7 +206,8 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     load_header(bus, options);
     bus.log_folder = bus.folder->folder("log", !bus.read_only);
     if (!bus.log_folder) throw_no_bus(bus.path, "a folder log/", "none");
-    bus.segments = std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid, bus.header.geometry, !bus.read_only);
+    bus.segments = std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid,
+                                                   bus.header.geometry, !bus.read_only);
     load_base(bus);
     ArenaFile place(bus, config.arena_folder, config.permissions);
     if (bus.read_only) return open_read_only(bus, place);

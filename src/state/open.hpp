@@ -1,8 +1,8 @@
 /// state/open: attaching to a bus and leaving it (PROTOCOL, attach, leave; rules 13 to 15 and 19).
 ///
-/// Under the short lock file <bus>/lock.open: an arena that is there and whose stamps agree is used; it
-/// is made, replaced or rebuilt only under the exclusive lock on <bus>/lock, which says that nobody
-/// else is attached. Viewers take neither lock and write nothing.
+/// Under the short lock file <bus>/lock.open: an arena that is there and whose stamps agree is
+/// used; it is made, replaced or rebuilt only under the exclusive lock on <bus>/lock, which says
+/// that nobody else is attached. Viewers take neither lock and write nothing.
 #pragma once
 
 #include "state/attachment.hpp"
@@ -18,8 +18,8 @@ struct OpenOptions {
 /// The process's attachment to that bus, made if need be. Throws NotABus, NewerFormat, Corrupt,
 /// OutOfSpace, Io, Busy, ArenaElsewhere, InvalidArgument, Poisoned.
 [[nodiscard]] std::shared_ptr<Attachment> attach(const OpenOptions& options);
-/// Gives it up; the last one of the process leaves the bus, the last one of all closes its log. Throws
-/// what the flush throws; it is left all the same.
+/// Gives it up; the last one of the process leaves the bus, the last one of all closes its log.
+/// Throws what the flush throws; it is left all the same.
 void leave(std::shared_ptr<Attachment>&& bus);
 
 /// An id that no page has had. Throws Io, OutOfSpace where the ceiling cannot be raised durably.

@@ -4,32 +4,40 @@
 #include "state/cursor.hpp"
 #include "state/read.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
 namespace {
 
-[[noreturn]] void contradiction(const Attachment& bus, const log::Record& record, const std::string& what) {
+[[noreturn]] void contradiction(const Attachment& bus, const log::Record& record,
+                                const std::string& what) {
     throw Corrupt(ErrorCode::corrupt,
                   fmt::format("{}: record {} contradicts the ones before it: {}", bus.path,
                               number(record.sequence), what),
-                  {.path = bus.path, .expected = "a record that follows", .found = what,
-                   .offset = record.start, .sequence = record.sequence - 1});
+                  {.path = bus.path,
+                   .expected = "a record that follows",
+                   .found = what,
+                   .offset = record.start,
+                   .sequence = record.sequence - 1});
 }
 
 [[noreturn]] void dropped(Attachment& bus, Sequence at) {
     const auto oldest = oldest_view(bus);
-    throw HistoryDropped(ErrorCode::history_dropped,
-                         fmt::format("sequence {} is no longer kept; the oldest is {}", number(at), number(oldest)),
-                         {.expected = fmt::format("{} or later", number(oldest)),
-                          .found = fmt::format("{}", number(at)), .sequence = oldest});
+    throw HistoryDropped(
+        ErrorCode::history_dropped,
+        fmt::format("sequence {} is no longer kept; the oldest is {}", number(at), number(oldest)),
+        {.expected = fmt::format("{} or later", number(oldest)),
+         .found = fmt::format("{}", number(at)),
+         .sequence = oldest});
 }
 
 // Is there more of the past than the limits and an eighth, or (exactly) than the limits?
 bool over_limits(Attachment& bus, bool exactly) {
-    const auto with_slack = [&](std::uint64_t limit) { return exactly ? limit : limit + limit / 8; };
+    const auto with_slack = [&](std::uint64_t limit) {
+        return exactly ? limit : limit + limit / 8;
+    };
     auto& past = bus.past;
     const auto& words = bus.words();
     const auto logged = words.logged.load(std::memory_order_relaxed);
@@ -67,16 +75,19 @@ void fold_past(Attachment& bus) noexcept {
         Cursor cursor(bus, past.oldest, bus.words().applied.load(std::memory_order_acquire));
         while (over_limits(bus, true) && cursor.next()) {
             if (bus.logging) {
-                if (const auto wrong = past.base->apply(cursor.record(), cursor.body()); !wrong.empty())
+                if (const auto wrong = past.base->apply(cursor.record(), cursor.body());
+                    !wrong.empty())
                     contradiction(bus, cursor.record(), wrong);
             } else {
-                past.base->set_position(cursor.record().sequence, cursor.record().time_ns, cursor.at(), 1);
+                past.base->set_position(cursor.record().sequence, cursor.record().time_ns,
+                                        cursor.at(), 1);
             }
             past.oldest = cursor.at();
         }
         bus.segments->drop_before(past.oldest);
     } catch (const std::exception& e) {
-        bus.notice(Notice::Level::warning, fmt::format("the history could not be folded: {}", e.what()));
+        bus.notice(Notice::Level::warning,
+                   fmt::format("the history could not be folded: {}", e.what()));
     }
 }
 
@@ -98,9 +109,11 @@ void check_view(Attachment& bus, Sequence at) {
     const auto now = newest(bus).sequence;
     if (at > now)
         throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("sequence {} is not committed yet; the newest is {}", number(at), number(now)),
+                              fmt::format("sequence {} is not committed yet; the newest is {}",
+                                          number(at), number(now)),
                               {.expected = fmt::format("at most {}", number(now)),
-                               .found = fmt::format("{}", number(at)), .sequence = now});
+                               .found = fmt::format("{}", number(at)),
+                               .sequence = now});
     if (at < oldest_view(bus)) dropped(bus, at);
 }
 
@@ -120,7 +133,8 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
             contradiction(bus, cursor.record(), wrong);
         constexpr std::uint64_t often = 4096;
         if (progress && ++n % often == 0 &&
-            !progress(static_cast<double>(cursor.at() - from) / static_cast<double>(target.lsn - from)))
+            !progress(static_cast<double>(cursor.at() - from) /
+                      static_cast<double>(target.lsn - from)))
             break;
     }
     return image;
@@ -129,11 +143,14 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
 namespace {
 
 // One page's live bytes against the image's; empty: the same.
-std::optional<std::size_t> compare_bytes(std::span<const std::byte> live, std::span<const std::byte> replayed) {
+std::optional<std::size_t> compare_bytes(std::span<const std::byte> live,
+                                         std::span<const std::byte> replayed) {
     const auto size = std::min(live.size(), replayed.size());
     if (!delta::equal(live.data(), replayed.data(), size))
         return static_cast<std::size_t>(
-            std::mismatch(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(size), replayed.begin()).first -
+            std::mismatch(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(size),
+                          replayed.begin())
+                .first -
             live.begin());
     if (live.size() != replayed.size()) return size;
     return std::nullopt;
@@ -143,7 +160,9 @@ std::optional<std::size_t> compare_bytes(std::span<const std::byte> live, std::s
 
 VerifyReport verify(Attachment& bus, const VerifyOptions& options) {
     VerifyReport report;
-    if (!bus.logging) throw HistoryDropped(ErrorCode::history_dropped, "this bus keeps no log to verify", {.sequence = newest(bus).sequence});
+    if (!bus.logging)
+        throw HistoryDropped(ErrorCode::history_dropped, "this bus keeps no log to verify",
+                             {.sequence = newest(bus).sequence});
     Lsn from = 0;
     auto image = base_image(bus, {}, from);
     Cursor cursor(bus, from, bus.words().applied.load(std::memory_order_acquire));
@@ -155,7 +174,8 @@ VerifyReport verify(Attachment& bus, const VerifyOptions& options) {
             if (cursor.record().kind == log::RecordKind::commit) ++report.records;
             constexpr std::uint64_t often = 4096;
             if (options.progress && report.records % often == 0 && cursor.to() > first &&
-                !options.progress(static_cast<double>(cursor.at() - first) / static_cast<double>(cursor.to() - first)))
+                !options.progress(static_cast<double>(cursor.at() - first) /
+                                  static_cast<double>(cursor.to() - first)))
                 return false;
         }
         return true;
@@ -168,7 +188,8 @@ VerifyReport verify(Attachment& bus, const VerifyOptions& options) {
         report.sequence = image.sequence();
         return report;
     };
-    // Each page is read live, then the image is taken to just where that page is: nobody is stopped.
+    // Each page is read live, then the image is taken to just where that page is: nobody is
+    // stopped.
     bus.catalog.follow(bus);
     for (const auto& [id, known_line] : bus.catalog.pages()) {
         Wanted wanted{.page = id, .line = known_line};
@@ -184,7 +205,8 @@ VerifyReport verify(Attachment& bus, const VerifyOptions& options) {
         }
         const auto* replayed = image.find(id);
         if (replayed == nullptr) return differs(id, 0);
-        if (const auto offset = compare_bytes(wanted.bytes, replayed->bytes)) return differs(id, *offset);
+        if (const auto offset = compare_bytes(wanted.bytes, replayed->bytes))
+            return differs(id, *offset);
         if (number(replayed->epoch) != wanted.info.epoch || replayed->size != wanted.info.size ||
             number(replayed->sequence) != wanted.info.sequence)
             return differs(id, 0);

@@ -12,7 +12,8 @@ namespace mmsb::state {
 void fold_past(Attachment& bus) noexcept;
 
 /// The bus as of the commit `at`, or of the newest. Walks the log from its start. Throws
-/// HistoryDropped (oldest), InvalidArgument (not committed yet), Corrupt. `progress` as in VerifyOptions.
+/// HistoryDropped (oldest), InvalidArgument (not committed yet), Corrupt. `progress` as in
+/// VerifyOptions.
 [[nodiscard]] replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
                                      const std::function<bool(double)>& progress = {});
 /// Where the kept records begin, and the state before them.

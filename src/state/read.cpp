@@ -20,8 +20,10 @@ void check_range(PageId page, std::uint64_t size, std::uint64_t offset, std::uin
         throw InvalidArgument(ErrorCode::invalid_argument,
                               fmt::format("page {}: a read of [{}, {}) is outside its {} bytes",
                                           number(page), offset, offset + length, size),
-                              {.page = page, .expected = fmt::format("at most {} bytes", size),
-                               .found = fmt::format("{}", offset + length), .offset = offset});
+                              {.page = page,
+                               .expected = fmt::format("at most {} bytes", size),
+                               .found = fmt::format("{}", offset + length),
+                               .offset = offset});
 }
 
 Version version_of(const arena::LineCopy& line) {
@@ -44,7 +46,8 @@ std::uint64_t part_size(const Redone& page) {
     return page.length ? std::min(*page.length, size - from) : size - from;
 }
 
-// Copies whatever is there. False: the line points outside the arena, as one that is being moved may.
+// Copies whatever is there. False: the line points outside the arena, as one that is being moved
+// may.
 bool copy_fuzzy(Attachment& bus, Redone& page) {
     auto& w = page.wanted;
     const auto* line = bus.arena->line(w.line);
@@ -63,7 +66,8 @@ bool copy_fuzzy(Attachment& bus, Redone& page) {
 
 enum class Redo : std::uint8_t { done, again };
 
-Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record, const log::PageEntry& entry) {
+Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record,
+                const log::PageEntry& entry) {
     auto& w = page.wanted;
     auto& info = w.info;
     if (entry.deleted) {
@@ -85,16 +89,19 @@ Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record, const 
         if (bus.words().applied.load(std::memory_order_acquire) >= record.end) return Redo::again;
         arena::LineCopy now;
         arena::Arena::copy_fuzzy(*line, now);
-        if (now.lsn != info.lsn || now.offset != info.offset || now.size != info.size) return Redo::again;
+        if (now.lsn != info.lsn || now.offset != info.offset || now.size != info.size)
+            return Redo::again;
         info.size = entry.size;
         if (now.offset == line->next_offset.load(relaxed)) {  // switched, or the same place
-            const auto from = bus.arena->bytes(now.offset + std::min(page.from, info.size), part_size(page));
+            const auto from =
+                bus.arena->bytes(now.offset + std::min(page.from, info.size), part_size(page));
             if (!from) return Redo::again;
             const auto kept = std::min<std::uint64_t>(old_size, from->size());
             w.bytes.resize(from->size());
             const auto behind = w.bytes.size() - static_cast<std::size_t>(kept);
             arena::copy_from_shared(w.bytes.data() + kept, from->data() + kept, behind);
-            // In place and not yet zeroed there: what was behind the old size is zero in the new one.
+            // In place and not yet zeroed there: what was behind the old size is zero in the new
+            // one.
             if (now.size != entry.size) std::memset(w.bytes.data() + kept, 0, behind);
         } else {
             w.bytes.resize(static_cast<std::size_t>(part_size(page)));
@@ -102,7 +109,8 @@ Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record, const 
         arena::read_fence();
         arena::LineCopy after;
         arena::Arena::copy_fuzzy(*line, after);
-        if (after.lsn != now.lsn || after.offset != now.offset || after.size != now.size) return Redo::again;
+        if (after.lsn != now.lsn || after.offset != now.offset || after.size != now.size)
+            return Redo::again;
     }
     if (!entry.delta.empty()) {
         if (entry.size != info.size || !delta::check(entry.delta, entry.size)) return Redo::again;
@@ -125,8 +133,8 @@ std::optional<Position> slow_round(Attachment& bus, std::span<Redone> pages) {
         if (!copy_fuzzy(bus, page)) return std::nullopt;
     arena::read_fence();
     const auto to = words.logged.load(std::memory_order_acquire);
-    // A record that is walked says its sequence. Where none is, nothing was logged behind `from`, and
-    // `sequence`, which moves after `logged`, is that of the last one.
+    // A record that is walked says its sequence. Where none is, nothing was logged behind `from`,
+    // and `sequence`, which moves after `logged`, is that of the last one.
     Cursor cursor(bus, from, to);
     while (cursor.next()) {
         const auto& record = cursor.record();
@@ -151,7 +159,8 @@ Position read_locked(Attachment& bus, std::span<Redone> pages) {
     const WriterLock lock(bus, std::chrono::seconds(5));
     for (auto& page : pages)
         if (!copy_fuzzy(bus, page))
-            throw Corrupt(ErrorCode::corrupt, "a page lies outside the arena", {.page = page.wanted.page});
+            throw Corrupt(ErrorCode::corrupt, "a page lies outside the arena",
+                          {.page = page.wanted.page});
     return {bus.words().logged.load(relaxed), Sequence{bus.words().sequence.load(relaxed)}};
 }
 
@@ -180,8 +189,8 @@ Position newest(Attachment& bus) {
     const auto applied = words.applied.load(std::memory_order_acquire);
     Sequence sequence{words.sequence.load(std::memory_order_acquire)};
     const auto logged = words.logged.load(std::memory_order_acquire);
-    // `sequence` moves only after `logged` has: where nothing is logged behind `applied`, it is that
-    // of the last record. Else the records say it.
+    // `sequence` moves only after `logged` has: where nothing is logged behind `applied`, it is
+    // that of the last record. Else the records say it.
     if (logged != applied) {
         Cursor cursor(bus, applied, logged);
         while (cursor.next()) sequence = cursor.record().sequence;
@@ -193,7 +202,8 @@ Version read_into(Attachment& bus, PageId page, std::uint32_t& line, std::span<s
                   std::uint64_t offset) {
     arena::LineCopy info;
     for (int i = 0; i < quick_tries; ++i)
-        if (read_quick(bus, page, find_line(bus, page, line), out, offset, info)) return version_of(info);
+        if (read_quick(bus, page, find_line(bus, page, line), out, offset, info))
+            return version_of(info);
     Wanted wanted{.page = page, .line = line};
     Redone redone{.wanted = wanted, .from = offset, .length = out.size()};
     read_slow(bus, std::span(&redone, 1));
@@ -212,7 +222,9 @@ Versioned<Bytes> read_page(Attachment& bus, PageId page, std::uint32_t& line) {
         if (!bus.arena->bytes(info.offset, info.size)) continue;
         result.value.resize(static_cast<std::size_t>(info.size));
         try {
-            if (!read_quick(bus, page, l, result.value, 0, info) || info.size != result.value.size()) continue;
+            if (!read_quick(bus, page, l, result.value, 0, info) ||
+                info.size != result.value.size())
+                continue;
         } catch (const InvalidArgument&) {
             continue;  // it became smaller in between
         }
@@ -229,7 +241,8 @@ Versioned<Bytes> read_page(Attachment& bus, PageId page, std::uint32_t& line) {
 arena::LineCopy read_line(Attachment& bus, PageId page, std::uint32_t& line) {
     arena::LineCopy info;
     for (int i = 0; i < quick_tries; ++i)
-        if (arena::Arena::copy(find_line(bus, page, line), info) && info.id == number(page)) return info;
+        if (arena::Arena::copy(find_line(bus, page, line), info) && info.id == number(page))
+            return info;
     Wanted wanted{.page = page, .line = line};
     Redone redone{.wanted = wanted, .from = 0, .length = 0};
     read_slow(bus, std::span(&redone, 1));
@@ -253,11 +266,13 @@ Position read_many(Attachment& bus, std::span<Wanted> wanted) {
         if (words.logged.load(std::memory_order_acquire) != applied) continue;
         bool still = true;
         for (auto& page : pages)
-            still = still && copy_fuzzy(bus, page) && page.wanted.found && (page.wanted.info.lsn & arena::busy) == 0;
+            still = still && copy_fuzzy(bus, page) && page.wanted.found &&
+                    (page.wanted.info.lsn & arena::busy) == 0;
         arena::read_fence();
         for (const auto& page : pages)
-            still = still && bus.arena->line(page.wanted.line)->lsn.load(std::memory_order_acquire) ==
-                                 page.wanted.info.lsn &&
+            still = still &&
+                    bus.arena->line(page.wanted.line)->lsn.load(std::memory_order_acquire) ==
+                        page.wanted.info.lsn &&
                     page.wanted.info.lsn <= applied;
         if (still) return {applied, sequence};
     }

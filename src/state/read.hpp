@@ -1,9 +1,10 @@
 /// state/read: bytes of pages, as of one version, without a lock and without waiting.
 ///
-/// The quick way is a copy under the page's line. Where the line does not stand still (its writer is
-/// busy, stopped or dead, or the page is large and never rests): a fuzzy copy, then redo of the log
-/// over the private copy (PROTOCOL, read; rules 2 and 21). Deltas carry values, so that is exact.
-/// Errors: PageNotFound, InvalidArgument (range), Corrupt, Io (a lapped reader reads segments).
+/// The quick way is a copy under the page's line. Where the line does not stand still (its writer
+/// is busy, stopped or dead, or the page is large and never rests): a fuzzy copy, then redo of the
+/// log over the private copy (PROTOCOL, read; rules 2 and 21). Deltas carry values, so that is
+/// exact. Errors: PageNotFound, InvalidArgument (range), Corrupt, Io (a lapped reader reads
+/// segments).
 #pragma once
 
 #include "state/attachment.hpp"

@@ -5,8 +5,8 @@
 #include "replay/checkpoint.hpp"
 #include "state/redo.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
@@ -73,15 +73,21 @@ public:
     }
 
 private:
-    [[noreturn]] void damaged(Lsn at, const std::string& expected, std::string found = "something else") {
+    [[noreturn]] void damaged(Lsn at, const std::string& expected,
+                              std::string found = "something else") {
         const auto file = segment_ != nullptr ? segment_->file.path() : bus_.path + "/log";
-        const auto offset = segment_ != nullptr ? log::segment_header_size + at - segment_->header.start : at;
+        const auto offset =
+            segment_ != nullptr ? log::segment_header_size + at - segment_->header.start : at;
         const Sequence good{words_.sequence.load(relaxed)};
-        throw Corrupt(ErrorCode::corrupt,
-                      fmt::format("{} is damaged at {}: expected {}, found {}; good up to sequence {}", file,
-                                  offset, expected, found, number(good)),
-                      {.path = file, .expected = expected, .found = std::move(found), .offset = offset,
-                       .sequence = good});
+        throw Corrupt(
+            ErrorCode::corrupt,
+            fmt::format("{} is damaged at {}: expected {}, found {}; good up to sequence {}", file,
+                        offset, expected, found, number(good)),
+            {.path = file,
+             .expected = expected,
+             .found = std::move(found),
+             .offset = offset,
+             .sequence = good});
     }
 
     // True: the segment is whole, and the next one goes on. False: the good prefix ends in it.
@@ -92,14 +98,16 @@ private:
         bytes_.resize(static_cast<std::size_t>(limit - segment.header.start));
         std::size_t have = 0;
         while (have < bytes_.size()) {
-            const auto got = bus_.segments->read(segment.header.start + have, std::span(bytes_).subspan(have));
+            const auto got =
+                bus_.segments->read(segment.header.start + have, std::span(bytes_).subspan(have));
             if (got == 0) break;
             have += got;
         }
         bytes_.resize(have);
         const auto from = std::max(result_.end, segment.header.start);
-        const auto scanned = log::scan_segment(bytes_, segment.header, limit, from,
-                                               [&](const log::Record& record) { return replay(record); });
+        const auto scanned =
+            log::scan_segment(bytes_, segment.header, limit, from,
+                              [&](const log::Record& record) { return replay(record); });
         result_.end = scanned.good_until;
         return scanned.end == log::ScanEnd::complete;
     }
@@ -110,13 +118,15 @@ private:
         for (auto i = index; i < all.size(); ++i) {
             if (i > index) load(*all[i]);
             const auto from = std::max(end, all[i]->header.start);
-            const auto behind = std::span(bytes_).subspan(
-                std::min<std::size_t>(bytes_.size(), static_cast<std::size_t>(from - all[i]->header.start)));
-            const auto last = std::find_if(behind.rbegin(), behind.rend(), [](std::byte b) { return b != std::byte{0}; });
+            const auto behind = std::span(bytes_).subspan(std::min<std::size_t>(
+                bytes_.size(), static_cast<std::size_t>(from - all[i]->header.start)));
+            const auto last = std::find_if(behind.rbegin(), behind.rend(),
+                                           [](std::byte b) { return b != std::byte{0}; });
             result_.dropped_bytes += static_cast<std::uint64_t>(behind.rend() - last);
             if (const auto promise = log::find_promise(bytes_, all[i]->header, from, end)) {
                 segment_ = all[index].get();
-                damaged(end, "a record that was synced: one at " + std::to_string(*promise) + " says so");
+                damaged(end, "a record that was synced: one at " + std::to_string(*promise) +
+                                 " says so");
             }
         }
     }
@@ -161,16 +171,20 @@ private:
             const auto epoch = line.epoch.load(relaxed);
             const auto page = fmt::format("page {}", number(e.page));
             if (e.created ? id != 0 || number(e.epoch) != 0 : id != number(e.page))
-                damaged(record.start, page + (e.created ? " on a free line" : ", live"), fmt::format("page {}", id));
+                damaged(record.start, page + (e.created ? " on a free line" : ", live"),
+                        fmt::format("page {}", id));
             if (e.created) {
-                words_.next_page.store(std::max(words_.next_page.load(relaxed), number(e.page) + 1), relaxed);
+                words_.next_page.store(std::max(words_.next_page.load(relaxed), number(e.page) + 1),
+                                       relaxed);
                 continue;
             }
             if (!e.deleted && !e.resized && e.size != size)
-                damaged(record.start, fmt::format("{} of {} bytes", page, size), fmt::format("{} bytes", e.size));
+                damaged(record.start, fmt::format("{} of {} bytes", page, size),
+                        fmt::format("{} bytes", e.size));
             const auto follows = epoch + (e.resized || !e.delta.empty() ? 1 : 0);
             if (number(e.epoch) != follows)
-                damaged(record.start, fmt::format("{} at epoch {}", page, follows), fmt::format("{}", number(e.epoch)));
+                damaged(record.start, fmt::format("{} at epoch {}", page, follows),
+                        fmt::format("{}", number(e.epoch)));
         }
     }
 

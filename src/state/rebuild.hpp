@@ -10,15 +10,15 @@ namespace mmsb::state {
 
 /// What the log turned out to be.
 struct Rebuilt {
-    Lsn end = 0;             ///< Of the good prefix.
-    bool clean = false;      ///< It ends with a close record, and nothing was dropped.
-    bool fresh = false;      ///< There is no log yet.
+    Lsn end = 0;         ///< Of the good prefix.
+    bool clean = false;  ///< It ends with a close record, and nothing was dropped.
+    bool fresh = false;  ///< There is no log yet.
     std::uint64_t dropped_bytes = 0;
     std::uint64_t records = 0;
 };
 
-/// Fills the new, empty arena: words, table, heap, catalog. Writes no file. Throws Corrupt with file,
-/// offset and the sequence up to which all is well; NewerFormat; OutOfSpace; Io.
+/// Fills the new, empty arena: words, table, heap, catalog. Writes no file. Throws Corrupt with
+/// file, offset and the sequence up to which all is well; NewerFormat; OutOfSpace; Io.
 Rebuilt rebuild(Attachment& bus);
 
 }  // namespace mmsb::state

@@ -13,7 +13,9 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 
-void add(arena::Word& word, std::uint64_t n) noexcept { word.store(word.load(relaxed) + n, relaxed); }
+void add(arena::Word& word, std::uint64_t n) noexcept {
+    word.store(word.load(relaxed) + n, relaxed);
+}
 
 arena::Word& pages_at(arena::Control& words, std::uint32_t location) noexcept {
     return words.pages_at[std::min<std::size_t>(location, 2)];
@@ -106,8 +108,9 @@ void forget_unlogged(Attachment& bus) {
             at = bus.segments->end_of(*segment);
             continue;
         }
-        const auto parsed = log::parse_record(
-            std::span(bytes).subspan(static_cast<std::size_t>(at - logged)), at, segment->context());
+        const auto parsed =
+            log::parse_record(std::span(bytes).subspan(static_cast<std::size_t>(at - logged)), at,
+                              segment->context());
         if (parsed.status != log::ParseStatus::good) return;
         at += parsed.size;
         if (parsed.record.kind != log::RecordKind::commit) continue;
@@ -119,7 +122,8 @@ void forget_unlogged(Attachment& bus) {
         } catch (const Error&) {
             return;
         }
-        lines_of(bus, parsed.record.blob ? std::span<const std::byte>(blob) : parsed.record.body, lines);
+        lines_of(bus, parsed.record.blob ? std::span<const std::byte>(blob) : parsed.record.body,
+                 lines);
         mark_idle(bus, lines);
     }
 }
@@ -144,12 +148,13 @@ void recover(Attachment& bus) {
     } else if (words.reserve.load(relaxed) > words.logged.load(relaxed)) {
         forget_unlogged(bus);
     }
-    if (const auto head = words.structure.load(relaxed); (head & arena::busy) != 0 ||
-                                                         words.allocating.load(relaxed) != 0) {
+    if (const auto head = words.structure.load(relaxed);
+        (head & arena::busy) != 0 || words.allocating.load(relaxed) != 0) {
         if (!bus.arena->rebuild_allocator())
             throw Corrupt(ErrorCode::corrupt,
                           bus.path + ": the page table in shared memory contradicts itself",
-                          {.path = bus.arena->file().path(), .expected = "pages that do not overlap",
+                          {.path = bus.arena->file().path(),
+                           .expected = "pages that do not overlap",
                            .found = "overlapping ones"});
         words.allocating.store(0, relaxed);
         words.structure.store(head & ~arena::busy, std::memory_order_release);
@@ -158,16 +163,17 @@ void recover(Attachment& bus) {
 
 }  // namespace
 
-void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word, std::int32_t thread,
-                std::chrono::nanoseconds waited) {
+void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word,
+                std::int32_t thread, std::chrono::nanoseconds waited) {
     auto pid = static_cast<std::int32_t>(pid_word);
     if (pid == 0 && thread != 0) pid = os::process_of_thread(thread);
-    throw Busy(ErrorCode::busy,
-               fmt::format("{}: {} has been held for {} ms by process {} ({}); nothing was committed",
-                           bus.path.empty() ? "private bus" : bus.path, which,
-                           std::chrono::duration_cast<std::chrono::milliseconds>(waited).count(), pid,
-                           os::process_name(pid)),
-               {.name = os::process_name(pid), .path = bus.path, .process = pid});
+    throw Busy(
+        ErrorCode::busy,
+        fmt::format("{}: {} has been held for {} ms by process {} ({}); nothing was committed",
+                    bus.path.empty() ? "private bus" : bus.path, which,
+                    std::chrono::duration_cast<std::chrono::milliseconds>(waited).count(), pid,
+                    os::process_name(pid)),
+        {.name = os::process_name(pid), .path = bus.path, .process = pid});
 }
 
 WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
@@ -199,12 +205,14 @@ void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std:
         if (entry.kind != log::EntryKind::page) continue;
         if (entry.page.created) {
             if (entry.page.line > bus.words().lines_used.load(relaxed) + lines.size())
-                throw Corrupt(ErrorCode::corrupt,
-                              fmt::format("{}: page {} claims line {} of the page table", bus.path,
-                                          number(entry.page.page), entry.page.line),
-                              {.page = entry.page.page, .path = bus.path,
-                               .expected = fmt::format("at most {}", bus.words().lines_used.load(relaxed)),
-                               .found = fmt::format("{}", entry.page.line)});
+                throw Corrupt(
+                    ErrorCode::corrupt,
+                    fmt::format("{}: page {} claims line {} of the page table", bus.path,
+                                number(entry.page.page), entry.page.line),
+                    {.page = entry.page.page,
+                     .path = bus.path,
+                     .expected = fmt::format("at most {}", bus.words().lines_used.load(relaxed)),
+                     .found = fmt::format("{}", entry.page.line)});
             bus.arena->back_line(entry.page.line);
             lines.push_back(entry.page.line);
             continue;
@@ -214,7 +222,9 @@ void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std:
             throw Corrupt(ErrorCode::corrupt,
                           fmt::format("{}: a record names page {}, which is not there", bus.path,
                                       number(entry.page.page)),
-                          {.page = entry.page.page, .path = bus.path, .expected = "a live page",
+                          {.page = entry.page.page,
+                           .path = bus.path,
+                           .expected = "a live page",
                            .found = "none"});
         lines.push_back(*line);
     }
@@ -264,7 +274,8 @@ void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std
     for (log::Entry entry; reader.next(entry);) {
         if (entry.kind != log::EntryKind::page) continue;
         auto& line = *bus.arena->line(lines[n++]);
-        // Not again: busy and back to the same LSN would be a lock word that says "nothing happened".
+        // Not again: busy and back to the same LSN would be a lock word that says "nothing
+        // happened".
         if (line.lsn.load(relaxed) == end) continue;
         line.lsn.store(line.lsn.load(relaxed) | arena::busy, relaxed);
         arena::write_fence();
@@ -284,7 +295,8 @@ void publish(Attachment& bus, const log::Record& record) noexcept {
     words.time.store(static_cast<std::uint64_t>(record.time_ns), relaxed);
     if (record.kind == log::RecordKind::source) {
         if (const auto source = log::read_source(record.body))
-            words.sources.store(std::max<std::uint64_t>(words.sources.load(relaxed), source->number), relaxed);
+            words.sources.store(
+                std::max<std::uint64_t>(words.sources.load(relaxed), source->number), relaxed);
     }
     if (record.kind == log::RecordKind::commit)
         words.sequence.store(number(record.sequence), std::memory_order_release);

@@ -31,7 +31,8 @@ private:
 void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std::uint32_t>& lines);
 
 /// Puts the record that ends at `end` onto its pages; all their lines are busy. Idempotent.
-/// REQUIRES checked entries, lines that are backed, places in next_offset for created and resized ones.
+/// REQUIRES checked entries, lines that are backed, places in next_offset for created and resized
+/// ones.
 void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std::uint32_t> lines,
            Lsn end, Sequence sequence) noexcept;
 

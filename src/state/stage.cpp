@@ -17,7 +17,8 @@ constexpr std::size_t zeros_size = 256 * 1024;
 alignas(64) constexpr std::array<std::byte, zeros_size> zeros{};
 
 // A write as parts against what is there: live bytes up to `old.size()`, zeros behind.
-void add_parts(const Write& write, std::span<const std::byte> old, std::vector<delta::Part>& parts) {
+void add_parts(const Write& write, std::span<const std::byte> old,
+               std::vector<delta::Part>& parts) {
     auto offset = static_cast<std::size_t>(write.offset);
     auto after = write.bytes;
     if (offset < old.size()) {
@@ -34,8 +35,8 @@ void add_parts(const Write& write, std::span<const std::byte> old, std::vector<d
     }
 }
 
-std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> old, std::uint64_t size,
-                            std::vector<std::byte>& out) {
+std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> old,
+                            std::uint64_t size, std::vector<std::byte>& out) {
     static thread_local std::vector<delta::Part> parts;
     parts.clear();
     for (const auto& write : page.writes) add_parts(write, old, parts);
@@ -57,14 +58,19 @@ void check_names(Attachment& bus, const Staged& staged) {
             throw InvalidArgument(
                 ErrorCode::invalid_argument,
                 fmt::format("the name \"{}\" is taken by page {}", *page.name, number(holder)),
-                {.page = holder, .name = *page.name, .expected = "a name that is free", .found = *page.name});
+                {.page = holder,
+                 .name = *page.name,
+                 .expected = "a name that is free",
+                 .found = *page.name});
         };
-        if (const auto [other, fresh] = taken.emplace(*page.name, page.page); !fresh) refuse(other->second);
+        if (const auto [other, fresh] = taken.emplace(*page.name, page.page); !fresh)
+            refuse(other->second);
         const auto holder = bus.catalog.find(*page.name);
         if (!holder || holder->first == page.page) continue;
-        const auto gives_up = std::any_of(staged.pages.begin(), staged.pages.end(), [&](const auto& p) {
-            return p.page == holder->first && (p.deleted || (p.name && *p.name != *page.name));
-        });
+        const auto gives_up =
+            std::any_of(staged.pages.begin(), staged.pages.end(), [&](const auto& p) {
+                return p.page == holder->first && (p.deleted || (p.name && *p.name != *page.name));
+            });
         if (!gives_up) refuse(holder->first);
     }
 }
@@ -90,8 +96,8 @@ public:
             if (result_.stale_ahead) return result_;
             log::write_entry(entry, scratch.body);
             scratch.lines.push_back(page.line);
-            result_.structural |= entry.created || entry.deleted || entry.resized || entry.renamed ||
-                                  !entry.metadata.empty();
+            result_.structural |= entry.created || entry.deleted || entry.resized ||
+                                  entry.renamed || !entry.metadata.empty();
         }
         return result_;
     }
@@ -124,8 +130,10 @@ private:
         arena::LineCopy now;
         if (!arena::Arena::copy(line, now))
             throw Corrupt(ErrorCode::corrupt, "a page's line is busy under the writers' lock",
-                          {.page = page.page, .path = bus_.arena->file().path(),
-                           .expected = "an idle line", .found = "a busy one"});
+                          {.page = page.page,
+                           .path = bus_.arena->file().path(),
+                           .expected = "an idle line",
+                           .found = "a busy one"});
         entry.epoch = Epoch{now.epoch};
         entry.size = page.deleted ? 0 : page.size.value_or(now.size);
         if (page.deleted) {
@@ -147,15 +155,18 @@ private:
         const auto old = bus_.arena->bytes(now.offset, now.size);
         if (!old)
             throw Corrupt(ErrorCode::corrupt, "a page lies outside the arena",
-                          {.page = page.page, .path = bus_.arena->file().path(),
-                           .expected = "a place inside", .found = fmt::format("offset {}", now.offset)});
+                          {.page = page.page,
+                           .path = bus_.arena->file().path(),
+                           .expected = "a place inside",
+                           .found = fmt::format("offset {}", now.offset)});
         writes(page, old->first(static_cast<std::size_t>(std::min(now.size, entry.size))), entry);
         if (entry.resized || !entry.delta.empty()) entry.epoch = entry.epoch + 1;
         return entry.resized || entry.renamed || !entry.metadata.empty() || !entry.delta.empty();
     }
 
     void resize(const StagedPage& page, const arena::LineCopy& now) {
-        if (now.size != 0 && arena::Arena::place_size(now.size) == arena::Arena::place_size(*page.size))
+        if (now.size != 0 &&
+            arena::Arena::place_size(now.size) == arena::Arena::place_size(*page.size))
             bus_.arena->line(page.line)->next_offset.store(now.offset, relaxed);
         else
             take_place(page.line, *page.size);
@@ -166,7 +177,8 @@ private:
         Metadata after = known;
         for (const auto& [key, value] : page.metadata) {
             const auto had = after.find(key);
-            if (value.empty() ? had == after.end() : (had != after.end() && had->second == value)) continue;
+            if (value.empty() ? had == after.end() : (had != after.end() && had->second == value))
+                continue;
             log::write_metadata(key, value, metadata_);
             if (value.empty())
                 after.erase(key);
@@ -175,10 +187,11 @@ private:
         }
         for (const auto& [key, value] : after) size += key.size() + value.size();
         if (size > limits::metadata_size)
-            throw InvalidArgument(ErrorCode::invalid_argument, "a page's metadata would be too large",
-                                  {.page = page.page,
-                                   .expected = fmt::format("{} bytes at most", limits::metadata_size),
-                                   .found = fmt::format("{}", size)});
+            throw InvalidArgument(
+                ErrorCode::invalid_argument, "a page's metadata would be too large",
+                {.page = page.page,
+                 .expected = fmt::format("{} bytes at most", limits::metadata_size),
+                 .found = fmt::format("{}", size)});
         entry.metadata = metadata_;
     }
 
@@ -189,9 +202,12 @@ private:
                 throw InvalidArgument(
                     ErrorCode::invalid_argument,
                     fmt::format("page {}: a write of [{}, {}) is outside its {} bytes",
-                                number(page.page), write.offset, write.offset + write.bytes.size(), entry.size),
-                    {.page = page.page, .expected = fmt::format("at most {} bytes", entry.size),
-                     .found = fmt::format("{}", write.offset + write.bytes.size()), .offset = write.offset});
+                                number(page.page), write.offset, write.offset + write.bytes.size(),
+                                entry.size),
+                    {.page = page.page,
+                     .expected = fmt::format("at most {} bytes", entry.size),
+                     .found = fmt::format("{}", write.offset + write.bytes.size()),
+                     .offset = write.offset});
         if (page.ahead && (page.created || (page.ahead->epoch == entry.epoch && !entry.resized))) {
             entry.delta = page.ahead->delta;
             result_.changed_bytes += page.ahead->changed_bytes;
@@ -228,11 +244,13 @@ void encode_ahead(Attachment& bus, Staged& staged) {
         const auto now = read_page(bus, page.page, line);
         bool fits = true;
         for (const auto& write : page.writes)
-            fits &= write.offset <= now.value.size() && write.bytes.size() <= now.value.size() - write.offset;
+            fits &= write.offset <= now.value.size() &&
+                    write.bytes.size() <= now.value.size() - write.offset;
         if (!fits) continue;
         page.ahead = StagedPage::Ahead{};
         page.ahead->epoch = now.version.epoch;
-        page.ahead->changed_bytes = encode_writes(page, now.value, now.value.size(), page.ahead->delta);
+        page.ahead->changed_bytes =
+            encode_writes(page, now.value, now.value.size(), page.ahead->delta);
     }
 }
 
@@ -270,15 +288,17 @@ Encoded encode(Attachment& bus, Staged& staged, bool under_lock) {
 void release_places(Attachment& bus) noexcept {
     auto& words = bus.words();
     if (words.allocating.load(relaxed) == 0) return;
-    // Rare (a full disk, a failed write): from the table, as after a death. A table that contradicts
-    // itself leaves `allocating` set, and the next owner of the lock says so.
+    // Rare (a full disk, a failed write): from the table, as after a death. A table that
+    // contradicts itself leaves `allocating` set, and the next owner of the lock says so.
     if (bus.arena->rebuild_allocator()) words.allocating.store(0, relaxed);
 }
 
 arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line) {
     if (line != unknown_line) {
         auto* l = bus.arena->line(line);
-        if (l != nullptr && page != PageId::none && l->id.load(std::memory_order_acquire) == number(page)) return *l;
+        if (l != nullptr && page != PageId::none &&
+            l->id.load(std::memory_order_acquire) == number(page))
+            return *l;
     }
     auto known = bus.catalog.line_of(page);
     if (!known) {
@@ -303,7 +323,8 @@ void throw_not_found(Attachment& bus, PageId page) {
                 if (cursor.record().kind == log::RecordKind::commit) {
                     log::EntryReader reader(cursor.body());
                     for (log::Entry entry; reader.next(entry);)
-                        if (entry.kind == log::EntryKind::page && entry.page.deleted && entry.page.page == page)
+                        if (entry.kind == log::EntryKind::page && entry.page.deleted &&
+                            entry.page.page == page)
                             deleted_at = cursor.record().sequence;
                 }
                 at = cursor.record().previous_structure;
@@ -323,11 +344,11 @@ void throw_not_found(Attachment& bus, PageId page) {
 
 void throw_not_found(Attachment& bus, std::string_view name) {
     const auto near = bus.catalog.nearest(name);
-    throw PageNotFound(ErrorCode::page_not_found,
-                       fmt::format("page \"{}\" is not there; sequence {}{}", name,
-                                   number(newest(bus).sequence),
-                                   near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)),
-                       {.name = std::string(name), .found = near});
+    throw PageNotFound(
+        ErrorCode::page_not_found,
+        fmt::format("page \"{}\" is not there; sequence {}{}", name, number(newest(bus).sequence),
+                    near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)),
+        {.name = std::string(name), .found = near});
 }
 
 }  // namespace mmsb::state

@@ -17,12 +17,12 @@ struct StagedPage {
     PageId page = PageId::none;
     std::uint32_t line = unknown_line;  ///< A hint; its id is checked.
     bool created = false, deleted = false;
-    Location location = Location::cpu;      ///< Created only.
-    std::optional<std::uint64_t> size{};    ///< Created or resized.
+    Location location = Location::cpu;    ///< Created only.
+    std::optional<std::uint64_t> size{};  ///< Created or resized.
     std::optional<std::string> name{};
     std::vector<std::pair<std::string, std::string>> metadata{};  ///< An empty value erases.
-    std::vector<Write> writes{};            ///< Ascending, disjoint, inside the size after.
-    std::optional<Epoch> expected{};        ///< Else Conflict.
+    std::vector<Write> writes{};      ///< Ascending, disjoint, inside the size after.
+    std::optional<Epoch> expected{};  ///< Else Conflict.
 
     /// A delta that was found before the lock, right if the page still has this epoch.
     struct Ahead {
@@ -69,9 +69,9 @@ struct Encoded {
     bool structural = false;
     bool stale_ahead = false;  ///< A large write's delta was for another epoch: stage again.
 };
-/// Under the writers' lock: writes entries for all that differs into scratch.body and their lines into
-/// scratch.lines; lines and places of created and resized pages are taken (words.allocating is set
-/// first). Throws PageNotFound, InvalidArgument, OutOfSpace; undo with release_places().
+/// Under the writers' lock: writes entries for all that differs into scratch.body and their lines
+/// into scratch.lines; lines and places of created and resized pages are taken (words.allocating is
+/// set first). Throws PageNotFound, InvalidArgument, OutOfSpace; undo with release_places().
 /// `under_lock`: also large writes are compared here.
 [[nodiscard]] Encoded encode(Attachment& bus, Staged& staged, bool under_lock);
 /// Gives back what encode() took, for a commit that will not happen.
