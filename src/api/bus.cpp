@@ -31,7 +31,7 @@ Bus& Bus::get(const Handle& handle) {
     if (handle.bus->generation.load(std::memory_order_acquire) != handle.generation)
         throw BusClosed(ErrorCode::closed, "the State of this handle was stopped",
                         {.expected = "an open bus", .found = "a stopped one"});
-    if (!os::fork_token().same_process())
+    if (!handle.bus->token.same_process())
         throw WrongContext(
             ErrorCode::wrong_context,
             "this handle was made before fork(); the child has to call start() itself",
@@ -40,7 +40,6 @@ Bus& Bus::get(const Handle& handle) {
 }
 
 Handle Bus::open(const state::OpenOptions& options) {
-    static_cast<void>(os::fork_token());
     auto attachment = state::attach(options);
     auto& s = slots();
     const std::lock_guard lock(s.mutex);
@@ -58,6 +57,7 @@ Handle Bus::open(const state::OpenOptions& options) {
         attachment->timer.sync_every_ns.store(
             std::chrono::duration_cast<std::chrono::nanoseconds>(options.config.interval).count());
     bus->attachment = std::move(attachment);
+    bus->token = {};
     const auto generation = bus->generation.load() + 1;
     bus->generation.store(generation, std::memory_order_release);
     return {bus, generation, 0};

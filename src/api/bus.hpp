@@ -21,6 +21,7 @@ struct Bus {
     Config config{};
     state::HandleOptions handle{};
     bool read_only = false;
+    os::ForkToken token{};
 
     /// The open bus of this handle. Throws BusClosed, WrongContext in a forked child, PageNotFound
     /// for a Page that is none.

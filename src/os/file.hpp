@@ -1,12 +1,14 @@
-/// os/file: files and folders. Everything inside a bus folder is reached relative to one open folder
-/// handle, with O_NOFOLLOW | O_CLOEXEC: a renamed or replaced folder, or a symbolic link put into it,
-/// cannot lead elsewhere. A private bus has the same interface over memfds.
+/// os/file: files and folders. Everything inside a bus folder is reached relative to one open
+/// folder handle, with O_NOFOLLOW | O_CLOEXEC: a renamed or replaced folder, or a symbolic link put
+/// into it, cannot lead elsewhere. A private bus has the same interface over memfds.
 ///
 /// Threads: `const` functions of File and all of Folder from any thread.
-/// Errors: Io and OutOfSpace with the path; see os/error.hpp. EINTR is retried, short transfers go on.
+/// Errors: Io and OutOfSpace with the path; see os/error.hpp. EINTR is retried, short transfers go
+/// on.
 #pragma once
 
 #include "os/error.hpp"
+#include "os/fork.hpp"
 
 #include <mmsb/types.hpp>
 
@@ -39,7 +41,8 @@ public:
     /// All of `bytes`, or throws.
     void write(std::uint64_t offset, std::span<const std::byte> bytes) const;
     void truncate(std::uint64_t size) const;
-    /// Reserves room (fallocate, growing the file), so that no later write or touch fails for space.
+    /// Reserves room (fallocate, growing the file), so that no later write or touch fails for
+    /// space.
     void allocate(std::uint64_t offset, std::uint64_t size) const;
     void sync_data() const;  ///< fdatasync. What it throws must never be retried.
 
@@ -75,9 +78,9 @@ public:
     [[nodiscard]] virtual std::uint64_t device() = 0;
 };
 
-/// A folder on disk; made where `create`, with `permissions` and x wherever they have r, and synced into
-/// its parent. nullptr where it is not there and not to be made. Files in it are made with exactly
-/// `permissions`, whatever the umask.
+/// A folder on disk; made where `create`, with `permissions` and x wherever they have r, and synced
+/// into its parent. nullptr where it is not there and not to be made. Files in it are made with
+/// exactly `permissions`, whatever the umask.
 [[nodiscard]] std::unique_ptr<Folder> open_folder(const std::string& path, bool create,
                                                   unsigned permissions);
 /// Files are memfds with these names; folders likewise. Gone with the object.
@@ -86,8 +89,8 @@ public:
 /// An unnamed file in memory, growing on demand.
 [[nodiscard]] File memory_file(const std::string& name);
 
-/// For files outside a bus: a checkpoint, an export. Writes beside, syncs, renames, syncs the folder;
-/// nothing is left of it where commit() was not reached.
+/// For files outside a bus: a checkpoint, an export. Writes beside, syncs, renames, syncs the
+/// folder; nothing is left of it where commit() was not reached.
 class ReplacingFile {
 public:
     ReplacingFile(const std::string& path, unsigned permissions);
@@ -128,6 +131,7 @@ private:
 
     File file_{};
     bool held_ = false;
+    ForkToken token_{};  ///< Of who may let it go.
 };
 
 }  // namespace mmsb::os

@@ -15,21 +15,20 @@ constexpr std::chrono::microseconds shortest_sleep{100}, longest_sleep{5000};
 }  // namespace
 
 FileLock::FileLock(FileLock&& o) noexcept
-    : file_(std::move(o.file_)), held_(std::exchange(o.held_, false)) {}
+    : file_(std::move(o.file_)), held_(std::exchange(o.held_, false)), token_(o.token_) {}
 
 FileLock& FileLock::operator=(FileLock&& o) noexcept {
     std::swap(file_, o.file_);
     std::swap(held_, o.held_);
+    std::swap(token_, o.token_);
     return *this;
 }
 
 FileLock::~FileLock() { release(); }
 
 bool FileLock::try_lock(int operation) {
-    // A forked child shares the lock; that it is a child must be known before it lets go of it.
-    static_cast<void>(fork_token());
-    const auto made = call(Call::lock, file_.path(),
-                           [&] { return ::flock(file_.fd(), operation | LOCK_NB); });
+    const auto made =
+        call(Call::lock, file_.path(), [&] { return ::flock(file_.fd(), operation | LOCK_NB); });
     // A conversion that fails loses what was held before.
     held_ = made == 0;
     if (!held_ && errno != EWOULDBLOCK) fail(errno, "flock", file_.path());
@@ -57,7 +56,7 @@ void FileLock::to_shared() {
 
 void FileLock::release() noexcept {
     // Closing is not enough: a forked child of ours may keep the same open file.
-    if (held_ && fork_token().same_process()) ::flock(file_.fd(), LOCK_UN);
+    if (held_ && token_.same_process()) ::flock(file_.fd(), LOCK_UN);
     held_ = false;
 }
 

@@ -48,8 +48,8 @@ constexpr std::size_t shared_part = 16;
 /// In the private page: the rest of the mutex, and behind it what this object remembers.
 struct Private {
     std::byte rest[sizeof(pthread_mutex_t) - shared_part];
-    /// The thread of this process that has the lock; by this, not by the shared word, it knows that it
-    /// may take the mutex off its list.
+    /// The thread of this process that has the lock; by this, not by the shared word, it knows that
+    /// it may take the mutex off its list.
     std::atomic<const char*> owner;
     /// A thread's robust list may lead here for ever: the pages must stay.
     std::atomic<bool> listed_for_ever;
@@ -82,7 +82,8 @@ int lock_until(pthread_mutex_t* mutex, std::chrono::nanoseconds timeout) {
     const auto left = std::numeric_limits<std::int64_t>::max() - now;
     const auto end = now + std::min<std::int64_t>(timeout.count(), left);
 #ifdef MMSB_THREAD_SANITIZER
-    // It does not see that a timed lock with a dead owner is locked, and takes the unlock for an error.
+    // It does not see that a timed lock with a dead owner is locked, and takes the unlock for an
+    // error.
     for (;;) {
         const int error = ::pthread_mutex_trylock(mutex);
         if (error != EBUSY || steady_ns() >= end) return error;
@@ -115,13 +116,13 @@ void spin(pthread_mutex_t* mutex) {
 }  // namespace
 
 RobustLock::RobustLock(const File& file, std::uint64_t page_offset) {
-    static_cast<void>(fork_token());
-    if (::sysconf(_SC_PAGESIZE) != long{page_size}) fail(ENOTSUP, "lock with large pages", file.path());
+    if (::sysconf(_SC_PAGESIZE) != long{page_size})
+        fail(ENOTSUP, "lock with large pages", file.path());
     const auto mutex = fresh_mutex(file.path());
     const int refused = fault(Call::map, file.path().c_str());
     if (refused != 0) fail(refused, "mmap", file.path());
-    void* const both = ::mmap(nullptr, 2 * page_size, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const both =
+        ::mmap(nullptr, 2 * page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (both == MAP_FAILED) fail(errno, "mmap", file.path());
     if (::mmap(both, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file.fd(),
                static_cast<off_t>(page_offset)) == MAP_FAILED) {
@@ -136,9 +137,12 @@ RobustLock::RobustLock(const File& file, std::uint64_t page_offset) {
 }
 
 RobustLock::RobustLock(RobustLock&& o) noexcept
-    : mutex_(std::exchange(o.mutex_, nullptr)), pages_(std::exchange(o.pages_, nullptr)) {}
+    : token_(o.token_),
+      mutex_(std::exchange(o.mutex_, nullptr)),
+      pages_(std::exchange(o.pages_, nullptr)) {}
 
 RobustLock& RobustLock::operator=(RobustLock&& o) noexcept {
+    std::swap(token_, o.token_);
     std::swap(mutex_, o.mutex_);
     std::swap(pages_, o.pages_);
     return *this;
@@ -175,8 +179,8 @@ RobustLock::Outcome RobustLock::lock(std::chrono::nanoseconds timeout) noexcept 
 void RobustLock::unlock() noexcept {
     auto& mine = private_part(pages_);
     if (mine.owner.load(std::memory_order_relaxed) != &this_thread) {
-        // Somebody scribbled over the word, and another thread of ours got the lock as well: it is that
-        // thread's list which the mutex is on now.
+        // Somebody scribbled over the word, and another thread of ours got the lock as well: it is
+        // that thread's list which the mutex is on now.
         mine.listed_for_ever.store(true);
         return;
     }
@@ -185,7 +189,7 @@ void RobustLock::unlock() noexcept {
     // word is set right, so that the list is too.
     for (int attempt = 0; attempt < 1000; ++attempt) {
         if (::pthread_mutex_unlock(mutex_) == 0) return;
-        if (!fork_token().same_process()) break;
+        if (!token_.same_process()) break;
         auto word = word_of(mutex_);
         const auto waiters = static_cast<unsigned>(word.load()) & unsigned{FUTEX_WAITERS};
         word.store(static_cast<int>(static_cast<unsigned>(::gettid()) | waiters));

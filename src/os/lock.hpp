@@ -1,9 +1,9 @@
 /// os/lock: a robust mutex in shared memory that keeps no pointer where a neighbour can write.
 ///
 /// glibc's pthread mutex lies across the end of a shared page and a private one: its first 16 bytes
-/// (lock word, count, owner, users) are the last 16 of the shared page; kind and list pointers are in
-/// a private page mapped right behind. static_asserts guard the layout (glibc on x86-64 and aarch64).
-/// A process that scribbles over the shared page can make lock() time out, not crash us.
+/// (lock word, count, owner, users) are the last 16 of the shared page; kind and list pointers are
+/// in a private page mapped right behind. static_asserts guard the layout (glibc on x86-64 and
+/// aarch64). A process that scribbles over the shared page can make lock() time out, not crash us.
 ///
 /// Threads: of one process, all through one object. unlock() by the thread that locked.
 #pragma once
@@ -37,6 +37,7 @@ public:
 private:
     Outcome took(int error) noexcept;
 
+    ForkToken token_{};
     pthread_mutex_t* mutex_ = nullptr;
     std::byte* pages_ = nullptr;
 };

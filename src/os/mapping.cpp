@@ -65,8 +65,8 @@ Mapping Mapping::shared(const File& file, std::uint64_t offset, std::uint64_t ro
     Mapping m;
     for (auto size = std::max(std::min(room, largest_room), least);;) {
         m.data_ = map(file.path(), [&] {
-            return ::mmap(nullptr, size, protection(writable), MAP_SHARED | MAP_NORESERVE, file.fd(),
-                          static_cast<off_t>(offset));
+            return ::mmap(nullptr, size, protection(writable), MAP_SHARED | MAP_NORESERVE,
+                          file.fd(), static_cast<off_t>(offset));
         });
         if (m.data_ != nullptr) {
             m.room_ = m.mapped_ = size;
@@ -78,10 +78,12 @@ Mapping Mapping::shared(const File& file, std::uint64_t offset, std::uint64_t ro
     }
 }
 
-Mapping Mapping::mirrored(const File& file, std::uint64_t offset, std::uint64_t size, bool writable) {
+Mapping Mapping::mirrored(const File& file, std::uint64_t offset, std::uint64_t size,
+                          bool writable) {
     Mapping m;
     m.data_ = map(file.path(), [&] {
-        return ::mmap(nullptr, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        return ::mmap(nullptr, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                      0);
     });
     if (m.data_ == nullptr && errno == ENOMEM) fail(ENOMEM, "mmap", "address space", 2 * size);
     if (m.data_ == nullptr) fail(errno, "mmap", file.path());
@@ -95,26 +97,6 @@ Mapping Mapping::mirrored(const File& file, std::uint64_t offset, std::uint64_t 
         if (at == nullptr) fail(errno, "mmap", file.path());
     }
     return m;
-}
-
-ForkToken::ForkToken() {
-    const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    auto* const page = map("fork token", [&] {
-        return ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    });
-    if (page == nullptr) fail(errno, "mmap", "fork token");
-    if (::madvise(page, size, MADV_WIPEONFORK) < 0) {
-        const int reason = errno;
-        ::munmap(page, size);
-        fail(reason, "madvise", "fork token");
-    }
-    *page = std::byte{1};
-    alive_ = reinterpret_cast<const unsigned char*>(page);
-}
-
-const ForkToken& fork_token() {
-    static const ForkToken token;
-    return token;
 }
 
 }  // namespace mmsb::os

@@ -1,4 +1,5 @@
-/// os/mapping: files seen as memory. Room is reserved first, then filled: nobody guesses a map size.
+/// os/mapping: files seen as memory. Room is reserved first, then filled: nobody guesses a map
+/// size.
 #pragma once
 
 #include "os/file.hpp"
@@ -7,22 +8,22 @@ namespace mmsb::os {
 
 /// A range of addresses that shows a part of a file; unmapped when destroyed. Move-only.
 ///
-/// The file may be shorter than the room: touching what is beyond its end is SIGBUS, so callers touch
-/// only what was allocated (File::allocate) and published as such.
+/// The file may be shorter than the room: touching what is beyond its end is SIGBUS, so callers
+/// touch only what was allocated (File::allocate) and published as such.
 class Mapping {
 public:
     Mapping() = default;
     Mapping(Mapping&& o) noexcept;
     Mapping& operator=(Mapping&& o) noexcept;
     ~Mapping();
-    /// `room` bytes of the file from `offset` (both multiples of the page size), shared. Where so much
-    /// address room is not to be had (RLIMIT_AS, sanitizers) half as much is tried, down to `least`;
-    /// then OutOfSpace "address space". See room().
+    /// `room` bytes of the file from `offset` (both multiples of the page size), shared. Where so
+    /// much address room is not to be had (RLIMIT_AS, sanitizers) half as much is tried, down to
+    /// `least`; then OutOfSpace "address space". See room().
     [[nodiscard]] static Mapping shared(const File& file, std::uint64_t offset, std::uint64_t room,
                                         std::uint64_t least, bool writable);
     /// The same `size` bytes twice in a row: a ring without code for the wrap.
-    [[nodiscard]] static Mapping mirrored(const File& file, std::uint64_t offset, std::uint64_t size,
-                                          bool writable);
+    [[nodiscard]] static Mapping mirrored(const File& file, std::uint64_t offset,
+                                          std::uint64_t size, bool writable);
     [[nodiscard]] std::byte* data() const noexcept { return data_; }
     [[nodiscard]] std::uint64_t room() const noexcept { return room_; }
 
@@ -30,18 +31,5 @@ private:
     std::byte* data_ = nullptr;
     std::uint64_t room_ = 0, mapped_ = 0;
 };
-
-/// A few bytes that are zero again in a forked child (MADV_WIPEONFORK): how a handle knows that it is
-/// used in a child.
-class ForkToken {
-public:
-    ForkToken();
-    [[nodiscard]] bool same_process() const noexcept { return *alive_ != 0; }
-
-private:
-    volatile const unsigned char* alive_ = nullptr;
-};
-/// The process's one token; made at the first call.
-[[nodiscard]] const ForkToken& fork_token();
 
 }  // namespace mmsb::os

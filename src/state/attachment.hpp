@@ -58,6 +58,7 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     bool read_only = false;
     bool rebuilt_privately = false;  ///< Read-only, without an arena: a rebuilt copy.
     bool logging = true;
+    os::ForkToken token{};
     std::int32_t process = os::process_id();  ///< Ours: asking each time is a system call.
     log::BusHeader header{};
     std::unique_ptr<os::Folder> folder{}, log_folder{};

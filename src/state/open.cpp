@@ -275,7 +275,8 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
     auto& known = registry();
     const std::lock_guard lock(known.mutex);
     const std::pair key(bus->folder->device(), bus->folder->inode());
-    if (auto shared = known.open[key].lock()) {
+    // (A forked child does not share what its parent has open.)
+    if (auto shared = known.open[key].lock(); shared && shared->token.same_process()) {
         if (config.open == Open::create) throw_exists(config.path);
         return shared;
     }

@@ -1,4 +1,5 @@
 #include "os/mapping.hpp"
+#include "os/fork.hpp"
 
 #include "os/helpers.hpp"
 
@@ -117,9 +118,20 @@ TEST(Mapping, SaysWhatCannotBeMapped) {
 }
 
 TEST(ForkToken, TellsAForkedChildFromItsParent) {
-    ASSERT_TRUE(fork_token().same_process());
-    EXPECT_EQ(in_child([] { return fork_token().same_process() ? 1 : 0; }), 0);
-    EXPECT_TRUE(fork_token().same_process());
+    const ForkToken token;
+    ASSERT_TRUE(token.same_process());
+    EXPECT_EQ(in_child([&] { return token.same_process() ? 1 : 0; }), 0);
+    EXPECT_TRUE(token.same_process());
+}
+
+TEST(ForkToken, LetsAChildGoOnByItselfAndKeepsItsParentsForeign) {
+    const ForkToken parents;
+    EXPECT_EQ(in_child([&] {
+                  const ForkToken mine;
+                  return mine.same_process() && !parents.same_process() ? 0 : 1;
+              }),
+              0);
+    EXPECT_TRUE(parents.same_process());
 }
 
 }  // namespace
