@@ -1,0 +1,82 @@
+#include "command.hpp"
+#include "exit_code.hpp"
+#include "keeper.hpp"
+
+#include <cerrno>
+
+namespace mmsb::tool {
+namespace {
+
+constexpr CommandText text{
+    .name = "capture",
+    .summary = "Put files' present contents into pages of a bus.",
+    .usage = "[OPTIONS] BUS FILE...",
+    .description =
+        "Puts what each FILE holds now into the page of that name, all in one commit. Only the\n"
+        "bytes that changed are stored; where nothing changed nothing is committed. The page's\n"
+        "name is the path as given (at most 255 bytes). The bus is made if there is none.\n"
+        "\n"
+        "A file that changes while it is read is read again; where it never stands still, is gone\n"
+        "(without --prune), or is over 1 GiB, that is an error, and nothing at all is committed.\n"
+        "Contents are kept, not permissions or times.",
+    .example =
+        "$ mmsb capture demo.bus notes.txt todo.txt --label 'before the meeting'\n"
+        "sequence 1: 2 files made, 512 bytes",
+    .json =
+        "  sequence, changed (false: nothing was committed), changed_bytes,\n"
+        "  files: [{name, fate (unchanged, changed, made, deleted, gone), id, size}]",
+};
+
+struct Options {
+    std::string bus{};
+    std::vector<std::string> files{};
+    KeepOptions keep{};
+    bool quiet = false;
+};
+
+void refuse_what_cannot_be_kept(const std::vector<ReadFile>& files, bool prune) {
+    for (const ReadFile& file : files) {
+        if (file.contents.status == ReadStatus::gone && !prune)
+            throw_io("cannot open", file.name, ENOENT);
+        if (file.contents.status == ReadStatus::unstable)
+            throw Busy(ErrorCode::busy,
+                       fmt::format("{} changes all the time while it is read", file.name),
+                       {.path = file.name});
+    }
+}
+
+int run(const Options& options, Context& context) {
+    // Read first: no bus is made, and nothing committed, for files that cannot be kept.
+    const std::vector<ReadFile> files = read_files(options.files);
+    refuse_what_cannot_be_kept(files, options.keep.prune);
+    State bus = open_to_write(options.bus, options.keep.source);
+    const Kept kept = Keeper(bus, options.keep).keep(files);
+    stop(std::move(bus));
+    if (context.json) {
+        context.out.json(to_json(kept));
+    } else if (!options.quiet) {
+        context.out.write(summary(kept) + '\n');
+    }
+    return exit_ok;
+}
+
+}  // namespace
+
+void add_capture(Program& program) {
+    auto options = std::make_shared<Options>();
+    CLI::App& command =
+        program.add(text, [options](Context& context) { return run(*options, context); });
+    bus_argument(command, options->bus);
+    command.add_option("FILE", options->files, "The files.")->required()->option_text(" ");
+    command.add_option("--label", options->keep.label, "Why, in your words; kept with the commit.")
+        ->option_text("TEXT");
+    command.add_option("--source", options->keep.source, "Who; by default mmsb.")
+        ->option_text("NAME");
+    command.add_option("--tag", options->keep.tag, "A number of yours, by which to find it.")
+        ->option_text("N");
+    command.add_flag("--prune", options->keep.prune, "Delete the page of a FILE that is gone.");
+    command.add_flag("--sync", options->keep.sync, "Return when the disk has it.");
+    command.add_flag("-q,--quiet", options->quiet, "Print nothing.");
+}
+
+}  // namespace mmsb::tool

@@ -1,0 +1,60 @@
+// completion, man: what the command line says of itself to shells and to man.
+#include "command.hpp"
+#include "exit_code.hpp"
+#include "manual.hpp"
+#include "os_files.hpp"
+
+namespace mmsb::tool {
+namespace {
+
+constexpr CommandText completion_text{
+    .name = "completion",
+    .summary = "Print the completion script of a shell.",
+    .usage = "[OPTIONS] bash|zsh|fish",
+    .description = "Prints a script by which the shell completes commands and options.",
+    .example =
+        "$ source <(mmsb completion bash)\n"
+        "$ mmsb completion zsh > \"${fpath[1]}/_mmsb\"\n"
+        "$ mmsb completion fish > ~/.config/fish/completions/mmsb.fish",
+    .json = "",
+};
+
+constexpr CommandText man_text{
+    .name = "man",
+    .summary = "Write the manual pages.",
+    .usage = "[OPTIONS] DIR",
+    .description = "Writes mmsb.1 and a page for each command into DIR, in roff.",
+    .example = "$ mmsb man man1 && man man1/mmsb-log.1",
+    .json = "",
+};
+
+int write_manual(const Program& program, const std::string& path) {
+    const SafeFolder folder(path);
+    folder.write("mmsb.1", bytes_of(manual_page(program)));
+    for (const CommandText& text : program.texts()) {
+        if (text.name != man_text.name)
+            folder.write(fmt::format("mmsb-{}.1", text.name), bytes_of(manual_page(program, text)));
+    }
+    return exit_ok;
+}
+
+}  // namespace
+
+void add_describe(Program& program) {
+    auto shell = std::make_shared<std::string>();
+    CLI::App& completion = program.add(completion_text, [shell, &program](Context& context) {
+        context.out.write(completion_script(program, *shell));
+        return exit_ok;
+    });
+    completion.add_option("SHELL", *shell, "bash, zsh or fish.")
+        ->required()
+        ->option_text(" ")
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    auto folder = std::make_shared<std::string>();
+    CLI::App& man = program.add(
+        man_text, [folder, &program](Context&) { return write_manual(program, *folder); });
+    man.add_option("DIR", *folder, "Where to write.")->required()->option_text(" ");
+    man.group("");  // For the build; nobody needs it in the list.
+}
+
+}  // namespace mmsb::tool

@@ -1,0 +1,239 @@
+#include "command.hpp"
+#include "exit_code.hpp"
+#include "parse.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <limits>
+#include <map>
+
+namespace mmsb::tool {
+namespace {
+
+constexpr CommandText text{
+    .name = "log",
+    .summary = "Who changed what, and when.",
+    .usage = "[OPTIONS] BUS",
+    .description =
+        "Lists the commits, the oldest first. Each filter narrows; --page may be given more than\n"
+        "once. --page with a name means every page that ever had it.\n"
+        "\n"
+        "A time is 2026-01-31, 2026-01-31T12:30:00 (UTC, or with +01:00 behind it), @SECONDS "
+        "since\n"
+        "1970, or so long ago: 90s, 10m, 2h, 3d.",
+    .example =
+        "$ mmsb log demo.bus --page app.db --since 10m --reverse --limit 2\n"
+        "12  2026-01-31T12:30:05Z  mmsb[4711]  app.db +35 bytes  (tag 7) second\n"
+        "11  2026-01-31T12:30:01Z  mmsb[4709]  app.db +8192 bytes",
+    .json =
+        "  One object a commit: sequence, time (ISO 8601, UTC, nanoseconds), source, process,\n"
+        "  label, tag, types: [commit, page_created, page_deleted, page_resized, page_renamed,\n"
+        "  metadata_set], changed_bytes, deltas: [{page (id), name (null: none), epoch,\n"
+        "  changed_bytes}], pages (created, deleted, resized, renamed): [{id, name, size,\n"
+        "  epoch}]",
+};
+
+struct Options {
+    std::string bus{};
+    LogFilter filter{};
+    std::vector<std::string> pages{};
+    std::string label{};
+    bool reverse = false;
+    std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
+};
+
+std::string_view name_of(RecordType type) {
+    switch (type) {
+        case RecordType::commit:
+            return "commit";
+        case RecordType::page_created:
+            return "page_created";
+        case RecordType::page_deleted:
+            return "page_deleted";
+        case RecordType::page_resized:
+            return "page_resized";
+        case RecordType::page_renamed:
+            return "page_renamed";
+        case RecordType::metadata_set:
+            return "metadata_set";
+    }
+    return "unknown";
+}
+
+/// The names that pages have while the log is read.
+class Names {
+public:
+    Names(const State& bus, Sequence from) {
+        // Where a filter hides the record that named a page, its name of today is a good guess.
+        add(bus.snapshot());
+        if (from > Sequence{1} && from <= bus.sequence()) add(bus.at(from - 1));
+    }
+    void follow(const Record& record) {
+        // A page that is deleted has no name any more; here it keeps its last one.
+        for (const PageInfo& page : record.pages) {
+            if (!page.name.empty()) names_[page.id] = page.name;
+        }
+    }
+    [[nodiscard]] PageInfo named(PageInfo page) const {
+        if (page.name.empty()) page.name = name(page.id);
+        return page;
+    }
+    [[nodiscard]] std::string name(PageId page) const {
+        const auto found = names_.find(page);
+        return found == names_.end() ? std::string() : found->second;
+    }
+    [[nodiscard]] std::string title(PageId page) const {
+        return tool::title({.id = page, .name = name(page)});
+    }
+
+private:
+    void add(const View& view) {
+        for (const PageInfo& page : view.pages()) names_[page.id] = page.name;
+    }
+    std::map<PageId, std::string> names_{};
+};
+
+// All pages that ever had one of the names, or are given by number.
+std::vector<PageId> pages_named(const State& bus, const std::vector<std::string>& wanted) {
+    std::map<std::string, std::vector<PageId>> found;
+    for (const std::string& name : wanted) found[name];
+    for (const Record& record : bus.tlog()) {
+        for (const PageInfo& page : record.pages) {
+            const auto name = found.find(page.name);
+            if (name != found.end() && !page.name.empty()) name->second.push_back(page.id);
+        }
+    }
+    std::vector<PageId> pages;
+    for (const auto& [name, ids] : found) {
+        if (ids.empty()) pages.push_back(page_in(bus.snapshot(), name).id);
+        pages.insert(pages.end(), ids.begin(), ids.end());
+    }
+    std::ranges::sort(pages);
+    pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
+    return pages;
+}
+
+std::uint64_t changed_bytes(const Record& record) {
+    std::uint64_t total = 0;
+    for (const Delta& delta : record.deltas) total += delta.changed_bytes();
+    return total;
+}
+
+Json to_json(const Record& record, const Names& names) {
+    Json object{{"sequence", number(record.sequence)},
+                {"time", to_string(record.time)},
+                {"source", record.source},
+                {"process", record.process},
+                {"label", record.label},
+                {"tag", record.tag},
+                {"types", Json::array()},
+                {"changed_bytes", changed_bytes(record)},
+                {"deltas", Json::array()},
+                {"pages", Json::array()}};
+    for (const RecordType type : record.types) object["types"].push_back(name_of(type));
+    for (const Delta& delta : record.deltas) {
+        const std::string name = names.name(delta.page());
+        object["deltas"].push_back({{"page", number(delta.page())},
+                                    {"name", name.empty() ? Json(nullptr) : Json(name)},
+                                    {"epoch", number(delta.epoch())},
+                                    {"changed_bytes", delta.changed_bytes()}});
+    }
+    for (const PageInfo& page : record.pages)
+        object["pages"].push_back(page_json(names.named(page)));
+    return object;
+}
+
+// "made a.txt, b.txt +35 bytes", at most some of it.
+std::string what_changed(const Record& record, const Names& names) {
+    constexpr std::size_t shown = 3;
+    std::vector<std::string> parts;
+    const auto has = [&](RecordType type) {
+        return std::ranges::find(record.types, type) != record.types.end();
+    };
+    for (const Delta& delta : record.deltas)
+        parts.push_back(fmt::format("{} +{}", names.title(delta.page()),
+                                    counted(delta.changed_bytes(), "byte")));
+    for (const PageInfo& page : record.pages) {
+        const auto same = [&](const Delta& delta) { return delta.page() == page.id; };
+        if (std::ranges::none_of(record.deltas, same)) parts.push_back(title(names.named(page)));
+    }
+    std::string line;
+    for (const RecordType type :
+         {RecordType::page_created, RecordType::page_deleted, RecordType::page_resized,
+          RecordType::page_renamed, RecordType::metadata_set}) {
+        if (has(type)) line += fmt::format("[{}] ", name_of(type));
+    }
+    for (std::size_t i = 0; i < std::min(parts.size(), shown); ++i)
+        line += (i == 0 ? "" : ", ") + parts[i];
+    if (parts.size() > shown) line += fmt::format(" and {} more", parts.size() - shown);
+    return line;
+}
+
+std::string to_line(const Record& record, const Names& names, const Output& out) {
+    std::string line = fmt::format(
+        "{}  {}  {}[{}]  {}", out.paint(Style::changed, std::to_string(number(record.sequence))),
+        out.paint(Style::faint, time_text(record.time)), printable(record.source), record.process,
+        what_changed(record, names));
+    if (record.tag != 0) line += fmt::format("  (tag {})", record.tag);
+    if (!record.label.empty()) line += "  " + out.paint(Style::strong, printable(record.label));
+    return line + '\n';
+}
+
+int run(Options& options, Context& context) {
+    const State bus = open_to_read(options.bus);
+    if (options.limit == 0) return exit_ok;
+    if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
+    Names names(bus, options.filter.from);
+    std::deque<std::string> kept;  // The log only reads forwards.
+    std::uint64_t count = 0;
+    for (const Record& record : bus.tlog(options.filter)) {
+        names.follow(record);
+        if (record.label.find(options.label) == std::string::npos) continue;
+        std::string line =
+            context.json
+                ? to_json(record, names).dump(-1, ' ', false, Json::error_handler_t::replace) + '\n'
+                : to_line(record, names, context.out);
+        if (options.reverse) {
+            kept.push_front(std::move(line));
+            if (kept.size() > options.limit) kept.pop_back();
+        } else {
+            context.out.write(line);
+            if (++count == options.limit) break;
+        }
+    }
+    for (const std::string& line : kept) context.out.write(line);
+    return exit_ok;
+}
+
+}  // namespace
+
+void add_log(Program& program) {
+    auto options = std::make_shared<Options>();
+    CLI::App& command =
+        program.add(text, [options](Context& context) { return run(*options, context); });
+    bus_argument(command, options->bus);
+    LogFilter& filter = options->filter;
+    const auto parsed = [&](const char* name, const char* value, const char* help, auto set) {
+        command.add_option_function<std::string>(name, set, help)->option_text(value);
+    };
+    command.add_option("--page", options->pages, "Only commits that touch this page.")
+        ->option_text("PAGE")
+        ->expected(1)
+        ->take_all();
+    command.add_option("--source", filter.source, "Only of this source.")->option_text("NAME");
+    command.add_option("--label", options->label, "Only where the label contains this.")
+        ->option_text("TEXT");
+    command.add_option("--tag", filter.tag, "Only with this tag.")->option_text("N");
+    parsed("--from", "SEQUENCE", "From this sequence on.",
+           [&filter](const std::string& t) { filter.from = parse_sequence(t); });
+    parsed("--to", "SEQUENCE", "Up to this sequence.",
+           [&filter](const std::string& t) { filter.to = parse_sequence(t); });
+    parsed("--since", "TIME", "From this time on.",
+           [&filter](const std::string& t) { filter.since = parse_time(t); });
+    parsed("--until", "TIME", "Up to this time.",
+           [&filter](const std::string& t) { filter.until = parse_time(t); });
+    command.add_flag("--reverse", options->reverse, "The newest first.");
+    command.add_option("--limit", options->limit, "At most so many.")->option_text("N");
+}
+
+}  // namespace mmsb::tool

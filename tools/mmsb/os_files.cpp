@@ -1,0 +1,216 @@
+#include "os_files.hpp"
+
+#include "output.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <thread>
+
+namespace mmsb::tool {
+namespace {
+
+// A descriptor that closes itself.
+class Descriptor {
+public:
+    explicit Descriptor(int file) : file_(file) {}
+    ~Descriptor() {
+        if (file_ >= 0) ::close(file_);
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    Descriptor& operator=(Descriptor&& other) noexcept {
+        std::swap(file_, other.file_);
+        return *this;
+    }
+    [[nodiscard]] int get() const noexcept { return file_; }
+    [[nodiscard]] bool open() const noexcept { return file_ >= 0; }
+
+private:
+    int file_;
+};
+
+FileSignature signature(const struct stat& status) {
+    return {.device = status.st_dev,
+            .inode = status.st_ino,
+            .size = static_cast<std::uint64_t>(status.st_size),
+            .modified_ns = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+    throw InvalidArgument(ErrorCode::invalid_argument, fmt::format("{} {}", printable(path), why),
+                          {.path = path});
+}
+
+[[noreturn]] void refuse_large(const std::string& path, std::uint64_t size) {
+    refuse(path, fmt::format("has {}: files over 1 GiB are not captured", size_text(size)));
+}
+
+FileSignature checked(const std::string& path, int file) {
+    struct stat status{};
+    if (::fstat(file, &status) != 0) throw_io("cannot look at", path, errno);
+    if (S_ISDIR(status.st_mode)) refuse(path, "is a folder, not a file");
+    if (!S_ISREG(status.st_mode)) refuse(path, "is no regular file");
+    if (static_cast<std::uint64_t>(status.st_size) > largest_file)
+        refuse_large(path, static_cast<std::uint64_t>(status.st_size));
+    return signature(status);
+}
+
+Bytes read_all(const std::string& path, int file, std::uint64_t expected) {
+    Bytes bytes(expected + 1);  // One more, so that the end of a file that stands still is seen.
+    std::size_t size = 0;
+    for (;;) {
+        const ssize_t got = ::read(file, bytes.data() + size, bytes.size() - size);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) throw_io("cannot read", path, errno);
+        if (got == 0) break;
+        size += static_cast<std::size_t>(got);
+        if (expected != 0 && size > expected) break;  // It grows, and will be read again.
+        if (size > largest_file) refuse_large(path, size);
+        if (size == bytes.size()) bytes.resize(size * 2);
+    }
+    bytes.resize(size);
+    return bytes;
+}
+
+// Times of change step with the kernel's tick: what is written twice within one has the same time.
+// So a file is only read a tick after its change; a later change then has another time.
+void wait_until_told_apart(const FileSignature& file) {
+    timespec tick{};
+    ::clock_getres(CLOCK_REALTIME_COARSE, &tick);
+    const std::int64_t age = now().time_since_epoch().count() - file.modified_ns;
+    if (age >= 0 && age < tick.tv_nsec)
+        std::this_thread::sleep_for(std::chrono::nanoseconds(tick.tv_nsec - age));
+}
+
+// A file system like /proc says size 0 for files that have contents.
+bool whole(const FileSignature& file, std::uint64_t read) {
+    return read == file.size || file.size == 0;
+}
+
+std::vector<std::string> parts_of(std::string_view path) {
+    std::vector<std::string> parts;
+    while (!path.empty()) {
+        const std::size_t end = std::min(path.find('/'), path.size());
+        if (end != 0) parts.emplace_back(path.substr(0, end));
+        path.remove_prefix(std::min(end + 1, path.size()));
+    }
+    return parts;
+}
+
+void write_all(const std::string& path, int file, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(file, bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) throw_io("cannot write", path, errno);
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+}
+
+}  // namespace
+
+void throw_io(const std::string& what, const std::string& path, int error) {
+    throw Io(ErrorCode::io, fmt::format("{} {}: {}", what, printable(path), std::strerror(error)),
+             {.path = path, .system = error});
+}
+
+std::optional<FileSignature> signature_of(const std::string& path) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) == 0) return signature(status);
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    throw_io("cannot look at", path, errno);
+}
+
+FileContents read_stable(const std::string& path) {
+    constexpr int tries = 10;
+    auto pause = std::chrono::milliseconds(5);
+    for (int i = 0; i < tries; ++i) {
+        // Without O_NONBLOCK the open of a pipe would wait for its writer.
+        const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+        if (!file.open() && (errno == ENOENT || errno == ENOTDIR)) return {};
+        if (!file.open()) throw_io("cannot open", path, errno);
+        const FileSignature before = checked(path, file.get());
+        wait_until_told_apart(before);
+        Bytes bytes = read_all(path, file.get(), before.size);
+        if (before == checked(path, file.get()) && whole(before, bytes.size()))
+            return {ReadStatus::read, before, std::move(bytes)};
+        std::this_thread::sleep_for(pause);
+        pause = std::min(pause * 2, std::chrono::milliseconds(200));
+    }
+    return {.status = ReadStatus::unstable};
+}
+
+std::string safe_path(std::string_view name, PageId id) {
+    std::string path;
+    for (const std::string& part : parts_of(name)) {
+        if (part == ".") continue;
+        if (!path.empty()) path += '/';
+        path += part == ".." ? "__" : part;
+    }
+    std::ranges::replace(path, '\0', '_');
+    return path.empty() ? fmt::format("page-{}", number(id)) : path;
+}
+
+SafeFolder::SafeFolder(const std::string& path) : path_(path) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) throw_io("cannot make the folder", path, error.value());
+    folder_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder_ < 0) throw_io("cannot open the folder", path, errno);
+}
+
+SafeFolder::~SafeFolder() { ::close(folder_); }
+
+void SafeFolder::write(const std::string& path, std::span<const std::byte> bytes) const {
+    const std::string shown = path_ + '/' + path;
+    std::vector<std::string> parts = parts_of(path);
+    const std::string name = std::move(parts.back());
+    parts.pop_back();
+    Descriptor folder(::dup(folder_));
+    for (const std::string& part : parts) {
+        if (::mkdirat(folder.get(), part.c_str(), 0777) != 0 && errno != EEXIST)
+            throw_io("cannot make a folder for", shown, errno);
+        Descriptor next(
+            ::openat(folder.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        if (!next.open() && (errno == ELOOP || errno == ENOTDIR))
+            throw_io("will not write through what is no folder,", shown, errno);
+        if (!next.open()) throw_io("cannot open the folder of", shown, errno);
+        folder = std::move(next);
+    }
+    const std::string temporary = fmt::format(".mmsb-export-{}", ::getpid());
+    ::unlinkat(folder.get(), temporary.c_str(), 0);
+    const Descriptor file(
+        ::openat(folder.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!file.open()) throw_io("cannot make", shown, errno);
+    try {
+        write_all(shown, file.get(), bytes);
+        if (::renameat(folder.get(), temporary.c_str(), folder.get(), name.c_str()) != 0)
+            throw_io("cannot make", shown, errno);
+    } catch (...) {
+        ::unlinkat(folder.get(), temporary.c_str(), 0);
+        throw;
+    }
+}
+
+std::uint64_t folder_size(const std::string& path) {
+    namespace fs = std::filesystem;
+    std::uint64_t total = 0;
+    std::error_code error;
+    for (auto i = fs::recursive_directory_iterator(path, error);
+         !error && i != fs::recursive_directory_iterator(); i.increment(error)) {
+        struct stat status{};
+        // Segments are allocated in advance and may have holes: what the disk gives counts.
+        if (::lstat(i->path().c_str(), &status) == 0 && S_ISREG(status.st_mode))
+            total += static_cast<std::uint64_t>(status.st_blocks) * 512;
+    }
+    return total;
+}
+
+}  // namespace mmsb::tool

@@ -1,0 +1,26 @@
+#include "os_stream.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+namespace mmsb::tool {
+
+bool is_terminal(int file) noexcept { return ::isatty(file) == 1; }
+
+int write_to(int file, std::string_view text) noexcept {
+    while (!text.empty()) {
+        const ssize_t written = ::write(file, text.data(), text.size());
+        if (written >= 0) {
+            text.remove_prefix(static_cast<std::size_t>(written));
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+void survive_broken_pipes() noexcept { std::signal(SIGPIPE, SIG_IGN); }
+
+}  // namespace mmsb::tool

@@ -1,0 +1,20 @@
+/// parse: durations, times and sequences as people write them. Each throws CLI::ValidationError,
+/// which ends as wrong use.
+#pragma once
+
+#include <mmsb/types.hpp>
+
+#include <chrono>
+#include <string>
+
+namespace mmsb::tool {
+
+/// "500ms", "2s", "1.5m", "1h", "1d", or a number of seconds. Not negative.
+[[nodiscard]] std::chrono::nanoseconds parse_duration(const std::string& text);
+/// "2026-01-31", "2026-01-31T12:30:00", with ".5" and "Z" or "+01:00" if you like (UTC otherwise),
+/// "@SECONDS" since 1970, or a duration: so long ago.
+[[nodiscard]] Time parse_time(const std::string& text);
+/// A number, or "newest".
+[[nodiscard]] Sequence parse_sequence(const std::string& text);
+
+}  // namespace mmsb::tool
