@@ -10,7 +10,3 @@ if(MMSB_SANITIZE)
     # gcc: libstdc++'s fences are not known to the thread sanitizer; the code does without there.
     target_compile_options(mmsb_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
 endif()
-if(MMSB_FUZZ)
-    # Coverage counters everywhere; libFuzzer's main only in the fuzzers (tests/CMakeLists.txt, mmsb_fuzz).
-    target_compile_options(mmsb_flags INTERFACE -fsanitize=fuzzer-no-link)
-endif()

@@ -31,7 +31,7 @@ ARROWS = {
     "api": None,  # the composition root: everything
 }
 VOCABULARY = {"types.hpp", "error.hpp", "delta.hpp"}
-LOG_OS_PART = ("ring", "segment", "flush")
+LOG_OS_PART = ("ring", "segment", "flush", "blobs", "new_file")
 
 SYSTEM = re.compile(
     r"(sys|linux|arpa|net|netinet|asm)/.*"
