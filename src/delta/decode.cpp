@@ -82,7 +82,8 @@ std::uint64_t check_runs(Body body, std::size_t page_size) noexcept {
     for (std::uint64_t i = 0; i < runs; ++i) {
         const std::uint64_t offset = reader.fixed<Position>();
         const std::uint64_t size = reader.fixed<Position>();
-        if (offset < free || offset >= page_size || size == 0 || size > page_size - offset) return 0;
+        if (offset < free || offset >= page_size || size == 0 || size > page_size - offset)
+            return 0;
         n += size;
         free = offset + size + 1;
     }

@@ -28,7 +28,9 @@ struct DeltaAccess {
         delta.encoded_ = std::move(encoded);
         return delta;
     }
-    static std::span<const std::byte> encoded(const Delta& delta) noexcept { return delta.encoded_; }
+    static std::span<const std::byte> encoded(const Delta& delta) noexcept {
+        return delta.encoded_;
+    }
 };
 
 }  // namespace detail
@@ -66,9 +68,8 @@ std::uint32_t file_checksum(std::span<const std::byte> head, std::span<const std
 [[noreturn]] void refuse(const std::string& what, std::string expected, std::string found,
                          PageId page = PageId::none) {
     const auto message = fmt::format("{}: expected {}, found {}", what, expected, found);
-    throw InvalidDelta(
-        ErrorCode::invalid_delta, message,
-        {.page = page, .expected = std::move(expected), .found = std::move(found)});
+    throw InvalidDelta(ErrorCode::invalid_delta, message,
+                       {.page = page, .expected = std::move(expected), .found = std::move(found)});
 }
 
 using Run = Delta::Run;

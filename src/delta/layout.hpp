@@ -10,7 +10,8 @@
 
 namespace mmsb::delta {
 
-inline constexpr std::size_t small_page = std::size_t{1} << 16U;  ///< The largest with 2-byte positions.
+inline constexpr std::size_t small_page = std::size_t{1}
+                                          << 16U;  ///< The largest with 2-byte positions.
 inline constexpr std::uint64_t medium_page = std::uint64_t{1} << 32U;  ///< The same, 4 bytes.
 inline constexpr std::size_t bucket_size = 256;
 

@@ -1,5 +1,5 @@
-#include "base/assert.hpp"
 #include "base/bytes.hpp"
+#include "base/assert.hpp"
 
 #include <mmsb/types.hpp>
 

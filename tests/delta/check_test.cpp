@@ -30,7 +30,9 @@ struct Code {
         mmsb::base::ByteWriter(bytes).fixed(v);
         return *this;
     }
-    [[nodiscard]] bool good(std::size_t page_size) const { return check(bytes, page_size).has_value(); }
+    [[nodiscard]] bool good(std::size_t page_size) const {
+        return check(bytes, page_size).has_value();
+    }
 };
 
 TEST(Check, AcceptsEachEncodingWrittenByHand) {
@@ -101,8 +103,7 @@ TEST(Check, RefusesRunsThatTouchOverlapOrLeave) {
     EXPECT_FALSE(runs({1, 2, 4, 6}, 7)) << "too few values";
     EXPECT_FALSE(runs({1, 2, 4, 6}, 9)) << "too many values";
     EXPECT_FALSE(Code(0x11).u8({0x81, 0x00}).u16({1, 2}).u8({1, 2}).good(10)) << "overlong varint";
-    EXPECT_FALSE(
-        Code(0x11).u8({0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1}).good(10));
+    EXPECT_FALSE(Code(0x11).u8({0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1}).good(10));
 }
 
 TEST(Check, RefusesMasksThatAreEmptyOverlapOrLeave) {
@@ -182,18 +183,28 @@ TEST(Check, LetsNoMutationWriteOutsideThePage) {
         Random random(seed);
         const auto size = 1 + random() % (seed % 100 == 0 ? 70'000 : 600);
         const auto before = random_bytes(size, random);
-        auto code =
-            encoded(before, changed(before, *(patterns.begin() + random() % patterns.size()), random));
+        auto code = encoded(
+            before, changed(before, *(patterns.begin() + random() % patterns.size()), random));
         if (code.empty()) continue;
         for (auto i = 1 + random() % 3; i != 0; --i) {
             // Heads come first: most mutations go there.
-            const auto reach = random() % 2 == 0 ? code.size() : std::min<std::size_t>(12, code.size());
+            const auto reach =
+                random() % 2 == 0 ? code.size() : std::min<std::size_t>(12, code.size());
             switch (const auto at = random() % reach; random() % 5) {
-                case 0: code[at] = static_cast<std::byte>(random()); break;
-                case 1: code[at] ^= static_cast<std::byte>(1U << random() % 8); break;
-                case 2: code[at] = std::byte{0xFF}; break;
-                case 3: code.resize(1 + at); break;
-                default: code.insert(code.begin() + static_cast<std::ptrdiff_t>(at), std::byte{1});
+                case 0:
+                    code[at] = static_cast<std::byte>(random());
+                    break;
+                case 1:
+                    code[at] ^= static_cast<std::byte>(1U << random() % 8);
+                    break;
+                case 2:
+                    code[at] = std::byte{0xFF};
+                    break;
+                case 3:
+                    code.resize(1 + at);
+                    break;
+                default:
+                    code.insert(code.begin() + static_cast<std::ptrdiff_t>(at), std::byte{1});
             }
         }
         ++(survives(code, size) ? accepted : refused);

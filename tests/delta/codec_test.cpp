@@ -216,9 +216,9 @@ TEST(Codec, AppliesAPartAsItAppliesTheWhole) {
         auto page = before;
         const auto step = 1 + random() % (before.size() + 10);
         for (std::size_t at = 0; at < page.size(); at += step) {
-            Bytes part(page.begin() + static_cast<std::ptrdiff_t>(at),
-                       page.begin() +
-                           static_cast<std::ptrdiff_t>(std::min(page.size(), at + step)));
+            Bytes part(
+                page.begin() + static_cast<std::ptrdiff_t>(at),
+                page.begin() + static_cast<std::ptrdiff_t>(std::min(page.size(), at + step)));
             apply_part(code, page.size(), at, part);
             std::copy(part.begin(), part.end(), page.begin() + static_cast<std::ptrdiff_t>(at));
         }
@@ -244,9 +244,10 @@ TEST(Codec, GivesMaximalRunsWhateverTheEncoding) {
         for_each_run(code, before.size(), [&](std::size_t offset, std::span<const std::byte> b) {
             ASSERT_LT(i, expected.size());
             ASSERT_EQ(offset, expected[i].offset);
-            ASSERT_TRUE(std::equal(b.begin(), b.end(), expected[i].bytes.begin(),
-                                   expected[i].bytes.end()));
-            ASSERT_TRUE(b.data() >= code.data() && b.data() + b.size() <= code.data() + code.size());
+            ASSERT_TRUE(
+                std::equal(b.begin(), b.end(), expected[i].bytes.begin(), expected[i].bytes.end()));
+            ASSERT_TRUE(b.data() >= code.data() &&
+                        b.data() + b.size() <= code.data() + code.size());
             ++i;
         });
         ASSERT_EQ(i, expected.size());

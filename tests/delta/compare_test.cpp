@@ -129,8 +129,8 @@ TEST(Collect, FindsTheWindowsAndRunsOfPartsThatTouchOrNot) {
             SCOPED_TRACE(seed);
             Random random(seed);
             const auto before = random_bytes(1 + random() % 400, random);
-            const auto after = changed(before, *(patterns.begin() + random() % patterns.size()),
-                                       random);
+            const auto after =
+                changed(before, *(patterns.begin() + random() % patterns.size()), random);
             std::vector<std::size_t> cuts;
             for (auto i = random() % 4; i != 0; --i) cuts.push_back(random() % before.size());
             std::sort(cuts.begin(), cuts.end());

@@ -98,13 +98,13 @@ TEST(Delta, IsOnDiskAsTheFormatSays) {
     mmsb::delta::encode(parts_of(Bytes(10), after), 10, code);
     const auto file = mmsb::delta::make_delta(PageId{300}, Epoch{7}, 10, code).encode();
     const Bytes expected = {
-        std::byte{0xD3}, std::byte{0x01},                   // magic, version
-        std::byte{0xAC}, std::byte{0x02},                   // page 300
-        std::byte{0x07},                                    // epoch 7
-        std::byte{0x0A},                                    // page size 10
-        file[6], file[7], file[8], file[9],                 // CRC-32C of all the rest
-        std::byte{0x10},                                    // offsets of two bytes
-        std::byte{0x02}, std::byte{0x00}, std::byte{0x05},  // byte 2 becomes 5
+        std::byte{0xD3}, std::byte{0x01},                            // magic, version
+        std::byte{0xAC}, std::byte{0x02},                            // page 300
+        std::byte{0x07},                                             // epoch 7
+        std::byte{0x0A},                                             // page size 10
+        file[6],         file[7],         file[8],         file[9],  // CRC-32C of all the rest
+        std::byte{0x10},                                             // offsets of two bytes
+        std::byte{0x02}, std::byte{0x00}, std::byte{0x05},           // byte 2 becomes 5
     };
     EXPECT_EQ(file, expected);
 }

@@ -44,9 +44,14 @@ inline Bytes changed(Bytes page, Pattern pattern, Random& random) {
         for (auto i = begin; i < std::min(size, begin + length); ++i) change(page, i);
     };
     switch (pattern) {
-        case Pattern::nothing: break;
-        case Pattern::first: change(page, 0); break;
-        case Pattern::last: change(page, size - 1); break;
+        case Pattern::nothing:
+            break;
+        case Pattern::first:
+            change(page, 0);
+            break;
+        case Pattern::last:
+            change(page, size - 1);
+            break;
         case Pattern::sparse:
             for (std::size_t i = 0; i < 1 + size / 150; ++i) change(page, random() % size);
             break;

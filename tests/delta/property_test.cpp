@@ -31,8 +31,8 @@ Model model_of(const Delta& delta) {
 }
 
 Bytes page_of(std::size_t size) {
-    const auto raw = *rc::gen::container<std::vector<std::uint8_t>>(
-        size, rc::gen::arbitrary<std::uint8_t>());
+    const auto raw =
+        *rc::gen::container<std::vector<std::uint8_t>>(size, rc::gen::arbitrary<std::uint8_t>());
     Bytes page(size);
     for (std::size_t i = 0; i < size; ++i) page[i] = static_cast<std::byte>(raw[i]);
     return page;

@@ -28,11 +28,12 @@ void check_and_apply(std::span<const std::byte> encoded, std::size_t page_size) 
 
     std::vector<Delta::Run> runs;
     std::uint64_t changed = 0;
-    mmsb::delta::for_each_run(encoded, page_size, [&](std::size_t at, std::span<const std::byte> b) {
-        MMSB_ASSERT(runs.empty() || at > runs.back().offset + runs.back().bytes.size());
-        runs.push_back({at, b});
-        changed += b.size();
-    });
+    mmsb::delta::for_each_run(
+        encoded, page_size, [&](std::size_t at, std::span<const std::byte> b) {
+            MMSB_ASSERT(runs.empty() || at > runs.back().offset + runs.back().bytes.size());
+            runs.push_back({at, b});
+            changed += b.size();
+        });
     MMSB_ASSERT(changed == summary->changed_bytes);
 
     // Written again the shortest way, it is the same change.
