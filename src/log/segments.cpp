@@ -1,6 +1,6 @@
 #include "log/segments.hpp"
 
-#include "log/new_file.hpp"
+#include "log/segments_new_file.hpp"
 #include "os/process.hpp"
 
 #include <mmsb/error.hpp>

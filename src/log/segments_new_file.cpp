@@ -1,4 +1,4 @@
-#include "log/new_file.hpp"
+#include "log/segments_new_file.hpp"
 
 #include "os/process.hpp"
 

@@ -1,4 +1,4 @@
-/// log/new_file: a file of the log folder that gets its name only when it is complete. Internal to log.
+/// log/segments_new_file: a file of the log folder that gets its name only when it is complete. Internal to log.
 #pragma once
 
 #include "log/format.hpp"

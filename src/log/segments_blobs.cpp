@@ -1,6 +1,6 @@
 // The blob files: the entries of records that are too large for the ring.
 #include "base/checksum.hpp"
-#include "log/new_file.hpp"
+#include "log/segments_new_file.hpp"
 #include "log/segments.hpp"
 
 #include <mmsb/error.hpp>
