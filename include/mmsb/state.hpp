@@ -15,17 +15,6 @@
 
 namespace mmsb {
 
-struct VerifyOptions {
-    std::function<bool(double)> progress{};  ///< 0..1; false ends it.
-};
-struct VerifyReport {
-    bool good = false;
-    std::uint64_t records = 0;
-    PageId page = PageId::none;  ///< The first that differs, and where.
-    std::size_t offset = 0;
-    Sequence sequence = Sequence::zero;
-};
-
 class State {
 public:
     State(State&&) noexcept;

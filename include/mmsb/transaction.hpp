@@ -18,7 +18,6 @@
 
 namespace mmsb {
 
-enum class CommitStatus : std::uint8_t { committed, unchanged, conflict, busy };
 struct CommitOutcome {
     CommitStatus status = CommitStatus::unchanged;
     Committed committed{};

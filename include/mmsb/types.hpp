@@ -199,6 +199,9 @@ struct CommitOptions {
     int attempts = 1000;  ///< How often an edit or transact may run its function, then Conflict.
 };
 
+/// How a commit ended.
+enum class CommitStatus : std::uint8_t { committed, unchanged, conflict, busy };
+
 // ---- a bus -------------------------------------------------------------------------------------
 
 enum class Open : std::uint8_t {
@@ -249,6 +252,19 @@ struct Recovery {
     std::uint64_t replayed = 0;        ///< Records.
     std::uint64_t dropped_bytes = 0;   ///< Of a torn tail: never acknowledged as durable.
     std::string damaged_checkpoint{};  ///< A newer one that was passed over.
+};
+
+/// How State::verify works.
+struct VerifyOptions {
+    std::function<bool(double)> progress{};  ///< 0..1; false ends it.
+};
+/// What State::verify found.
+struct VerifyReport {
+    bool good = false;  ///< False too where progress ended it: then page is none.
+    std::uint64_t records = 0;  ///< Commits that were replayed.
+    PageId page = PageId::none;  ///< The first that differs, and where.
+    std::size_t offset = 0;
+    Sequence sequence = Sequence::zero;
 };
 
 /// A snapshot of the counters; the names are the original's.

@@ -14,7 +14,8 @@
 #include "replay/image.hpp"
 #include "state/catalog.hpp"
 
-#include <mmsb/state.hpp>
+#include <mmsb/error.hpp>
+#include <mmsb/types.hpp>
 
 #include <atomic>
 #include <memory>
