@@ -14,14 +14,17 @@ inline constexpr limits::Geometry small{64 * limits::kib, 64 * limits::kib};
 /// Of several steps each.
 inline constexpr limits::Geometry stepped{64 * limits::kib, 4 * limits::mib};
 
-/// Log bytes: each tells its position, wherever it is read.
+/// Log bytes: each depends on its position, wherever it is read.
 inline std::vector<std::byte> log_bytes(Lsn from, Lsn to) {
-    std::vector<std::byte> out;
-    out.reserve(static_cast<std::size_t>(to - from));
-    for (auto lsn = from; lsn < to; ++lsn) {
-        out.push_back(static_cast<std::byte>((lsn * 0x9E3779B97F4A7C15ULL) >> 56U));
-    }
-    return out;
+    static const auto pattern = [] {
+        std::vector<std::byte> all(6 * limits::mib);
+        for (Lsn lsn = 0; lsn < all.size(); ++lsn) {
+            all[lsn] = static_cast<std::byte>((lsn * 0x9E3779B97F4A7C15ULL) >> 56U);
+        }
+        return all;
+    }();
+    const auto begin = pattern.begin() + static_cast<std::ptrdiff_t>(from);
+    return {begin, begin + static_cast<std::ptrdiff_t>(to - from)};
 }
 inline std::vector<std::byte> read_bytes(Segments& segments, Lsn from, Lsn to) {
     std::vector<std::byte> out(static_cast<std::size_t>(to - from));

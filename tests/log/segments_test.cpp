@@ -171,7 +171,7 @@ TEST_P(SegmentFiles, PrepareOverSeveralSegmentsAtOnce) {
     constexpr auto far = 3 * small.segment_size + 100;
     EXPECT_GE(segments->prepare(far, 0), far);
     EXPECT_EQ(ids(*segments), (Ids{1, 2, 3, 4}));
-    for (const std::uint64_t id : {1, 2, 3, 4}) {
+    for (const std::uint64_t id : Ids{1, 2, 3, 4}) {
         EXPECT_GE(file(id).allocated(), segment_header_size + small.segment_size) << id;
     }
 }
