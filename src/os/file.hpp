@@ -31,6 +31,8 @@ public:
     [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
     [[nodiscard]] int fd() const noexcept { return fd_; }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    /// For messages: the name that it is about to get.
+    void set_path(std::string path) noexcept { path_ = std::move(path); }
 
     [[nodiscard]] std::uint64_t size() const;
     [[nodiscard]] std::uint64_t inode() const;

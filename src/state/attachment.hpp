@@ -41,6 +41,7 @@ struct Past {
     std::atomic<Lsn> oldest{first_lsn};  ///< The first record that is kept begins here, or behind.
     std::shared_mutex mutex{};           ///< Of `base`, and of moving `oldest`.
     std::optional<replay::Image> base{};
+    std::atomic<std::uint64_t> blob_bytes{0};  ///< Of a private bus's blobs: memory like its log.
     std::uint64_t max_bytes = 0, max_records = 0;
     std::chrono::seconds max_age{0};
 };

@@ -236,6 +236,7 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
         if (blob) bus.segments->remove_blob(blob->id);
         throw;
     }
+    if (blob && bus.is_private) bus.past.blob_bytes += blob->size;
     appender.log_batch(scratch.lines);
     // ---- committed: everything from here on is noexcept ----
     apply_and_publish(bus, handle, appender.batch(), bus.logging ? scratch.body : full);

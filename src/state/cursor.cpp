@@ -71,6 +71,12 @@ void Cursor::damaged(const char* expected) {
                    .sequence = last_});
 }
 
+void Cursor::throw_folded() const {
+    throw HistoryDropped(ErrorCode::history_dropped,
+                         "that part of the past was folded away while it was read",
+                         {.sequence = last_ + 1});
+}
+
 bool Cursor::next() {
     blob_read_ = false;
     for (;;) {
@@ -78,10 +84,7 @@ bool Cursor::next() {
         if (!segment_ || at_ >= segment_end_) {
             segment_ = bus_.segments->find(at_);
             if (!segment_) {
-                if (at_ < bus_.past.oldest.load())
-                    throw HistoryDropped(ErrorCode::history_dropped,
-                                         "that part of the past was folded away while it was read",
-                                         {.sequence = last_ + 1});
+                if (at_ < bus_.past.oldest.load()) throw_folded();
                 damaged("a segment that holds this position");
             }
             segment_end_ = bus_.segments->end_of(*segment_);
@@ -115,7 +118,12 @@ bool Cursor::next() {
 
 std::span<const std::byte> Cursor::body() {
     if (!record_.blob) return record_.body;
-    if (!blob_read_) blob_ = bus_.segments->read_blob(*record_.blob);
+    try {
+        if (!blob_read_) blob_ = bus_.segments->read_blob(*record_.blob);
+    } catch (const Corrupt&) {
+        if (at_ > bus_.past.oldest.load() || !bus_.is_private) throw;
+        throw_folded();
+    }
     blob_read_ = true;
     return blob_;
 }

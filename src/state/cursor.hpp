@@ -30,6 +30,7 @@ public:
 private:
     [[nodiscard]] bool fill(std::size_t least);
     [[noreturn]] void damaged(const char* expected);
+    [[noreturn]] void throw_folded() const;
 
     Attachment& bus_;
     Lsn at_, to_;

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <limits>
 
 namespace mmsb::state {
 
@@ -155,7 +156,10 @@ void prepare(Attachment& bus, Lsn upto) {
 void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence,
                         std::chrono::nanoseconds timeout) {
     auto& words = bus.words();
-    const auto end = os::steady_ns() + timeout.count();
+    const auto now = os::steady_ns();
+    const auto end = timeout.count() < std::numeric_limits<std::int64_t>::max() - now
+                         ? now + timeout.count()
+                         : std::numeric_limits<std::int64_t>::max();
     for (;;) {
         if (words.durable.load(std::memory_order_acquire) >= lsn) return;
         if (words.poison.load() != 0) throw_poisoned(bus);

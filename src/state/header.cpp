@@ -242,7 +242,9 @@ os::File ArenaFile::create() {
                  {.path = folder_, .system = ENOENT});
     sweep();
     in_->remove(temporary_);
-    return std::move(*in_->open(temporary_, os::Create::always, true));
+    auto file = std::move(*in_->open(temporary_, os::Create::always, true));
+    file.set_path(path_);
+    return file;
 }
 
 void ArenaFile::publish() {

@@ -288,7 +288,10 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
 void leave(std::shared_ptr<Attachment>&& bus) {
     auto mine = std::move(bus);
     const std::lock_guard lock(registry().mutex);
-    if (mine.use_count() > 1) return;
+    if (mine.use_count() > 1) {
+        mine.reset();  // under the lock, so that of two who leave at once one is the last
+        return;
+    }
     try {
         close(*mine);
     } catch (...) {

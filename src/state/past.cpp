@@ -41,7 +41,8 @@ bool over_limits(Attachment& bus, bool exactly) {
     auto& past = bus.past;
     const auto& words = bus.words();
     const auto logged = words.logged.load(std::memory_order_relaxed);
-    if (past.max_bytes != 0 && logged - past.oldest > with_slack(past.max_bytes)) return true;
+    if (past.max_bytes != 0 && logged - past.oldest + past.blob_bytes > with_slack(past.max_bytes))
+        return true;
     const auto base = past.base ? number(past.base->sequence()) : 0;
     const auto sequence = words.sequence.load(std::memory_order_relaxed);
     if (past.max_records != 0 && sequence > base + with_slack(past.max_records)) return true;
@@ -72,7 +73,9 @@ void fold_past(Attachment& bus) noexcept {
     const std::unique_lock lock(past.mutex, std::try_to_lock);
     if (!lock) return;  // another thread folds
     try {
-        Cursor cursor(bus, past.oldest, bus.words().applied.load(std::memory_order_acquire));
+        const auto upto = bus.words().applied.load(std::memory_order_acquire);
+        bus.catalog.follow(bus);  // the structure chain must not lead to what is dropped
+        Cursor cursor(bus, past.oldest, upto);
         while (over_limits(bus, true) && cursor.next()) {
             if (bus.logging) {
                 if (const auto wrong = past.base->apply(cursor.record(), cursor.body());
@@ -83,8 +86,13 @@ void fold_past(Attachment& bus) noexcept {
                                         cursor.at(), 1);
             }
             past.oldest = cursor.at();
+            if (const auto& blob = cursor.record().blob) {
+                past.blob_bytes -= blob->size;
+                bus.segments->remove_blob(blob->id);
+            }
         }
-        bus.segments->drop_before(past.oldest);
+        // What is not written out yet still needs its segment.
+        bus.segments->drop_before(std::min<Lsn>(past.oldest, bus.words().flushed.load()));
     } catch (const std::exception& e) {
         bus.notice(Notice::Level::warning,
                    fmt::format("the history could not be folded: {}", e.what()));

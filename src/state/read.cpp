@@ -167,8 +167,13 @@ Position read_locked(Attachment& bus, std::span<Redone> pages) {
 Position read_slow(Attachment& bus, std::span<Redone> pages) {
     if (!bus.logging) return read_locked(bus, pages);
     // Each round that is not the last one has met a record that others committed meanwhile.
-    for (;;)
-        if (const auto position = slow_round(bus, pages)) return *position;
+    for (;;) {
+        try {
+            if (const auto position = slow_round(bus, pages)) return *position;
+        } catch (const HistoryDropped&) {
+            continue;  // a private bus has folded those records away meanwhile: they are applied
+        }
+    }
 }
 
 bool read_quick(Attachment& bus, PageId page, const arena::PageLine& line, std::span<std::byte> out,
@@ -186,16 +191,20 @@ bool read_quick(Attachment& bus, PageId page, const arena::PageLine& line, std::
 
 Position newest(Attachment& bus) {
     const auto& words = bus.words();
-    const auto applied = words.applied.load(std::memory_order_acquire);
-    Sequence sequence{words.sequence.load(std::memory_order_acquire)};
-    const auto logged = words.logged.load(std::memory_order_acquire);
-    // `sequence` moves only after `logged` has: where nothing is logged behind `applied`, it is
-    // that of the last record. Else the records say it.
-    if (logged != applied) {
-        Cursor cursor(bus, applied, logged);
-        while (cursor.next()) sequence = cursor.record().sequence;
+    for (;;) {
+        const auto applied = words.applied.load(std::memory_order_acquire);
+        Sequence sequence{words.sequence.load(std::memory_order_acquire)};
+        const auto logged = words.logged.load(std::memory_order_acquire);
+        // `sequence` moves only after `logged` has: where nothing is logged behind `applied`, it is
+        // that of the last record. Else the records say it.
+        try {
+            Cursor cursor(bus, applied, logged);
+            while (cursor.next()) sequence = cursor.record().sequence;
+            return {logged, sequence};
+        } catch (const HistoryDropped&) {
+            continue;  // a private bus has folded those records away meanwhile: they are applied
+        }
     }
-    return {logged, sequence};
 }
 
 Version read_into(Attachment& bus, PageId page, std::uint32_t& line, std::span<std::byte> out,

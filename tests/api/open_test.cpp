@@ -1,0 +1,294 @@
+// Opening a bus: which way, what is found, what is refused.
+#include "support/child.hpp"
+#include "support/raises.hpp"
+#include "support/temp_bus.hpp"
+
+#include "log/format.hpp"
+
+#include <gtest/gtest.h>
+
+namespace mmsb::test {
+namespace {
+
+void make_bus(const TempFolder& folder) {
+    auto bus = start(at(folder));
+    bus.create_page(8, {.name = "p", .contents = bytes_of("abc")});
+    stop(std::move(bus));
+}
+
+std::string text(const State& bus) { return text_of(bus.page("p").read()); }
+
+fs::path only_segment(const TempFolder& folder) {
+    std::vector<fs::path> all;
+    for (const auto& entry : fs::directory_iterator(folder / "log"))
+        if (entry.path().extension() == ".seg") all.push_back(entry.path());
+    EXPECT_EQ(all.size(), 1U);
+    return all.at(0);
+}
+
+// Changes one byte of a file.
+void flip(const fs::path& file, std::size_t offset) {
+    auto text = read_file(file);
+    text.at(offset) = static_cast<char>(text.at(offset) ^ 4);
+    write_file(file, text);
+}
+
+TEST(Opening, CreateMakesABusOnce) {
+    const TempFolder folder;
+    auto bus = start({.path = folder.path(), .open = Open::create});
+    stop(std::move(bus));
+    const auto e = thrown<InvalidArgument>(
+        [&] { static_cast<void>(start({.path = folder.path(), .open = Open::create})); });
+    EXPECT_EQ(e->expected(), "no bus");
+    auto again = start({.path = folder.path(), .open = Open::create_or_open});
+    thrown<InvalidArgument>(
+        [&] { static_cast<void>(start({.path = folder.path(), .open = Open::create})); });
+}
+
+TEST(Opening, ExistingAndReadOnlyMakeNothing) {
+    const TempFolder folder;
+    for (const auto open : {Open::existing, Open::read_only}) {
+        const auto e = thrown<NotABus>(
+            [&] { static_cast<void>(start({.path = folder.path(), .open = open})); });
+        EXPECT_NE(e->expected(), "");
+        EXPECT_FALSE(fs::exists(folder.path()));
+    }
+    make_bus(folder);
+    EXPECT_EQ(text(start({.path = folder.path(), .open = Open::existing})), "abc");
+    EXPECT_EQ(text(start({.path = folder.path(), .open = Open::read_only})), "abc");
+}
+
+TEST(Opening, TwoStatesOfOneBusInOneProcessSeeTheSame) {
+    const TempFolder folder;
+    auto a = start({.path = folder.path(), .source = "first"});
+    auto b = start({.path = folder.path() + "/.", .source = "second"});
+    a.create_page(8, {.name = "p"}).write(0, bytes_of("abc"));
+    EXPECT_EQ(text(b), "abc");
+    b.page("p").write(0, bytes_of("abd"));
+    std::vector<std::string> sources;
+    for (const auto& record : a.tlog()) sources.push_back(record.source);
+    EXPECT_EQ(sources, (std::vector<std::string>{"first", "first", "second"}));
+    stop(std::move(a));
+    EXPECT_EQ(text(b), "abd");
+    b.page("p").write(0, bytes_of("abe"));
+    stop(std::move(b));
+    EXPECT_EQ(text(start(at(folder))), "abe");
+}
+
+TEST(Opening, TwoProcessesShareABus) {
+    const TempFolder folder;
+    auto bus = start(at(folder));
+    const auto n = bus.create<std::uint64_t>({.name = "n"});
+    Child child([&] {
+        auto mine = start(at(folder));
+        const auto theirs = mine.page<std::uint64_t>("n");
+        for (int i = 0; i < 200; ++i) theirs.update([](std::uint64_t& v) { ++v; });
+        mine.create_page(3, {.name = "from the child", .contents = bytes_of("hi")});
+        stop(std::move(mine));
+        return 0;
+    });
+    for (int i = 0; i < 200; ++i) n.update([](std::uint64_t& v) { ++v; });
+    EXPECT_EQ(child.wait(), 0);
+    EXPECT_EQ(n.read(), 400U);
+    EXPECT_EQ(text_of(bus.page("from the child").read()), "hi");
+    EXPECT_TRUE(bus.verify().good);
+    stop(std::move(bus));
+}
+
+TEST(Opening, AFolderWithOtherThingsIsNoPlaceForABus) {
+    const TempFolder folder;
+    fs::create_directories(folder.path());
+    write_file(folder / "holiday.txt", "precious");
+    const auto e = thrown<NotABus>([&] { static_cast<void>(start(at(folder))); });
+    EXPECT_NE(e->found().find("holiday.txt"), std::string::npos);
+    EXPECT_EQ(read_file(folder / "holiday.txt"), "precious");
+}
+
+TEST(Opening, AForeignFileIsNoBus) {
+    const TempFolder folder;
+    make_bus(folder);
+    const auto good = read_file(folder / "bus");
+    write_file(folder / "bus", std::string(1024, 'x'));
+    thrown<NotABus>([&] { static_cast<void>(start(at(folder))); });
+    thrown<NotABus>(
+        [&] { static_cast<void>(start({.path = folder.path(), .open = Open::read_only})); });
+    write_file(folder / "bus", "");
+    thrown<Error>([&] { static_cast<void>(start(at(folder))); });
+    write_file(folder / "bus", good);
+    const auto segment = only_segment(folder);
+    const auto log = read_file(segment);
+    remove_arena(folder.path());
+    write_file(segment, std::string(8192, 'x'));
+    thrown<NotABus>([&] { static_cast<void>(start(at(folder))); });
+    write_file(segment, log);
+    fs::rename(folder / "log", folder / "away");
+    thrown<NotABus>(
+        [&] { static_cast<void>(start({.path = folder.path(), .open = Open::read_only})); });
+    fs::rename(folder / "away", folder / "log");
+    EXPECT_EQ(text(start(at(folder))), "abc");
+}
+
+TEST(Opening, AFileIsNoBus) {
+    const TempFolder folder;
+    write_file(folder.path(), "a file");
+    thrown<Error>([&] { static_cast<void>(start(at(folder))); });
+    EXPECT_EQ(read_file(folder.path()), "a file");
+}
+
+TEST(Opening, ANewerFormatIsRefusedByName) {
+    const TempFolder folder;
+    make_bus(folder);
+    const auto bumped = [](std::string file) {
+        file.at(8) =
+            static_cast<char>(log::format_major + 1);  // the major version, behind the magic
+        return file;
+    };
+    // The header file's checksum counts too: a flipped bit there is damage.
+    const auto header = read_file(folder / "bus");
+    write_file(folder / "bus", bumped(header.substr(log::bus_header_size)) +
+                                   std::string(log::bus_header_size, '\0'));
+    const auto e = thrown<NewerFormat>([&] { static_cast<void>(start(at(folder))); });
+    EXPECT_EQ(e->expected(), "format 1.0 or older");
+    EXPECT_EQ(e->found(), "format 2.0");
+    write_file(folder / "bus", header);
+    const auto segment = only_segment(folder);
+    write_file(segment, bumped(read_file(segment)));
+    remove_arena(folder.path());
+    EXPECT_EQ(thrown<NewerFormat>([&] { static_cast<void>(start(at(folder))); })->found(),
+              "format 2.0");
+}
+
+TEST(Opening, DamageIsNamedWithFileOffsetAndHowFarAllIsWell) {
+    const TempFolder folder;
+    {
+        auto bus = start(at(folder));
+        const auto page = bus.create_page(100, {.name = "p"});
+        for (unsigned i = 0; i < 10; ++i)
+            page.update(pattern(100, i), {.label = "number " + std::to_string(i)});
+        stop(std::move(bus));
+    }
+    const auto segment = only_segment(folder);
+    const auto log = read_file(segment);
+    const auto where = log.find("number 5");
+    ASSERT_NE(where, std::string::npos);
+    remove_arena(folder.path());
+    flip(segment, where);
+    for (const auto open : {Open::existing, Open::read_only}) {
+        const auto e = thrown<Corrupt>(
+            [&] { static_cast<void>(start({.path = folder.path(), .open = open})); });
+        ASSERT_TRUE(e);
+        EXPECT_EQ(fs::path(e->file()).filename(), segment.filename());
+        EXPECT_LE(e->offset(), where);
+        EXPECT_GT(e->offset(), where - 100);
+        EXPECT_EQ(e->good_until(), Sequence{6});
+        EXPECT_NE(e->expected(), "");
+    }
+    write_file(segment, log);
+    EXPECT_EQ(start(at(folder)).page("p").read(), pattern(100, 9));
+}
+
+TEST(Opening, SharedMemoryThatIsNotSeenFromHereIsRefused) {
+    const TempFolder folder;
+    Pipe ready, go;
+    Child child([&] {
+        auto bus = start(at(folder));
+        bus.create_page(8, {.name = "p"});
+        ready.write(1);
+        static_cast<void>(go.read<int>());
+        bus.page("p").write(0, bytes_of("mine"));
+        stop(std::move(bus));
+        return 0;
+    });
+    ready.close_writing();
+    ASSERT_TRUE(ready.read<int>());
+    const auto arena = arena_of(folder.path());
+    fs::rename(arena, arena.string() + ".hidden");
+    const auto e = thrown<ArenaElsewhere>([&] { static_cast<void>(start(at(folder))); });
+    EXPECT_EQ(e->code(), ErrorCode::arena_elsewhere);
+    EXPECT_NE(e->expected(), "");
+    go.write(1);
+    EXPECT_EQ(child.wait(), 0);
+    fs::remove(arena.string() + ".hidden");
+    EXPECT_EQ(text(start(at(folder))), "mine");  // its log is intact
+}
+
+TEST(Opening, ReadOnlyWithoutSharedMemoryRebuildsForItself) {
+    const TempFolder folder;
+    make_bus(folder);
+    const auto arena = arena_of(folder.path());
+    remove_arena(folder.path());
+    const auto bus = start({.path = folder.path(), .open = Open::read_only});
+    EXPECT_EQ(text(bus), "abc");
+    EXPECT_TRUE(bus.verify().good);
+    EXPECT_EQ(bus.recovery().replayed, 1U);
+    EXPECT_FALSE(bus.recovery().needed);
+    EXPECT_FALSE(fs::exists(arena));
+}
+
+TEST(Opening, ACopyOfABusGoesOnByItself) {
+    const TempFolder original, copy;
+    make_bus(original);
+    fs::copy(original.path(), copy.path(), fs::copy_options::recursive);
+    auto a = start(at(original)), b = start(at(copy));
+    a.page("p").write(0, bytes_of("A"));
+    b.page("p").write(0, bytes_of("B"));
+    EXPECT_EQ(text(a), "Abc");
+    EXPECT_EQ(text(b), "Bbc");
+    EXPECT_NE(arena_of(original.path()), arena_of(copy.path()));
+    stop(std::move(a));
+    stop(std::move(b));
+    EXPECT_EQ(text(start(at(original))), "Abc");
+    EXPECT_EQ(text(start(at(copy))), "Bbc");
+}
+
+TEST(Opening, TheArenaLiesWhereItIsAskedFor) {
+    const TempFolder folder, memory;
+    fs::create_directories(memory.path());
+    auto bus = start({.path = folder.path(), .arena_folder = memory.path()});
+    bus.create_page(8, {.name = "p", .contents = bytes_of("abc")});
+    EXPECT_EQ(arena_of(folder.path()).parent_path(), memory.path());
+    stop(std::move(bus));
+    EXPECT_EQ(text(start(at(folder))), "abc");  // found there again
+    EXPECT_EQ(arena_of(folder.path()).parent_path(), memory.path());
+}
+
+TEST(Opening, TheConfigHasItsDefaultsFilledIn) {
+    const auto bus = start();
+    EXPECT_EQ(bus.config().source, "open_test");
+    EXPECT_EQ(bus.config().max_tlog_size, 64U << 20U);
+    EXPECT_EQ(bus.config().page_size_default, 4096U);
+}
+
+TEST(Opening, FilesAreMadeWithThePermissionsAskedFor) {
+    const TempFolder folder;
+    auto bus = start({.path = folder.path(), .permissions = 0640});
+    stop(std::move(bus));
+    EXPECT_EQ(fs::status(folder / "bus").permissions(), static_cast<fs::perms>(0640));
+    EXPECT_EQ(fs::status(only_segment(folder)).permissions(), static_cast<fs::perms>(0640));
+    EXPECT_EQ(fs::status(arena_of(folder.path())).permissions(), static_cast<fs::perms>(0640));
+}
+
+TEST(Opening, IdsAreNotGivenAgainAfterManyPages) {
+    const TempFolder folder;
+    PageId last{};
+    {
+        auto bus = start(at(folder));
+        for (int i = 0; i < 3000; ++i) {
+            const auto page = bus.create_page(1);
+            last = page.id();
+            bus.delete_page(page);
+        }
+        stop(std::move(bus));
+    }
+    for (const bool rebuilt : {false, true}) {
+        if (rebuilt) remove_arena(folder.path());
+        auto bus = start(at(folder));
+        const auto page = bus.create_page(1);
+        EXPECT_GT(number(page.id()), number(last));
+        last = page.id();
+        stop(std::move(bus));
+    }
+}
+
+}  // namespace
+}  // namespace mmsb::test

@@ -1,0 +1,258 @@
+// Many changes, one commit: what is seen inside, what is watched, what becomes of it.
+#include "support/contents.hpp"
+#include "support/temp_bus.hpp"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <thread>
+
+namespace mmsb::test {
+namespace {
+
+TEST(Transactions, AllOfItIsOneRecord) {
+    const auto bus = start();
+    const auto a = bus.create_page(4), b = bus.create_page(4),
+               c = bus.create_page(4, {.name = "c"});
+    const auto before = bus.sequence();
+    Page made;
+    const auto done = bus.transact(
+        [&](Transaction& tx) {
+            tx.write(a, 0, bytes_of("aa"));
+            tx.update(b, to_bytes("bbbb"));
+            tx.delete_page(c);
+            made = tx.create_page(2, {.name = "d", .contents = bytes_of("dd")});
+            tx.resize(a, 6);
+            tx.rename(b, "b");
+            tx.set_metadata(b, "k", "v");
+        },
+        {.source = "test", .label = "all", .tag = 9});
+    EXPECT_EQ(done.sequence, before + 1);
+    EXPECT_EQ(bus.sequence(), before + 1);
+    EXPECT_EQ(done.changed_bytes, 8U);
+    EXPECT_EQ(a.read(), to_bytes(std::string_view("aa\0\0\0\0", 6)));
+    EXPECT_EQ(text_of(bus.page("d").read()), "dd");
+    EXPECT_EQ(bus.page("b").info().metadata.at("k"), "v");
+    EXPECT_EQ(bus.pages(), (std::vector<Page>{a, b, made}));
+    EXPECT_EQ(contents_of(bus.at(done.sequence)), contents_of(bus));
+    for (const auto& record : bus.tlog({.from = done.sequence})) {
+        EXPECT_EQ(record.source, "test");
+        EXPECT_EQ(record.label, "all");
+        EXPECT_EQ(record.tag, 9U);
+        EXPECT_EQ(record.deltas.size(), 3U);
+    }
+}
+
+TEST(Transactions, ReadsSeeWhatIsStaged) {
+    const auto bus = start();
+    const auto page = bus.create_page(8, {.name = "p", .contents = bytes_of("12345678")});
+    auto tx = bus.transaction();
+    tx.write(page, 2, bytes_of("xx"));
+    EXPECT_EQ(tx.read(page), to_bytes("12xx5678"));
+    tx.write(page, 1, bytes_of("yyyy"));
+    EXPECT_EQ(tx.read(page), to_bytes("1yyyy678"));
+    tx.resize(page, 3);
+    EXPECT_EQ(tx.size(page), 3U);
+    tx.resize(page, 6);
+    EXPECT_EQ(tx.read(page), to_bytes(std::string_view("1yy\0\0\0", 6)));
+    tx.rename(page, "q");
+    EXPECT_FALSE(tx.find_page("p").has_value());
+    EXPECT_EQ(tx.find_page("q")->id(), page.id());
+    const auto made = tx.create_page(3, {.name = "n", .contents = bytes_of("ab")});
+    EXPECT_EQ(tx.find_page("n")->id(), made.id());
+    EXPECT_EQ(tx.read(made), to_bytes(std::string_view("ab\0", 3)));
+    EXPECT_EQ(page.read(), to_bytes("12345678"));  // nobody else sees it
+    tx.commit();
+    EXPECT_EQ(page.read(), to_bytes(std::string_view("1yy\0\0\0", 6)));
+    EXPECT_EQ(made.read(), to_bytes(std::string_view("ab\0", 3)));
+    EXPECT_TRUE(bus.verify().good);
+}
+
+TEST(Transactions, ADeletedPageIsGoneForTheTransactionToo) {
+    const auto bus = start();
+    const auto page = bus.create_page(1, {.name = "p"});
+    auto tx = bus.transaction();
+    tx.delete_page(page);
+    EXPECT_THROW(static_cast<void>(tx.read(page)), PageNotFound);
+    EXPECT_THROW(tx.write(page, 0, bytes_of("x")), PageNotFound);
+    EXPECT_FALSE(tx.find_page("p").has_value());
+    tx.create_page(1, {.name = "p"});  // its name is free
+    tx.commit();
+    EXPECT_NE(bus.page("p"), page);
+}
+
+TEST(Transactions, APageMadeAndDeletedInOneLeavesNothing) {
+    const auto bus = start();
+    const auto done = bus.transact([](Transaction& tx) { tx.delete_page(tx.create_page(4)); });
+    EXPECT_FALSE(done.changed());
+    EXPECT_TRUE(bus.pages().empty());
+}
+
+TEST(Transactions, NamesMayBeSwapped) {
+    const auto bus = start();
+    const auto a = bus.create_page(1, {.name = "a"}), b = bus.create_page(1, {.name = "b"});
+    bus.transact([&](Transaction& tx) {
+        tx.rename(a, "b");
+        tx.rename(b, "a");
+    });
+    EXPECT_EQ(bus.page("a"), b);
+    EXPECT_EQ(bus.page("b"), a);
+    EXPECT_TRUE(bus.verify().good);
+}
+
+TEST(Transactions, WhatWasReadAndHasChangedIsAConflict) {
+    const auto bus = start();
+    const auto a = bus.create_page(4, {.name = "a"}), b = bus.create_page(4);
+    auto tx = bus.transaction();
+    static_cast<void>(tx.read(a));
+    tx.write(b, 0, bytes_of("x"));
+    a.write(0, bytes_of("y"));
+    const auto outcome = tx.try_commit();
+    EXPECT_EQ(outcome.status, CommitStatus::conflict);
+    EXPECT_EQ(outcome.page, a.id());
+    EXPECT_EQ(b.epoch(), Epoch::zero);
+    EXPECT_EQ(bus.get_stats().conflicts, 1U);
+    tx.write(b, 0, bytes_of("x"));  // empty, and usable again
+    EXPECT_EQ(tx.try_commit().status, CommitStatus::committed);
+}
+
+TEST(Transactions, ASizeThatWasLookedAtIsWatched) {
+    const auto bus = start();
+    const auto a = bus.create_page(4), b = bus.create_page(4);
+    auto tx = bus.transaction();
+    EXPECT_EQ(tx.size(a), 4U);
+    tx.write(b, 0, bytes_of("x"));
+    a.resize(5);
+    EXPECT_THROW(tx.commit(), Conflict);
+}
+
+TEST(Transactions, ANameThatWasFreeAndIsTakenIsAConflict) {
+    const auto bus = start();
+    const auto page = bus.create_page(1);
+    auto tx = bus.transaction();
+    EXPECT_FALSE(tx.find_page("n").has_value());
+    tx.write(page, 0, bytes_of("x"));
+    const auto taken = bus.create_page(1, {.name = "n"});
+    const auto outcome = tx.try_commit();
+    EXPECT_EQ(outcome.status, CommitStatus::conflict);
+    EXPECT_EQ(outcome.page, taken.id());
+    // And one that was taken and is free.
+    EXPECT_TRUE(tx.find_page("n").has_value());
+    tx.write(page, 0, bytes_of("x"));
+    taken.rename("m");
+    EXPECT_EQ(tx.try_commit().status, CommitStatus::conflict);
+}
+
+TEST(Transactions, ABlindWriteNeverConflicts) {
+    const auto bus = start();
+    const auto page = bus.create_page(4);
+    auto tx = bus.transaction();
+    tx.write(page, 1, bytes_of("b"));
+    page.update(to_bytes("xxxx"));
+    EXPECT_EQ(tx.try_commit().status, CommitStatus::committed);
+    EXPECT_EQ(page.read(), to_bytes("xbxx"));
+}
+
+TEST(Transactions, ReadsAreOfOneSequence) {
+    const auto bus = start();
+    const auto a = bus.create_page(1), b = bus.create_page(1);
+    auto tx = bus.transaction();
+    static_cast<void>(tx.read(a));
+    bus.transact([&](Transaction& other) {
+        other.write(a, 0, bytes_of("1"));
+        other.write(b, 0, bytes_of("1"));
+    });
+    EXPECT_THROW(static_cast<void>(tx.read(b)), Conflict);
+}
+
+TEST(Transactions, ReadingOnlyCommitsNothing) {
+    const auto bus = start();
+    const auto page = bus.create_page(1);
+    auto tx = bus.transaction();
+    static_cast<void>(tx.read(page));
+    const auto outcome = tx.try_commit();
+    EXPECT_EQ(outcome.status, CommitStatus::unchanged);
+    EXPECT_EQ(outcome.committed.sequence, bus.sequence());
+}
+
+TEST(Transactions, TransactRunsItsFunctionAgainOnAConflict) {
+    const auto bus = start();
+    const auto n = bus.create<std::uint64_t>();
+    int runs = 0;
+    bus.transact([&](Transaction& tx) {
+        const auto value = tx.read(n);
+        if (++runs < 3) std::thread([&] { n.update(value + 10); }).join();
+        tx.update(n, value + 1);
+    });
+    EXPECT_EQ(runs, 3);
+    EXPECT_EQ(n.read(), 21U);
+    EXPECT_EQ(bus.get_stats().conflicts, 2U);
+}
+
+TEST(Transactions, AttemptsEndWithAConflict) {
+    const auto bus = start();
+    const auto n = bus.create<std::uint64_t>();
+    int runs = 0;
+    const auto disturbed = [&](Transaction& tx) {
+        const auto value = tx.read(n);
+        ++runs;
+        std::thread([&] { n.update(value + 10); }).join();
+        tx.update(n, value + 1);
+    };
+    EXPECT_THROW(bus.transact(disturbed, {.attempts = 3}), Conflict);
+    EXPECT_EQ(runs, 3);
+    EXPECT_EQ(n.read(), 30U);
+}
+
+TEST(Transactions, OneThatThrowsOrDiesHasChangedNothingAndIsCounted) {
+    const auto bus = start();
+    const auto page = bus.create_page(1);
+    const auto before = contents_of(bus);
+    EXPECT_THROW(bus.transact([&](Transaction& tx) {
+        tx.write(page, 0, bytes_of("x"));
+        throw std::runtime_error("mine");
+    }),
+                 std::runtime_error);
+    {
+        auto tx = bus.transaction();
+        tx.write(page, 0, bytes_of("x"));
+    }
+    auto tx = bus.transaction();
+    tx.write(page, 0, bytes_of("x"));
+    tx.discard();
+    EXPECT_EQ(contents_of(bus), before);
+    EXPECT_EQ(bus.get_stats().transactions_abandoned, 3U);
+}
+
+TEST(Transactions, AnErrorInTheCommitLeavesEverythingAsItWas) {
+    const auto bus = start();
+    const auto a = bus.create_page(1, {.name = "a"}), b = bus.create_page(1, {.name = "b"});
+    const auto before = contents_of(bus);
+    auto tx = bus.transaction();
+    tx.write(a, 0, bytes_of("x"));
+    tx.create_page(100000, {.name = "c"});
+    tx.rename(b, "a");
+    EXPECT_THROW(tx.commit(), InvalidArgument);
+    EXPECT_EQ(contents_of(bus), before);
+    b.write(0, bytes_of("z"));
+    EXPECT_TRUE(bus.verify().good);
+}
+
+TEST(Transactions, RestoreGoesBackByGoingOn) {
+    const auto bus = start();
+    const auto a = bus.create_page(4, {.contents = bytes_of("aaaa")});
+    const auto b = bus.create_page(4, {.contents = bytes_of("bbbb")});
+    const auto then = bus.snapshot({a});
+    a.resize(2);
+    a.write(0, bytes_of("zz"));
+    b.write(0, bytes_of("zz"));
+    const auto before = bus.sequence();
+    bus.restore(then, {a, b});
+    EXPECT_EQ(a.read(), to_bytes("aaaa"));
+    EXPECT_EQ(b.read(), to_bytes("bbbb"));
+    EXPECT_EQ(bus.sequence(), before + 1);
+    EXPECT_TRUE(bus.verify().good);
+}
+
+}  // namespace
+}  // namespace mmsb::test

@@ -1,0 +1,105 @@
+/// tests/support/child: another process of the same program, and talking with it over pipes.
+#pragma once
+
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <optional>
+#include <type_traits>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace mmsb::test {
+
+/// A pipe of values; the end that is not used is closed by its owner or at the end.
+class Pipe {
+public:
+    Pipe() {
+        if (::pipe(ends_) != 0) std::abort();
+    }
+    ~Pipe() {
+        close_reading();
+        close_writing();
+    }
+    Pipe(const Pipe&) = delete;
+    Pipe& operator=(const Pipe&) = delete;
+
+    template <class T>
+    void write(const T& value) const {
+        static_assert(std::is_trivially_copyable_v<T>);
+        if (::write(ends_[1], &value, sizeof value) != sizeof value) std::abort();
+    }
+    /// Nothing: the other end was closed.
+    template <class T>
+    [[nodiscard]] std::optional<T> read() const {
+        T value{};
+        std::size_t have = 0;
+        while (have < sizeof value) {
+            const auto n =
+                ::read(ends_[0], reinterpret_cast<char*>(&value) + have, sizeof value - have);
+            if (n <= 0) return std::nullopt;
+            have += static_cast<std::size_t>(n);
+        }
+        return value;
+    }
+    void close_reading() { close_end(0); }
+    void close_writing() { close_end(1); }
+
+private:
+    void close_end(int i) {
+        if (ends_[i] >= 0) ::close(ends_[i]);
+        ends_[i] = -1;
+    }
+    int ends_[2] = {-1, -1};
+};
+
+/// Runs `body` in a forked child, whose exit code is what it returns; 99 where it throws.
+class Child {
+public:
+    template <class F>
+    explicit Child(F&& body) {
+        std::fflush(nullptr);
+        pid_ = ::fork();
+        if (pid_ < 0) std::abort();
+        if (pid_ != 0) return;
+        int code = 99;
+        try {
+            code = body();
+        } catch (const std::exception& e) {
+            std::fprintf(stderr, "child: %s\n", e.what());
+        }
+        std::_Exit(code);
+    }
+    ~Child() {
+        if (pid_ <= 0) return;
+        ::kill(pid_, SIGKILL);
+        wait();
+    }
+    Child(const Child&) = delete;
+    Child& operator=(const Child&) = delete;
+
+    [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+    void signal(int number) const { ::kill(pid_, number); }
+    /// Until it is stopped by a signal; false where it ended instead.
+    [[nodiscard]] bool wait_until_stopped() {
+        int status = 0;
+        if (::waitpid(pid_, &status, WUNTRACED) == pid_ && WIFSTOPPED(status)) return true;
+        pid_ = -1;
+        return false;
+    }
+    /// Its exit code, or minus the signal that ended it.
+    int wait() {
+        int status = 0;
+        if (pid_ <= 0 || ::waitpid(pid_, &status, 0) < 0) return -1;
+        pid_ = -1;
+        return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    }
+
+private:
+    pid_t pid_ = -1;
+};
+
+}  // namespace mmsb::test

@@ -1,0 +1,101 @@
+/// tests/support/temp_bus: a bus in a folder of its own, gone at the end, and small geometries, so
+/// that rings lap and segments end often.
+#pragma once
+
+#include "api/bus.hpp"
+
+#include <mmsb/mmsb.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <unistd.h>
+
+namespace mmsb::test {
+
+namespace fs = std::filesystem;
+
+/// The whole file; empty where it is not there.
+inline std::string read_file(const fs::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void write_file(const fs::path& path, std::string_view text) {
+    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    out.write(text.data(), static_cast<std::streamsize>(text.size()));
+    if (!out.flush()) std::abort();
+}
+
+/// The shared memory of the bus in `folder`; empty where it has none.
+inline fs::path arena_of(const fs::path& folder) { return {read_file(folder / "arena")}; }
+
+inline void remove_arena(const fs::path& folder) {
+    if (const auto arena = arena_of(folder); !arena.empty()) fs::remove(arena);
+}
+
+/// A path that is free at first. Removes what was made there, and its arena.
+class TempFolder {
+public:
+    TempFolder() {
+        static std::atomic<int> next{0};
+        path_ = fs::temp_directory_path() /
+                ("mmsb-test-" + std::to_string(::getpid()) + "-" + std::to_string(next++));
+        fs::remove_all(path_);
+    }
+    ~TempFolder() {
+        std::error_code ignored;
+        remove_arena(path_);
+        fs::remove_all(path_, ignored);
+    }
+    TempFolder(const TempFolder&) = delete;
+    TempFolder& operator=(const TempFolder&) = delete;
+
+    [[nodiscard]] std::string path() const { return path_.string(); }
+    [[nodiscard]] fs::path operator/(std::string_view name) const { return path_ / name; }
+
+private:
+    fs::path path_;
+};
+
+inline constexpr limits::Geometry small{.ring_size = 64 * limits::kib,
+                                        .segment_size = 256 * limits::kib};
+
+/// As start(), of another geometry.
+inline State start_with(const Config& config, const limits::Geometry& geometry = small) {
+    return detail::Bus::state(detail::Bus::open({.config = config, .geometry = geometry}));
+}
+
+inline Config at(const TempFolder& folder) {
+    Config config;
+    config.path = folder.path();
+    return config;
+}
+
+/// `size` bytes that tell their place and `seed`.
+inline Bytes pattern(std::size_t size, unsigned seed = 1) {
+    Bytes bytes(size);
+    std::uint32_t x = seed * 2654435761U + 1;
+    for (auto& b : bytes) {
+        x = x * 1664525U + 1013904223U;
+        b = static_cast<std::byte>(x >> 24U);
+    }
+    return bytes;
+}
+
+inline Bytes to_bytes(std::string_view text) {
+    const auto bytes = bytes_of(text);
+    return {bytes.begin(), bytes.end()};
+}
+
+inline Bytes filled(std::size_t size, int value) {
+    return Bytes(size, static_cast<std::byte>(value));
+}
+
+}  // namespace mmsb::test
