@@ -50,7 +50,10 @@ public:
     [[nodiscard]] PageInfo info() const;
     [[nodiscard]] std::size_t size() const;
     [[nodiscard]] Epoch epoch() const;
-    friend bool operator==(const Page&, const Page&) = default;
+    /// The same page of the same State, however the handle was come by.
+    friend bool operator==(const Page& a, const Page& b) noexcept {
+        return a.id_ == b.id_ && a.bus_.bus == b.bus_.bus && a.bus_.generation == b.bus_.generation;
+    }
 
     // -- reading. Never waits for a writer, never takes a lock. All of one version, never torn.
     [[nodiscard]] Bytes read() const;

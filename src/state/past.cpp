@@ -1,18 +1,14 @@
 #include "state/past.hpp"
 
-#include "delta/compare.hpp"
 #include "state/cursor.hpp"
-#include "state/read.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
 
 namespace mmsb::state {
 
-namespace {
-
-[[noreturn]] void contradiction(const Attachment& bus, const log::Record& record,
-                                const std::string& what) {
+void throw_contradiction(const Attachment& bus, const log::Record& record,
+                         const std::string& what) {
     throw Corrupt(ErrorCode::corrupt,
                   fmt::format("{}: record {} contradicts the ones before it: {}", bus.path,
                               number(record.sequence), what),
@@ -22,6 +18,8 @@ namespace {
                    .offset = record.start,
                    .sequence = record.sequence - 1});
 }
+
+namespace {
 
 [[noreturn]] void dropped(Attachment& bus, Sequence at) {
     const auto oldest = oldest_view(bus);
@@ -80,7 +78,7 @@ void fold_past(Attachment& bus) noexcept {
             if (bus.logging) {
                 if (const auto wrong = past.base->apply(cursor.record(), cursor.body());
                     !wrong.empty())
-                    contradiction(bus, cursor.record(), wrong);
+                    throw_contradiction(bus, cursor.record(), wrong);
             } else {
                 past.base->set_position(cursor.record().sequence, cursor.record().time_ns,
                                         cursor.at(), 1);
@@ -138,7 +136,7 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
     std::uint64_t n = 0;
     while (image.sequence() < to && cursor.next()) {
         if (const auto wrong = image.apply(cursor.record(), cursor.body()); !wrong.empty())
-            contradiction(bus, cursor.record(), wrong);
+            throw_contradiction(bus, cursor.record(), wrong);
         constexpr std::uint64_t often = 4096;
         if (progress && ++n % often == 0 &&
             !progress(static_cast<double>(cursor.at() - from) /
@@ -146,97 +144,6 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
             break;
     }
     return image;
-}
-
-namespace {
-
-// One page's live bytes against the image's; empty: the same.
-std::optional<std::size_t> compare_bytes(std::span<const std::byte> live,
-                                         std::span<const std::byte> replayed) {
-    const auto size = std::min(live.size(), replayed.size());
-    if (!delta::equal(live.data(), replayed.data(), size))
-        return static_cast<std::size_t>(
-            std::mismatch(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(size),
-                          replayed.begin())
-                .first -
-            live.begin());
-    if (live.size() != replayed.size()) return size;
-    return std::nullopt;
-}
-
-}  // namespace
-
-VerifyReport verify(Attachment& bus, const VerifyOptions& options) {
-    VerifyReport report;
-    if (!bus.logging)
-        throw HistoryDropped(ErrorCode::history_dropped, "this bus keeps no log to verify",
-                             {.sequence = newest(bus).sequence});
-    Lsn from = 0;
-    auto image = base_image(bus, {}, from);
-    Cursor cursor(bus, from, bus.words().applied.load(std::memory_order_acquire));
-    const auto first = from;
-    const auto advance = [&](Lsn upto) {
-        while (cursor.at() < upto && cursor.next()) {
-            if (const auto wrong = image.apply(cursor.record(), cursor.body()); !wrong.empty())
-                contradiction(bus, cursor.record(), wrong);
-            if (cursor.record().kind == log::RecordKind::commit) ++report.records;
-            constexpr std::uint64_t often = 4096;
-            if (options.progress && report.records % often == 0 && cursor.to() > first &&
-                !options.progress(static_cast<double>(cursor.at() - first) /
-                                  static_cast<double>(cursor.to() - first)))
-                return false;
-        }
-        return true;
-    };
-    report.sequence = image.sequence();
-    if (!advance(cursor.to())) return report;
-    const auto differs = [&](PageId page, std::size_t offset) {
-        report.page = page;
-        report.offset = offset;
-        report.sequence = image.sequence();
-        return report;
-    };
-    // Each page is read live, then the image is taken to just where that page is: nobody is
-    // stopped.
-    bus.catalog.follow(bus);
-    for (const auto& [id, known_line] : bus.catalog.pages()) {
-        Wanted wanted{.page = id, .line = known_line};
-        try {
-            read_many(bus, std::span(&wanted, 1));
-        } catch (const PageNotFound&) {
-            continue;  // deleted since
-        }
-        if (!wanted.found) continue;
-        if (wanted.info.lsn > cursor.at()) {
-            cursor.extend(bus.words().logged.load(std::memory_order_acquire));
-            if (!advance(wanted.info.lsn)) return report;
-        }
-        const auto* replayed = image.find(id);
-        if (replayed == nullptr) return differs(id, 0);
-        if (const auto offset = compare_bytes(wanted.bytes, replayed->bytes))
-            return differs(id, *offset);
-        if (number(replayed->epoch) != wanted.info.epoch || replayed->size != wanted.info.size ||
-            number(replayed->sequence) != wanted.info.sequence)
-            return differs(id, 0);
-        const auto known = bus.catalog.page(id);
-        if (known && replayed->sequence == Sequence{wanted.info.sequence} &&
-            (known->name != replayed->name || known->metadata != replayed->metadata))
-            return differs(id, 0);
-    }
-    // A page of the log that the shared memory does not have (and that was not deleted since).
-    std::vector<PageId> missing;
-    for (const auto& [id, page] : image.pages())
-        if (!bus.catalog.page(id)) missing.push_back(id);
-    if (!missing.empty()) {
-        cursor.extend(newest(bus).lsn);
-        if (!advance(cursor.to())) return report;
-        for (const auto id : missing)
-            if (image.find(id) != nullptr) return differs(id, 0);
-    }
-    report.sequence = image.sequence();
-    report.good = true;
-    if (options.progress) options.progress(1.0);
-    return report;
 }
 
 }  // namespace mmsb::state

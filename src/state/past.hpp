@@ -23,7 +23,11 @@ void fold_past(Attachment& bus) noexcept;
 /// Throws HistoryDropped or InvalidArgument where there is no View of `at`.
 void check_view(Attachment& bus, Sequence at);
 
-/// Replays the log and compares it with the live pages.
+/// Throws Corrupt: this record does not follow from the ones before it.
+[[noreturn]] void throw_contradiction(const Attachment& bus, const log::Record& record,
+                                      const std::string& what);
+
+/// Replays the log and compares it with the live pages, while others read and write.
 [[nodiscard]] VerifyReport verify(Attachment& bus, const VerifyOptions& options);
 
 }  // namespace mmsb::state

@@ -1,0 +1,139 @@
+#include "delta/compare.hpp"
+#include "state/cursor.hpp"
+#include "state/past.hpp"
+#include "state/read.hpp"
+
+#include <algorithm>
+
+namespace mmsb::state {
+
+namespace {
+
+// Where the live bytes and the replayed ones begin to differ.
+std::optional<std::size_t> first_different_byte(std::span<const std::byte> live,
+                                                std::span<const std::byte> replayed) {
+    const auto size = std::min(live.size(), replayed.size());
+    if (!delta::equal(live.data(), replayed.data(), size)) {
+        const auto end = live.begin() + static_cast<std::ptrdiff_t>(size);
+        return static_cast<std::size_t>(std::mismatch(live.begin(), end, replayed.begin()).first -
+                                        live.begin());
+    }
+    if (live.size() != replayed.size()) return size;
+    return std::nullopt;
+}
+
+// Each page is read live, then the image is taken to just where that page is: nobody is stopped.
+class Verifier {
+public:
+    Verifier(Attachment& bus, const VerifyOptions& options)
+        : bus_(bus),
+          options_(options),
+          image_(base_image(bus, {}, from_)),
+          cursor_(bus, from_, bus.words().applied.load(std::memory_order_acquire)) {}
+
+    VerifyReport run() {
+        if (!advance(cursor_.to())) return report_;
+        bus_.catalog.follow(bus_);
+        for (const auto& [id, line] : bus_.catalog.pages())
+            if (!check(id, line)) return report_;
+        if (!check_missing()) return report_;
+        report_.sequence = image_.sequence();
+        report_.good = true;
+        if (options_.progress) options_.progress(1.0);
+        return report_;
+    }
+
+private:
+    // False: the progress function ended it.
+    bool advance(Lsn upto) {
+        while (cursor_.at() < upto && cursor_.next()) {
+            const auto wrong = image_.apply(cursor_.record(), cursor_.body());
+            if (!wrong.empty()) throw_contradiction(bus_, cursor_.record(), wrong);
+            if (cursor_.record().kind != log::RecordKind::commit) continue;
+            constexpr std::uint64_t often = 4096;
+            if (++report_.records % often != 0 || !options_.progress) continue;
+            const auto all = static_cast<double>(std::max<Lsn>(cursor_.to() - from_, 1));
+            if (!options_.progress(static_cast<double>(cursor_.at() - from_) / all)) return false;
+        }
+        return true;
+    }
+
+    bool differs(PageId page, std::size_t offset) {
+        report_.page = page;
+        report_.offset = offset;
+        report_.sequence = image_.sequence();
+        return false;
+    }
+
+    bool check(PageId id, std::uint32_t line) {
+        for (;;) {
+            Wanted live{.page = id, .line = line};
+            try {
+                read_many(bus_, std::span(&live, 1));
+            } catch (const PageNotFound&) {
+                return true;  // deleted since
+            }
+            if (!live.found) return true;
+            if (live.info.lsn > cursor_.at()) {
+                cursor_.extend(bus_.words().logged.load(std::memory_order_acquire));
+                if (!advance(live.info.lsn)) return false;
+            }
+            const auto* replayed = image_.find(id);
+            if (replayed == nullptr) return differs(id, 0);
+            if (const auto offset = first_different_byte(live.bytes, replayed->bytes))
+                return differs(id, *offset);
+            if (number(replayed->epoch) != live.info.epoch || replayed->size != live.info.size ||
+                number(replayed->sequence) != live.info.sequence)
+                return differs(id, 0);
+            if (same_structure(id, *replayed)) return true;
+            if (!has_moved(id, line, live.info.lsn)) return differs(id, 0);
+        }
+    }
+
+    bool same_structure(PageId id, const replay::ImagePage& replayed) {
+        bus_.catalog.follow(bus_);
+        const auto known = bus_.catalog.page(id);
+        return known && known->name == replayed.name && known->metadata == replayed.metadata;
+    }
+
+    // The catalog may know more than the page that was compared: then it is compared again.
+    bool has_moved(PageId id, std::uint32_t line, Lsn seen) {
+        try {
+            return read_line(bus_, id, line).lsn != seen;
+        } catch (const PageNotFound&) {
+            return true;
+        }
+    }
+
+    // A page of the log that the shared memory does not have, and that was not deleted since.
+    bool check_missing() {
+        bus_.catalog.follow_logged(bus_);
+        std::vector<PageId> missing;
+        for (const auto& [id, page] : image_.pages())
+            if (!bus_.catalog.page(id)) missing.push_back(id);
+        if (missing.empty()) return true;
+        cursor_.extend(bus_.words().logged.load(std::memory_order_acquire));
+        if (!advance(cursor_.to())) return false;
+        for (const auto id : missing)
+            if (image_.find(id) != nullptr) return differs(id, 0);
+        return true;
+    }
+
+    Attachment& bus_;
+    const VerifyOptions& options_;
+    VerifyReport report_{};
+    Lsn from_ = 0;
+    replay::Image image_;
+    Cursor cursor_;
+};
+
+}  // namespace
+
+VerifyReport verify(Attachment& bus, const VerifyOptions& options) {
+    if (!bus.logging)
+        throw HistoryDropped(ErrorCode::history_dropped, "this bus keeps no log to verify",
+                             {.sequence = newest(bus).sequence});
+    return Verifier(bus, options).run();
+}
+
+}  // namespace mmsb::state

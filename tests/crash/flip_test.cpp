@@ -1,0 +1,105 @@
+// Every bit of a small log, flipped in turn: each flip is told, with the file and a place no later
+// than the flip, and everything before it still opens.
+#include "support/temp_bus.hpp"
+
+#include <gtest/gtest.h>
+
+namespace mmsb::test {
+namespace {
+
+constexpr int commits = 12;
+// Of the bits: all, but where a sanitizer makes each opening many times slower.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::size_t step = 61;
+#else
+constexpr std::size_t step = 1;
+#endif
+
+// Commits of all kinds; the bytes of "page" after sequence n are pattern(64, n).
+void make(const TempFolder& folder) {
+    auto bus = start_with(at(folder));
+    const auto page = bus.create_page(64, {.name = "page", .contents = pattern(64, 1)});
+    for (unsigned n = 2; n <= commits; ++n) page.update(pattern(64, n), {.label = "flip me"});
+    bus.wait_durable(Sequence::newest);
+    stop(std::move(bus));
+    remove_arena(folder.path());
+}
+
+std::uint64_t open_and_check(const TempFolder& folder) {
+    auto config = at(folder);
+    config.open = Open::read_only;
+    config.on_notice = [](const Notice&) {};
+    const auto bus = start(config);
+    if (bus.recovery().dropped_bytes != 0) return number(bus.sequence());
+    EXPECT_EQ(number(bus.sequence()), std::uint64_t{commits});
+    return ~std::uint64_t{0};  // nothing was noticed
+}
+
+TEST(EveryBitOfALog, IsMissedWhenItIsFlipped) {
+    const TempFolder folder;
+    make(folder);
+    const auto segment = folder / "log/0000000000000001.seg";
+    const auto whole = read_file(segment);
+    ASSERT_LT(whole.size(), 16U * 1024);
+    std::uint64_t damaged = 0, torn = 0;
+    for (std::size_t bit = 0; bit < whole.size() * 8; bit += step) {
+        auto flipped = whole;
+        flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+        write_file(segment, flipped);
+        try {
+            // Only the record that says it was all synced, the last one, may look like a torn tail.
+            const auto sequence = open_and_check(folder);
+            EXPECT_EQ(sequence, std::uint64_t{commits}) << "bit " << bit << " was not missed";
+            ++torn;
+        } catch (const Corrupt& e) {
+            EXPECT_EQ(e.file(), segment.string());
+            EXPECT_LE(e.offset(), bit / 8) << "bit " << bit;
+            EXPECT_FALSE(e.expected().empty());
+            EXPECT_LT(number(e.good_until()), std::uint64_t{commits} + 1);
+            ++damaged;
+        } catch (const NotABus&) {  // its magic
+            EXPECT_LT(bit / 8, log::segment_header_size);
+            ++damaged;
+        } catch (const NewerFormat&) {
+            EXPECT_LT(bit / 8, log::segment_header_size);
+            ++damaged;
+        }
+        ASSERT_FALSE(HasFailure()) << "bit " << bit;
+    }
+    std::printf("%llu flips: %llu damage, %llu a torn last record\n",
+                static_cast<unsigned long long>(damaged + torn),
+                static_cast<unsigned long long>(damaged), static_cast<unsigned long long>(torn));
+    EXPECT_LT(torn, damaged / 10);
+}
+
+// What is good before the damage is still there to be read: the log up to `offset` is a torn log.
+TEST(WhatIsBeforeADamagedPlace, StillOpens) {
+    const TempFolder folder;
+    make(folder);
+    const auto segment = folder / "log/0000000000000001.seg";
+    const auto whole = read_file(segment);
+    for (std::size_t byte = log::segment_header_size; byte < whole.size(); byte += 37) {
+        auto flipped = whole;
+        flipped[byte] = static_cast<char>(flipped[byte] ^ 4);
+        write_file(segment, flipped);
+        std::uint64_t offset = 0, good = 0;
+        try {
+            open_and_check(folder);
+            continue;
+        } catch (const Corrupt& e) {
+            offset = e.offset();
+            good = number(e.good_until());
+        }
+        write_file(segment, flipped.substr(0, offset));
+        auto config = at(folder);
+        config.open = Open::read_only;
+        const auto bus = start(config);
+        EXPECT_EQ(number(bus.sequence()), good);
+        if (good > 0) {
+            EXPECT_EQ(bus.page("page").read(), pattern(64, static_cast<unsigned>(good)));
+        }
+    }
+}
+
+}  // namespace
+}  // namespace mmsb::test
