@@ -53,7 +53,8 @@ TEST(EveryBitOfALog, IsMissedWhenItIsFlipped) {
             ++torn;
         } catch (const Corrupt& e) {
             EXPECT_EQ(e.file(), segment.string());
-            EXPECT_LE(e.offset(), bit / 8) << "bit " << bit;
+            // A header is judged as a whole: its checksum may be what is named.
+            EXPECT_LE(e.offset(), std::max(bit / 8, log::segment_header_size - 1)) << "bit " << bit;
             EXPECT_FALSE(e.expected().empty());
             EXPECT_LT(number(e.good_until()), std::uint64_t{commits} + 1);
             ++damaged;
