@@ -26,6 +26,7 @@ inline void copy_from_shared(std::byte* to, const std::byte* from, std::size_t s
     for (std::size_t i = 0; i < size; ++i)
         to[i] = std::atomic_ref(*const_cast<std::byte*>(from + i)).load(std::memory_order_relaxed);
 #else
+    if (size == 0) return;  // the pointers of an empty span may be null
     std::atomic_signal_fence(std::memory_order_seq_cst);
     std::memcpy(to, from, size);
     std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -38,6 +39,7 @@ inline void copy_to_shared(std::byte* to, const std::byte* from, std::size_t siz
     for (std::size_t i = 0; i < size; ++i)
         std::atomic_ref(to[i]).store(from[i], std::memory_order_relaxed);
 #else
+    if (size == 0) return;  // the pointers of an empty span may be null
     std::atomic_signal_fence(std::memory_order_seq_cst);
     std::memcpy(to, from, size);
     std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -49,6 +51,7 @@ inline void zero_shared(std::byte* to, std::size_t size) noexcept {
     for (std::size_t i = 0; i < size; ++i)
         std::atomic_ref(to[i]).store(std::byte{0}, std::memory_order_relaxed);
 #else
+    if (size == 0) return;  // the pointers of an empty span may be null
     std::atomic_signal_fence(std::memory_order_seq_cst);
     std::memset(to, 0, size);
     std::atomic_signal_fence(std::memory_order_seq_cst);
