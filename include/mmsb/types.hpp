@@ -260,8 +260,8 @@ struct VerifyOptions {
 };
 /// What State::verify found.
 struct VerifyReport {
-    bool good = false;  ///< False too where progress ended it: then page is none.
-    std::uint64_t records = 0;  ///< Commits that were replayed.
+    bool good = false;           ///< False too where progress ended it: then page is none.
+    std::uint64_t records = 0;   ///< Commits that were replayed.
     PageId page = PageId::none;  ///< The first that differs, and where.
     std::size_t offset = 0;
     Sequence sequence = Sequence::zero;

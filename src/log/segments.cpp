@@ -24,9 +24,7 @@ std::string hex(const Uuid& uuid) {
     return out;
 }
 
-Lsn capacity_end(const Segment& segment) {
-    return segment.header.start + segment.header.capacity;
-}
+Lsn capacity_end(const Segment& segment) { return segment.header.start + segment.header.capacity; }
 
 std::uint64_t file_offset(const Segment& segment, Lsn lsn) {
     return segment_header_size + (lsn - segment.header.start);
@@ -96,9 +94,9 @@ void Segments::refresh() {
 }
 
 Segments::Place Segments::place_of(Lsn lsn) const {
-    const auto after = std::upper_bound(
-        segments_.begin(), segments_.end(), lsn,
-        [](Lsn l, const Known& segment) { return l < segment->header.start; });
+    const auto after =
+        std::upper_bound(segments_.begin(), segments_.end(), lsn,
+                         [](Lsn l, const Known& segment) { return l < segment->header.start; });
     if (after == segments_.begin()) return {};
     const auto& segment = *std::prev(after);
     const auto end = after == segments_.end()
@@ -158,7 +156,8 @@ Segments::Known Segments::make_segment(Lsn start, std::int64_t base_time_ns, std
         refresh();
         header.id = segments_.empty() ? 1 : segments_.back()->header.id + 1;
         if (!segments_.empty() && capacity_end(*segments_.back()) < start) {
-            throw InvalidArgument(ErrorCode::invalid_argument, "a segment would leave a gap in the log");
+            throw InvalidArgument(ErrorCode::invalid_argument,
+                                  "a segment would leave a gap in the log");
         }
     }
     header.capacity = geometry_.segment_size;
@@ -235,7 +234,8 @@ Lsn Segments::prepare(Lsn upto, std::int64_t base_time_ns) {
         if (upto <= prepared_) return prepared_;
     }
     const auto all = places();
-    if (all.empty()) throw InvalidArgument(ErrorCode::invalid_argument, "there is no segment to prepare");
+    if (all.empty())
+        throw InvalidArgument(ErrorCode::invalid_argument, "there is no segment to prepare");
     // Room is wanted from the first file on that is short of its range's end: mostly the last one.
     auto at = all.size() - 1;
     while (at > 0 && (all[at].segment->header.start >= upto || Growth::is_short(all[at - 1]))) --at;
@@ -274,7 +274,8 @@ std::size_t Segments::read(Lsn lsn, std::span<std::byte> out) {
         if (!segment) break;
         const auto want = static_cast<std::size_t>(
             std::min<std::uint64_t>(out.size() - done, end - (lsn + done)));
-        const auto got = segment->file.read(file_offset(*segment, lsn + done), out.subspan(done, want));
+        const auto got =
+            segment->file.read(file_offset(*segment, lsn + done), out.subspan(done, want));
         done += got;
         if (got < want) break;
     }

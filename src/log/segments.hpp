@@ -1,21 +1,21 @@
 /// log/segments: the segment files of one bus, and its blob files. Uses os.
 ///
-/// A segment maps the LSNs [start, start + capacity), cut short where a later one (larger id) starts
-/// before that: after a torn tail nothing is ever appended to the same file again. One whose start is
-/// not below a later one's is superseded whole: its file stays, its bytes are never looked at. File
-/// bytes are ring bytes. Room is prepared (fallocate) ahead of the log in steps, so that small buses
-/// stay small; appending happens only below what prepare() returned.
+/// A segment maps the LSNs [start, start + capacity), cut short where a later one (larger id)
+/// starts before that: after a torn tail nothing is ever appended to the same file again. One whose
+/// start is not below a later one's is superseded whole: its file stays, its bytes are never looked
+/// at. File bytes are ring bytes. Room is prepared (fallocate) ahead of the log in steps, so that
+/// small buses stay small; appending happens only below what prepare() returned.
 ///
 /// Invariants: (1) ids in the folder follow one another without a hole: a missing file is Corrupt;
-/// (2) between the segments that are not superseded there is no gap; (3) a file has its name only once
-/// its header and first room are synced: what a crash leaves under another name is swept by the next
-/// who opens for writing.
+/// (2) between the segments that are not superseded there is no gap; (3) a file has its name only
+/// once its header and first room are synced: what a crash leaves under another name is swept by
+/// the next who opens for writing.
 ///
 /// Threads: everything from any thread; who writes (write, prepare, sync, start_segment, trim,
-/// drop_before) holds the bus's files' lock, except prepare() by a committer with the writers' lock, who
-/// takes it too. Blobs are written with or without it.
-/// Errors: Io, OutOfSpace, Corrupt (file, offset, expected, found), NotABus (a foreign file, another
-/// bus's), NewerFormat. An Io of a sync, prepare's included, poisons like one of sync().
+/// drop_before) holds the bus's files' lock, except prepare() by a committer with the writers'
+/// lock, who takes it too. Blobs are written with or without it. Errors: Io, OutOfSpace, Corrupt
+/// (file, offset, expected, found), NotABus (a foreign file, another bus's), NewerFormat. An Io of
+/// a sync, prepare's included, poisons like one of sync().
 #pragma once
 
 #include "log/record.hpp"
@@ -46,17 +46,17 @@ public:
     [[nodiscard]] std::vector<std::shared_ptr<const Segment>> all();  ///< By id.
     [[nodiscard]] Lsn oldest();  ///< The first segment's start; no_lsn where there is none.
 
-    /// Makes the next segment (id + 1, random salt) starting at `start`, header synced with its folder
-    /// before this returns. Cuts short the one before.
+    /// Makes the next segment (id + 1, random salt) starting at `start`, header synced with its
+    /// folder before this returns. Cuts short the one before.
     std::shared_ptr<const Segment> start_segment(Lsn start, std::int64_t base_time_ns);
     /// Room for the bytes below the returned LSN (>= `upto`) is reserved, following segments made
-    /// as needed. Steps grow from 256 KiB to 16 MiB. Throws OutOfSpace: nothing is lost, and nothing
-    /// more is taken than before. REQUIRES a segment.
+    /// as needed. Steps grow from 256 KiB to 16 MiB. Throws OutOfSpace: nothing is lost, and
+    /// nothing more is taken than before. REQUIRES a segment.
     Lsn prepare(Lsn upto, std::int64_t base_time_ns);
 
     void write(Lsn lsn, std::span<const std::byte> bytes);  ///< pwrite where the LSN says.
-    /// Fills `out` from `lsn` on, over segments' ends, and returns how many bytes the files have. Never
-    /// gives what lies in a file behind the end of its range.
+    /// Fills `out` from `lsn` on, over segments' ends, and returns how many bytes the files have.
+    /// Never gives what lies in a file behind the end of its range.
     std::size_t read(Lsn lsn, std::span<std::byte> out);
     /// fdatasync of the segments that hold [from, to), oldest first, and of their names.
     void sync(Lsn from, Lsn to);
@@ -99,10 +99,10 @@ private:
     limits::Geometry geometry_;
     bool writable_;
     std::shared_mutex mutex_;
-    std::vector<Known> segments_{};  ///< By id, none superseded: starts go up.
-    Lsn prepared_ = 0;               ///< As far as this object knows.
+    std::vector<Known> segments_{};   ///< By id, none superseded: starts go up.
+    Lsn prepared_ = 0;                ///< As far as this object knows.
     std::uint64_t names_synced_ = 0;  ///< Ids up to here: their names were synced by this object.
-    std::uint64_t last_blob_ = 0;    ///< Highest id seen.
+    std::uint64_t last_blob_ = 0;     ///< Highest id seen.
 };
 
 }  // namespace mmsb::log

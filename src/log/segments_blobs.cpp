@@ -1,7 +1,7 @@
 // The blob files: the entries of records that are too large for the ring.
 #include "base/checksum.hpp"
-#include "log/segments_new_file.hpp"
 #include "log/segments.hpp"
+#include "log/segments_new_file.hpp"
 
 #include <mmsb/error.hpp>
 
@@ -81,7 +81,8 @@ std::vector<std::byte> Segments::read_blob(const BlobReference& blob) {
         damaged(file->path(), blob_header_size, expected, "fewer bytes");
     }
     if (const auto found = checksum_of(contents); found != blob.checksum) {
-        damaged(file->path(), blob_header_size, fmt::format("bytes with checksum {:08x}", blob.checksum),
+        damaged(file->path(), blob_header_size,
+                fmt::format("bytes with checksum {:08x}", blob.checksum),
                 fmt::format("{:08x}", found));
     }
     return contents;
@@ -117,7 +118,8 @@ std::uint64_t Segments::file_bytes() {
     std::uint64_t sum = 0;
     for (const auto& name : folder_.list()) {
         if (!segment_id(name) && !blob_id(name)) continue;
-        if (const auto file = folder_.open(name, os::Create::never, false)) sum += file->allocated();
+        if (const auto file = folder_.open(name, os::Create::never, false))
+            sum += file->allocated();
     }
     return sum;
 }

@@ -1,4 +1,5 @@
-/// log/segments_new_file: a file of the log folder that gets its name only when it is complete. Internal to log.
+/// log/segments_new_file: a file of the log folder that gets its name only when it is complete.
+/// Internal to log.
 #pragma once
 
 #include "log/format.hpp"
@@ -8,8 +9,8 @@
 
 namespace mmsb::log {
 
-/// Locked (flock) as long as it lives, which tells a file being made from one left by a crash. Removed
-/// when destroyed unpublished.
+/// Locked (flock) as long as it lives, which tells a file being made from one left by a crash.
+/// Removed when destroyed unpublished.
 class NewFile {
 public:
     explicit NewFile(os::Folder& folder);

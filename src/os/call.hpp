@@ -8,7 +8,8 @@
 
 namespace mmsb::os {
 
-/// What `system_call` returns; -1 and errno where the hook refuses it. Interrupted calls are repeated.
+/// What `system_call` returns; -1 and errno where the hook refuses it. Interrupted calls are
+/// repeated.
 template <class F>
 auto call(Call which, const std::string& path, F system_call) -> decltype(system_call()) {
     for (;;) {

@@ -15,7 +15,7 @@ std::atomic<FaultHook> fault_hook{nullptr};
 
 /// What is left where `path` is, for the message of an OutOfSpace; 0 where that is not told.
 std::uint64_t available_at(const std::string& path) noexcept {
-    struct statvfs s {};
+    struct statvfs s{};
     return ::statvfs(path.c_str(), &s) == 0 ? std::uint64_t{s.f_bavail} * s.f_frsize : 0;
 }
 

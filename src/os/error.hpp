@@ -12,8 +12,22 @@ namespace mmsb::os {
 
 /// What a hook is asked about.
 enum class Call : std::uint8_t {
-    open, pread, pwrite, truncate, allocate, sync, sync_folder, rename, remove, link, map, lock, stat,
-    make_folder, memory_file, list,
+    open,
+    pread,
+    pwrite,
+    truncate,
+    allocate,
+    sync,
+    sync_folder,
+    rename,
+    remove,
+    link,
+    map,
+    lock,
+    stat,
+    make_folder,
+    memory_file,
+    list,
 };
 /// Returns the errno to fail with, or 0. Called from any thread.
 using FaultHook = int (*)(Call call, const char* path);
@@ -21,7 +35,8 @@ using FaultHook = int (*)(Call call, const char* path);
 void set_fault_hook(FaultHook hook) noexcept;
 [[nodiscard]] int fault(Call call, const char* path) noexcept;
 
-/// Throws OutOfSpace for ENOSPC, EDQUOT and ENOMEM (where: path), else Io. `call` is the call's name.
+/// Throws OutOfSpace for ENOSPC, EDQUOT and ENOMEM (where: path), else Io. `call` is the call's
+/// name.
 [[noreturn]] void fail(int system_error, std::string_view call, const std::string& path,
                        std::uint64_t needed = 0);
 

@@ -30,15 +30,15 @@ File::~File() {
 namespace {
 
 struct stat status_of(const File& file) {
-    struct stat s {};
+    struct stat s{};
     if (call(Call::stat, file.path(), [&] { return ::fstat(file.fd(), &s); }) < 0) {
         fail(errno, "fstat", file.path());
     }
     return s;
 }
 
-/// Where the file system has no fallocate: zeros behind the end are written. Before the end there may
-/// be bytes of somebody's, which are let be.
+/// Where the file system has no fallocate: zeros behind the end are written. Before the end there
+/// may be bytes of somebody's, which are let be.
 void write_zeros(const File& file, std::uint64_t from, std::uint64_t to) {
     static constexpr std::array<std::byte, 64 * 1024> zeros{};
     for (auto at = std::max(from, file.size()); at < to;) {
@@ -89,8 +89,8 @@ void File::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
 }
 
 void File::truncate(std::uint64_t size) const {
-    const auto made = call(Call::truncate, path_,
-                           [&] { return ::ftruncate(fd_, static_cast<off_t>(size)); });
+    const auto made =
+        call(Call::truncate, path_, [&] { return ::ftruncate(fd_, static_cast<off_t>(size)); });
     if (made < 0) fail(errno, "ftruncate", path_);
 }
 
@@ -139,29 +139,27 @@ void ReplacingFile::write(std::span<const std::byte> bytes) {
 
 void ReplacingFile::commit() {
     file_.sync_data();
-    const auto renamed = call(Call::rename, path_,
-                              [&] { return ::rename(temporary_.c_str(), path_.c_str()); });
+    const auto renamed =
+        call(Call::rename, path_, [&] { return ::rename(temporary_.c_str(), path_.c_str()); });
     if (renamed < 0) fail(errno, "rename", path_);
     temporary_.clear();
     const auto parent = folder_of(path_);
-    const int fd = call(Call::open, parent, [&] {
-        return ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    });
+    const int fd = call(Call::open, parent,
+                        [&] { return ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
     if (fd < 0) fail(errno, "open", parent);
     sync_folder(File(fd, parent));
 }
 
 std::optional<File> open_for_reading(const std::string& path) {
-    const int fd = call(Call::open, path, [&] {
-        return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    });
+    const int fd = call(Call::open, path,
+                        [&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
     if (fd < 0 && errno == ENOENT) return std::nullopt;
     if (fd < 0) fail(errno, "open", path);
     return File(fd, path);
 }
 
 std::uint64_t free_space(const std::string& path) {
-    struct statvfs s {};
+    struct statvfs s{};
     if (call(Call::stat, path, [&] { return ::statvfs(path.c_str(), &s); }) < 0) {
         fail(errno, "statvfs", path);
     }

@@ -22,10 +22,12 @@ void sync_folder(const File& folder) {
 namespace {
 
 /// Read permission for a file is permission to pass through its folder.
-unsigned folder_mode(unsigned permissions) { return 0700U | permissions | (permissions & 0444U) >> 2U; }
+unsigned folder_mode(unsigned permissions) {
+    return 0700U | permissions | (permissions & 0444U) >> 2U;
+}
 
 void set_mode(const File& file, unsigned mode) {
-    struct stat s {};
+    struct stat s{};
     if (call(Call::stat, file.path(), [&] { return ::fstat(file.fd(), &s); }) < 0) {
         fail(errno, "fstat", file.path());
     }
@@ -34,7 +36,7 @@ void set_mode(const File& file, unsigned mode) {
 }
 
 void require_regular(const File& file) {
-    struct stat s {};
+    struct stat s{};
     if (call(Call::stat, file.path(), [&] { return ::fstat(file.fd(), &s); }) < 0) {
         fail(errno, "fstat", file.path());
     }
@@ -122,16 +124,16 @@ bool DiskFolder::rename_new(const std::string& from, const std::string& to) {
     if (linked < 0 && errno == EEXIST) return false;
     if (linked < 0) fail(errno, "link", path_of(to));
     // What is left of the old name on failure is a second name, for whoever sweeps.
-    static_cast<void>(call(Call::remove, path_of(from), [&] {
-        return ::unlinkat(folder_.fd(), from.c_str(), 0);
-    }));
+    static_cast<void>(call(Call::remove, path_of(from),
+                           [&] { return ::unlinkat(folder_.fd(), from.c_str(), 0); }));
     return true;
 }
 
 bool DiskFolder::is_regular(const dirent& entry) const {
     if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_REG;
-    struct stat s {};
-    return ::fstatat(folder_.fd(), entry.d_name, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(s.st_mode);
+    struct stat s{};
+    return ::fstatat(folder_.fd(), entry.d_name, &s, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(s.st_mode);
 }
 
 std::vector<std::string> DiskFolder::list() {
@@ -156,7 +158,7 @@ std::vector<std::string> DiskFolder::list() {
 }
 
 std::uint64_t DiskFolder::device() {
-    struct stat s {};
+    struct stat s{};
     if (call(Call::stat, path(), [&] { return ::fstat(folder_.fd(), &s); }) < 0) {
         fail(errno, "fstat", path());
     }
@@ -165,8 +167,8 @@ std::uint64_t DiskFolder::device() {
 
 /// Opens `name` of the folder `at`, making it first where `create`; nullptr: not there. `made` says
 /// whether it is new.
-std::optional<File> open_or_make(int at, const std::string& name, const std::string& path, int flags,
-                                 std::optional<unsigned> create, bool& made) {
+std::optional<File> open_or_make(int at, const std::string& name, const std::string& path,
+                                 int flags, std::optional<unsigned> create, bool& made) {
     made = false;
     if (create) {
         const auto outcome =
@@ -187,8 +189,9 @@ std::optional<File> open_or_make(int at, const std::string& name, const std::str
 std::unique_ptr<Folder> DiskFolder::folder(const std::string& name, bool create) {
     if (name.find('/') != std::string::npos) fail(EINVAL, "open", path_of(name));
     bool made = false;
-    auto inner = open_or_make(folder_.fd(), name, path_of(name), O_NOFOLLOW,
-                              create ? std::optional(folder_mode(permissions_)) : std::nullopt, made);
+    auto inner =
+        open_or_make(folder_.fd(), name, path_of(name), O_NOFOLLOW,
+                     create ? std::optional(folder_mode(permissions_)) : std::nullopt, made);
     if (!inner) return nullptr;
     if (made) sync();
     return std::make_unique<DiskFolder>(std::move(*inner), permissions_);
@@ -198,8 +201,9 @@ std::unique_ptr<Folder> DiskFolder::folder(const std::string& name, bool create)
 
 std::unique_ptr<Folder> open_folder(const std::string& path, bool create, unsigned permissions) {
     bool made = false;
-    auto folder = open_or_make(AT_FDCWD, path, path, 0,
-                               create ? std::optional(folder_mode(permissions)) : std::nullopt, made);
+    auto folder =
+        open_or_make(AT_FDCWD, path, path, 0,
+                     create ? std::optional(folder_mode(permissions)) : std::nullopt, made);
     if (!folder) return nullptr;
     if (made) {
         const auto parent = path + "/..";

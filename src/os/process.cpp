@@ -85,7 +85,8 @@ std::int32_t process_id() noexcept { return ::getpid(); }
 
 std::int32_t process_of_thread(std::int32_t thread_id) noexcept {
     Text text{};
-    if (thread_id <= 0 || !read_text(proc_path(thread_id, "/status").data(), text)) return thread_id;
+    if (thread_id <= 0 || !read_text(proc_path(thread_id, "/status").data(), text))
+        return thread_id;
     constexpr std::string_view field = "\nTgid:\t";
     const std::string_view all(text.data());
     const auto at = all.find(field);
@@ -123,13 +124,11 @@ unsigned user_id() noexcept { return ::geteuid(); }
 std::string boot_id() { return first_line("/proc/sys/kernel/random/boot_id"); }
 
 std::uint64_t pid_namespace() noexcept {
-    struct stat s {};
+    struct stat s{};
     return ::stat("/proc/self/ns/pid", &s) == 0 ? s.st_ino : 0;
 }
 
-std::string platform() {
-    return std::string("glibc ") + ::gnu_get_libc_version() + ' ' + machine;
-}
+std::string platform() { return std::string("glibc ") + ::gnu_get_libc_version() + ' ' + machine; }
 
 void random_bytes(std::span<std::byte> out) {
     while (!out.empty()) {

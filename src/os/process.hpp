@@ -11,7 +11,7 @@ namespace mmsb::os {
 [[nodiscard]] std::int32_t process_id() noexcept;  ///< Right after fork, too.
 /// The process of a thread id, as far as /proc tells (of its own group: the id itself).
 [[nodiscard]] std::int32_t process_of_thread(std::int32_t thread_id) noexcept;
-[[nodiscard]] std::string program_name();          ///< Base name of the executable.
+[[nodiscard]] std::string program_name();                      ///< Base name of the executable.
 [[nodiscard]] std::string process_name(std::int32_t process);  ///< Empty where there is none.
 [[nodiscard]] bool process_is_alive(std::int32_t process) noexcept;
 [[nodiscard]] unsigned user_id() noexcept;
@@ -21,12 +21,13 @@ namespace mmsb::os {
 /// "glibc 2.36 x86_64": what must agree between those who share a lock.
 [[nodiscard]] std::string platform();
 void random_bytes(std::span<std::byte> out);
-[[nodiscard]] std::string random_name();             ///< 16 hexadecimal digits.
-[[nodiscard]] std::int64_t clock_ns() noexcept;      ///< System clock, ns since 1970.
+[[nodiscard]] std::string random_name();              ///< 16 hexadecimal digits.
+[[nodiscard]] std::int64_t clock_ns() noexcept;       ///< System clock, ns since 1970.
 [[nodiscard]] std::int64_t boot_clock_ns() noexcept;  ///< CLOCK_BOOTTIME.
 [[nodiscard]] std::int64_t steady_ns() noexcept;
 
-/// futex on a shared word. wait returns at a wake, a change of the value, or the timeout; spuriously too.
+/// futex on a shared word. wait returns at a wake, a change of the value, or the timeout;
+/// spuriously too.
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t value,
                 std::chrono::nanoseconds timeout) noexcept;
 void futex_wake(const std::atomic<std::uint32_t>& word) noexcept;  ///< All.

@@ -10,7 +10,8 @@ int main() try {
     try {
         std::cout << bus.page("missing").size();
     } catch (const mmsb::PageNotFound& e) {
-        std::cout << e.what() << '\n';  // page "missing" is not there; sequence 12; did you mean ...
+        std::cout << e.what()
+                  << '\n';  // page "missing" is not there; sequence 12; did you mean ...
     }
 
     auto a = bus.open_page("a", 64), b = bus.open_page("b", 64);
@@ -24,16 +25,25 @@ int main() try {
     mmsb::Transaction tx = bus.transaction();
     if (tx.read(a) != tx.read(b)) tx.update(b, tx.read(a));
     switch (const auto outcome = tx.try_commit(); outcome.status) {  // no exception: values
-        case mmsb::CommitStatus::committed: std::cout << outcome.committed.sequence << '\n'; break;
-        case mmsb::CommitStatus::unchanged: std::cout << "nothing to do\n"; break;
-        case mmsb::CommitStatus::conflict: std::cout << outcome.page << " changed meanwhile\n"; break;
-        case mmsb::CommitStatus::busy: std::cout << "a stopped process holds the lock\n"; break;
+        case mmsb::CommitStatus::committed:
+            std::cout << outcome.committed.sequence << '\n';
+            break;
+        case mmsb::CommitStatus::unchanged:
+            std::cout << "nothing to do\n";
+            break;
+        case mmsb::CommitStatus::conflict:
+            std::cout << outcome.page << " changed meanwhile\n";
+            break;
+        case mmsb::CommitStatus::busy:
+            std::cout << "a stopped process holds the lock\n";
+            break;
     }
 
     try {
         a.write(0, mmsb::bytes_of("precious"), {.durability = mmsb::Durability::sync});
     } catch (const mmsb::Poisoned& e) {  // a sync failed: reading goes on, writing does not
-        std::cout << "safe up to " << e.durable() << "; " << e.errno_name() << "; reopen to recover\n";
+        std::cout << "safe up to " << e.durable() << "; " << e.errno_name()
+                  << "; reopen to recover\n";
         std::cout << mmsb::text_of(a.read()) << '\n';
     }
     mmsb::stop(std::move(bus));

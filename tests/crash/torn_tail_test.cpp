@@ -1,5 +1,6 @@
-// A log whose end was never synced, after a power cut: cut anywhere, or with blocks that never reached
-// the disk, it opens to a good prefix and is never called damage. What was synced is not given up so.
+// A log whose end was never synced, after a power cut: cut anywhere, or with blocks that never
+// reached the disk, it opens to a good prefix and is never called damage. What was synced is not
+// given up so.
 #include "log/format.hpp"
 #include "support/child.hpp"
 #include "support/temp_bus.hpp"

@@ -168,8 +168,8 @@ TEST(SegmentFaults, LeaveALogThatOpensAndGoesOnWhicheverCallFails) {
                 }
                 hit = failing.hit();
             }
-            check_life(*folder, written, "call " + std::to_string(n) + " failed with " +
-                                             std::to_string(error));
+            check_life(*folder, written,
+                       "call " + std::to_string(n) + " failed with " + std::to_string(error));
             if (hit == 0 || ::testing::Test::HasFatalFailure()) break;
         }
     }
@@ -199,7 +199,8 @@ std::string picture(os::Folder& folder) {
     std::string out;
     for (const auto& name : folder.list()) {
         const auto file = *folder.open(name, os::Create::never, false);
-        out += name + ' ' + std::to_string(file.size()) + ' ' + std::to_string(file.allocated()) + '\n';
+        out += name + ' ' + std::to_string(file.size()) + ' ' + std::to_string(file.allocated()) +
+               '\n';
     }
     return out;
 }
@@ -240,7 +241,8 @@ TEST(SegmentFaults, MeetARealFullDisk) {
         ASSERT_LT(at, 1 * limits::mib);
     }
     EXPECT_GE(at, 512 * limits::kib);
-    EXPECT_THROW(static_cast<void>(segments.write_blob(log_bytes(0, limits::mib), false)), OutOfSpace);
+    EXPECT_THROW(static_cast<void>(segments.write_blob(log_bytes(0, limits::mib), false)),
+                 OutOfSpace);
     EXPECT_EQ(folder->list(), std::vector<std::string>{segment_name(1)});
     Segments again(*folder, test_bus, stepped, false);
     EXPECT_EQ(read_bytes(again, 0, at), log_bytes(0, at));

@@ -92,7 +92,8 @@ TEST_P(SegmentFiles, AreSeenWhenAnotherProcessMakesThem) {
     writer->start_segment(0, 0);
     EXPECT_EQ(reader->find(10)->header.id, 1U);
     write_log(*writer, 0, 3 * small.segment_size);
-    EXPECT_EQ(read_bytes(*reader, 100, 2 * small.segment_size), log_bytes(100, 2 * small.segment_size));
+    EXPECT_EQ(read_bytes(*reader, 100, 2 * small.segment_size),
+              log_bytes(100, 2 * small.segment_size));
     EXPECT_EQ(ids(*reader), ids(*writer));
     const auto cut_at = 2 * small.segment_size + 800;
     writer->start_segment(cut_at, 0);

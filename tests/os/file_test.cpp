@@ -259,7 +259,9 @@ TEST_F(FileLocks, AreNotReleasedByAForkedChildButByTheirOwnerWhileTheChildLives)
         ::pause();
         ::_exit(0);
     }
-    { const FileLock moved = std::move(a_); }
+    {
+        const FileLock moved = std::move(a_);
+    }
     EXPECT_TRUE(b_.try_exclusive());
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);

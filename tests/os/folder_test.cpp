@@ -129,7 +129,8 @@ TEST_P(Folders, FailByNameAndChangeNothingThen) {
             EXPECT_EQ(e.system_error(), EIO);
         }
     };
-    refuses(Call::open, "open", [&] { static_cast<void>(folder_->open("f", Create::never, true)); });
+    refuses(Call::open, "open",
+            [&] { static_cast<void>(folder_->open("f", Create::never, true)); });
     refuses(Call::remove, "unlink", [&] { folder_->remove("f"); });
     refuses(Call::rename, "rename", [&] { folder_->rename("f", "g"); });
     refuses(Call::link, "link", [&] { static_cast<void>(folder_->rename_new("f", "g")); });
@@ -154,7 +155,7 @@ TEST(DiskFolder, IsMadeWithItsPermissionsWhateverTheUmask) {
     static_cast<void>(folder->folder("log", true)->open("g", Create::if_need, true));
     ::umask(old);
     const auto mode = [&](const std::string& name) {
-        struct stat s {};
+        struct stat s{};
         EXPECT_EQ(::stat((place / name).c_str(), &s), 0);
         return s.st_mode & 0777U;
     };

@@ -100,7 +100,8 @@ private:
     static inline std::atomic<int> error_{0}, only_{-1}, at_{0}, end_{0}, seen_{0}, hit_{0};
 };
 
-/// Runs `child` in a forked process and returns its wait status. An exception there is exit code 99.
+/// Runs `child` in a forked process and returns its wait status. An exception there is exit
+/// code 99.
 template <class F>
 int in_child(F child) {
     const auto pid = ::fork();

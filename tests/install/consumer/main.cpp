@@ -1,5 +1,6 @@
-// What a user of the installed package writes first. Each line has a neighbour in tests/acceptance/negative that must
-// not compile: this one shows that the refusals there are not for another reason.
+// What a user of the installed package writes first. Each line has a neighbour in
+// tests/acceptance/negative that must not compile: this one shows that the refusals there are not
+// for another reason.
 #include <mmsb/mmsb.hpp>
 
 #include <iostream>
