@@ -17,21 +17,20 @@ namespace {
 using namespace mmsb::delta;
 using namespace mmsb::delta::test;
 
-/// Runs `fn` once for each instruction set that this machine and this build have.
+/// Runs `fn` once for each instruction set that this machine and this build have: Highway leaves
+/// out some that newer machines know (AVX3_DL) unless they are asked for.
 template <class F>
 void on_every_target(F&& fn) {
-    const auto supported = hwy::SupportedTargets();
+    const auto supported = hwy::SupportedTargets() & static_cast<std::int64_t>(HWY_TARGETS);
     int ran = 0;
     for (auto left = static_cast<std::uint64_t>(supported); left != 0; left &= left - 1) {
         const auto target = static_cast<std::int64_t>(left & ~(left - 1));
         hwy::SetSupportedTargetsForTest(target);
         hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-        // A target of the machine for which Highway compiled no code falls back to another.
-        if (compare_target() == target) {
-            SCOPED_TRACE(hwy::TargetName(target));
-            fn();
-            ++ran;
-        }
+        SCOPED_TRACE(hwy::TargetName(target));
+        EXPECT_EQ(compare_target(), target) << "another one ran";
+        fn();
+        ++ran;
     }
     hwy::SetSupportedTargetsForTest(0);
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
