@@ -12,6 +12,7 @@ namespace mmsb::os {
 namespace {
 
 std::atomic<FaultHook> fault_hook{nullptr};
+std::atomic<Tap*> the_tap{nullptr};
 
 /// What is left where `path` is, for the message of an OutOfSpace; 0 where that is not told.
 std::uint64_t available_at(const std::string& path) noexcept {
@@ -27,6 +28,9 @@ int fault(Call call, const char* path) noexcept {
     const auto hook = fault_hook.load(std::memory_order_acquire);
     return hook == nullptr ? 0 : hook(call, path);
 }
+
+void set_tap(Tap* tap) noexcept { the_tap.store(tap, std::memory_order_release); }
+Tap* tap() noexcept { return the_tap.load(std::memory_order_acquire); }
 
 void fail(int system_error, std::string_view call, const std::string& path, std::uint64_t needed) {
     auto what = std::string(call) + ' ' + path + ": ";

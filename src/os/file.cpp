@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 
 namespace mmsb::os {
 
@@ -48,6 +49,30 @@ void write_zeros(const File& file, std::uint64_t from, std::uint64_t to) {
     }
 }
 
+/// What a test leaves of a transfer.
+std::size_t part_of(const Operation& what) {
+    auto* const seen = tap();
+    const auto size = seen == nullptr ? what.size : std::min(what.size, seen->transfer(what));
+    return static_cast<std::size_t>(size);
+}
+
+/// While it lives no signal is delivered to this thread. tmpfs gives back all that an interrupted
+/// fallocate had reserved: where signals come often (a profiler's), a large one would never end.
+class NoSignals {
+public:
+    NoSignals() noexcept {
+        sigset_t all;
+        ::sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~NoSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    NoSignals(const NoSignals&) = delete;
+    NoSignals& operator=(const NoSignals&) = delete;
+
+private:
+    sigset_t before_{};
+};
+
 std::string folder_of(const std::string& path) {
     const auto slash = path.find_last_of('/');
     if (slash == std::string::npos) return ".";
@@ -66,9 +91,13 @@ unsigned File::owner() const { return status_of(*this).st_uid; }
 std::size_t File::read(std::uint64_t offset, std::span<std::byte> out) const {
     std::size_t done = 0;
     while (done < out.size()) {
-        const auto n = call(Call::pread, path_, [&] {
-            return ::pread(fd_, out.data() + done, out.size() - done,
-                           static_cast<off_t>(offset + done));
+        const Operation what{.call = Call::pread,
+                             .path = path_.c_str(),
+                             .fd = fd_,
+                             .offset = offset + done,
+                             .size = out.size() - done};
+        const auto n = call(what, [&] {
+            return ::pread(fd_, out.data() + done, part_of(what), static_cast<off_t>(what.offset));
         });
         if (n < 0) fail(errno, "pread", path_);
         if (n == 0) break;
@@ -79,9 +108,14 @@ std::size_t File::read(std::uint64_t offset, std::span<std::byte> out) const {
 
 void File::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
     for (std::size_t done = 0; done < bytes.size();) {
-        const auto n = call(Call::pwrite, path_, [&] {
-            return ::pwrite(fd_, bytes.data() + done, bytes.size() - done,
-                            static_cast<off_t>(offset + done));
+        const Operation what{.call = Call::pwrite,
+                             .path = path_.c_str(),
+                             .fd = fd_,
+                             .offset = offset + done,
+                             .size = bytes.size() - done,
+                             .data = bytes.data() + done};
+        const auto n = call(what, [&] {
+            return ::pwrite(fd_, what.data, part_of(what), static_cast<off_t>(what.offset));
         });
         if (n <= 0) fail(n == 0 ? EIO : errno, "pwrite", path_, bytes.size() - done);
         done += static_cast<std::size_t>(n);
@@ -89,13 +123,16 @@ void File::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
 }
 
 void File::truncate(std::uint64_t size) const {
-    const auto made =
-        call(Call::truncate, path_, [&] { return ::ftruncate(fd_, static_cast<off_t>(size)); });
+    const Operation what{.call = Call::truncate, .path = path_.c_str(), .fd = fd_, .size = size};
+    const auto made = call(what, [&] { return ::ftruncate(fd_, static_cast<off_t>(size)); });
     if (made < 0) fail(errno, "ftruncate", path_);
 }
 
 void File::allocate(std::uint64_t offset, std::uint64_t size) const {
-    const auto made = call(Call::allocate, path_, [&] {
+    const Operation what{
+        .call = Call::allocate, .path = path_.c_str(), .fd = fd_, .offset = offset, .size = size};
+    const auto made = call(what, [&] {
+        const NoSignals undisturbed;
         return ::fallocate(fd_, 0, static_cast<off_t>(offset), static_cast<off_t>(size));
     });
     if (made == 0) return;
@@ -108,7 +145,12 @@ void File::sync_data() const {
     if (const int refused = fault(Call::sync, path_.c_str()); refused != 0) {
         fail(refused, "fdatasync", path_);
     }
-    if (::fdatasync(fd_) < 0) fail(errno, "fdatasync", path_);
+    const Operation what{.call = Call::sync, .path = path_.c_str(), .fd = fd_};
+    if (auto* const seen = tap()) seen->before(what);
+    const int result = ::fdatasync(fd_);
+    const int reason = errno;
+    if (auto* const seen = tap()) seen->after(what, result);
+    if (result < 0) fail(reason, "fdatasync", path_);
 }
 
 File memory_file(const std::string& name) {
@@ -120,7 +162,12 @@ File memory_file(const std::string& name) {
 
 ReplacingFile::ReplacingFile(const std::string& path, unsigned permissions)
     : path_(path), temporary_(path + ".tmp-" + random_name()) {
-    const int fd = call(Call::open, temporary_, [&] {
+    const Operation what{.call = Call::open,
+                         .path = temporary_.c_str(),
+                         .fd = AT_FDCWD,
+                         .name = temporary_.c_str(),
+                         .creates = true};
+    const int fd = call(what, [&] {
         return ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                       permissions);
     });
@@ -139,8 +186,12 @@ void ReplacingFile::write(std::span<const std::byte> bytes) {
 
 void ReplacingFile::commit() {
     file_.sync_data();
-    const auto renamed =
-        call(Call::rename, path_, [&] { return ::rename(temporary_.c_str(), path_.c_str()); });
+    const Operation what{.call = Call::rename,
+                         .path = path_.c_str(),
+                         .fd = AT_FDCWD,
+                         .name = temporary_.c_str(),
+                         .to = path_.c_str()};
+    const auto renamed = call(what, [&] { return ::rename(temporary_.c_str(), path_.c_str()); });
     if (renamed < 0) fail(errno, "rename", path_);
     temporary_.clear();
     const auto parent = folder_of(path_);

@@ -14,7 +14,9 @@ namespace mmsb::os {
 void sync_folder(const File& folder) {
     const auto synced = [&] { return ::fsync(folder.fd()); };
     // EINVAL: a file system whose folders have nothing to sync.
-    if (call(Call::sync_folder, folder.path(), synced) < 0 && errno != EINVAL) {
+    const Operation what{
+        .call = Call::sync_folder, .path = folder.path().c_str(), .fd = folder.fd()};
+    if (call(what, synced) < 0 && errno != EINVAL) {
         fail(errno, "fsync", folder.path());
     }
 }
@@ -32,7 +34,9 @@ void set_mode(const File& file, unsigned mode) {
         fail(errno, "fstat", file.path());
     }
     if ((s.st_mode & 0777U) == mode) return;
-    if (::fchmod(file.fd(), mode) < 0) fail(errno, "fchmod", file.path());
+    if (call(Call::set_mode, file.path(), [&] { return ::fchmod(file.fd(), mode); }) < 0) {
+        fail(errno, "fchmod", file.path());
+    }
 }
 
 void require_regular(const File& file) {
@@ -62,6 +66,8 @@ public:
 
 private:
     std::string path_of(const std::string& name) const { return folder_.path() + '/' + name; }
+    /// As the system call.
+    int unlink(const std::string& name) const;
     /// nullopt with errno set.
     std::optional<File> try_open(const std::string& name, int flags) const;
     bool is_regular(const dirent& entry) const;
@@ -74,7 +80,12 @@ std::optional<File> DiskFolder::try_open(const std::string& name, int flags) con
     auto path = path_of(name);
     if (name.find('/') != std::string::npos) fail(EINVAL, "open", path);
     // O_NONBLOCK: a FIFO that somebody put there must not make us wait.
-    const int fd = call(Call::open, path, [&] {
+    const Operation what{.call = Call::open,
+                         .path = path.c_str(),
+                         .fd = folder_.fd(),
+                         .name = name.c_str(),
+                         .creates = (flags & O_CREAT) != 0};
+    const int fd = call(what, [&] {
         return ::openat(folder_.fd(), name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
                         permissions_);
     });
@@ -103,29 +114,42 @@ std::optional<File> DiskFolder::open(const std::string& name, Create create, boo
 }
 
 void DiskFolder::remove(const std::string& name) {
-    const auto removed = [&] { return ::unlinkat(folder_.fd(), name.c_str(), 0); };
-    if (call(Call::remove, path_of(name), removed) < 0 && errno != ENOENT) {
-        fail(errno, "unlink", path_of(name));
-    }
+    if (unlink(name) < 0 && errno != ENOENT) fail(errno, "unlink", path_of(name));
+}
+
+int DiskFolder::unlink(const std::string& name) const {
+    const auto path = path_of(name);
+    const Operation what{
+        .call = Call::remove, .path = path.c_str(), .fd = folder_.fd(), .name = name.c_str()};
+    return call(what, [&] { return ::unlinkat(folder_.fd(), name.c_str(), 0); });
 }
 
 void DiskFolder::rename(const std::string& from, const std::string& to) {
-    const auto renamed = call(Call::rename, path_of(from), [&] {
-        return ::renameat(folder_.fd(), from.c_str(), folder_.fd(), to.c_str());
-    });
-    if (renamed < 0) fail(errno, "rename", path_of(from));
+    const auto path = path_of(from);
+    const Operation what{.call = Call::rename,
+                         .path = path.c_str(),
+                         .fd = folder_.fd(),
+                         .name = from.c_str(),
+                         .to = to.c_str()};
+    const auto renamed = call(
+        what, [&] { return ::renameat(folder_.fd(), from.c_str(), folder_.fd(), to.c_str()); });
+    if (renamed < 0) fail(errno, "rename", path);
 }
 
 bool DiskFolder::rename_new(const std::string& from, const std::string& to) {
     // link, then unlink: unlike RENAME_NOREPLACE, every file system has it.
-    const auto linked = call(Call::link, path_of(to), [&] {
-        return ::linkat(folder_.fd(), from.c_str(), folder_.fd(), to.c_str(), 0);
-    });
+    const auto path = path_of(to);
+    const Operation what{.call = Call::link,
+                         .path = path.c_str(),
+                         .fd = folder_.fd(),
+                         .name = from.c_str(),
+                         .to = to.c_str()};
+    const auto linked = call(
+        what, [&] { return ::linkat(folder_.fd(), from.c_str(), folder_.fd(), to.c_str(), 0); });
     if (linked < 0 && errno == EEXIST) return false;
-    if (linked < 0) fail(errno, "link", path_of(to));
+    if (linked < 0) fail(errno, "link", path);
     // What is left of the old name on failure is a second name, for whoever sweeps.
-    static_cast<void>(call(Call::remove, path_of(from),
-                           [&] { return ::unlinkat(folder_.fd(), from.c_str(), 0); }));
+    static_cast<void>(unlink(from));
     return true;
 }
 
@@ -147,6 +171,9 @@ std::vector<std::string> DiskFolder::list() {
         fail(errno, "fdopendir", path());
     }
     std::vector<std::string> names;
+    if (const int refused = fault(Call::list, path().c_str()); refused != 0) {
+        fail(refused, "readdir", path());
+    }
     errno = 0;
     while (const auto* entry = ::readdir(entries.get())) {
         if (is_regular(*entry)) names.emplace_back(entry->d_name);
@@ -171,8 +198,9 @@ std::optional<File> open_or_make(int at, const std::string& name, const std::str
                                  int flags, std::optional<unsigned> create, bool& made) {
     made = false;
     if (create) {
-        const auto outcome =
-            call(Call::make_folder, path, [&] { return ::mkdirat(at, name.c_str(), *create); });
+        const Operation what{
+            .call = Call::make_folder, .path = path.c_str(), .fd = at, .name = name.c_str()};
+        const auto outcome = call(what, [&] { return ::mkdirat(at, name.c_str(), *create); });
         if (outcome < 0 && errno != EEXIST) fail(errno, "mkdir", path);
         made = outcome == 0;
     }

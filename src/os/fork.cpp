@@ -19,8 +19,9 @@ volatile std::uint64_t* make_page() {
     void* const page =
         ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) fail(errno, "mmap", "fork token");
-    if (::madvise(page, size, MADV_WIPEONFORK) < 0) {
-        const int reason = errno;
+    const int unadvised = fault(Call::advise, "fork token");
+    if (unadvised != 0 || ::madvise(page, size, MADV_WIPEONFORK) < 0) {
+        const int reason = unadvised != 0 ? unadvised : errno;
         ::munmap(page, size);
         fail(reason, "madvise", "fork token");
     }

@@ -124,9 +124,10 @@ RobustLock::RobustLock(const File& file, std::uint64_t page_offset) {
     void* const both =
         ::mmap(nullptr, 2 * page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (both == MAP_FAILED) fail(errno, "mmap", file.path());
-    if (::mmap(both, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file.fd(),
-               static_cast<off_t>(page_offset)) == MAP_FAILED) {
-        const int reason = errno;
+    const int second = fault(Call::map, file.path().c_str());
+    if (second != 0 || ::mmap(both, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                              file.fd(), static_cast<off_t>(page_offset)) == MAP_FAILED) {
+        const int reason = second != 0 ? second : errno;
         ::munmap(both, 2 * page_size);
         fail(reason, "mmap", file.path());
     }

@@ -1,6 +1,6 @@
 #include "os/process.hpp"
 
-#include "os/error.hpp"
+#include "os/call.hpp"
 
 #include <fcntl.h>
 #include <gnu/libc-version.h>
@@ -121,20 +121,37 @@ bool process_is_alive(std::int32_t process) noexcept {
 
 unsigned user_id() noexcept { return ::geteuid(); }
 
-std::string boot_id() { return first_line("/proc/sys/kernel/random/boot_id"); }
+std::string boot_id() {
+    const std::string path = "/proc/sys/kernel/random/boot_id";
+    const int fd =
+        call(Call::open, path, [&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); });
+    // Without /proc nobody here has a boot id, and all agree. Another failure must not pass for
+    // another boot: what the shared memory holds would be given up.
+    if (fd < 0 && errno == ENOENT) return {};
+    if (fd < 0) fail(errno, "open", path);
+    const File file(fd, path);
+    std::array<std::byte, 64> text{};
+    const auto size = file.read(0, text);
+    const auto all = text_of(std::span(text).first(size));
+    return all.substr(0, all.find('\n'));
+}
 
-std::uint64_t pid_namespace() noexcept {
+std::uint64_t pid_namespace() {
+    const std::string path = "/proc/self/ns/pid";
     struct stat s{};
-    return ::stat("/proc/self/ns/pid", &s) == 0 ? s.st_ino : 0;
+    const int found = call(Call::stat, path, [&] { return ::stat(path.c_str(), &s); });
+    if (found < 0 && errno != ENOENT) fail(errno, "stat", path);
+    return found < 0 ? 0 : s.st_ino;
 }
 
 std::string platform() { return std::string("glibc ") + ::gnu_get_libc_version() + ' ' + machine; }
 
 void random_bytes(std::span<std::byte> out) {
     while (!out.empty()) {
-        const auto n = ::getrandom(out.data(), out.size(), 0);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) fail(errno, "getrandom", "random bytes");
+        const std::string path = "random bytes";
+        const auto n =
+            call(Call::random, path, [&] { return ::getrandom(out.data(), out.size(), 0); });
+        if (n < 0) fail(errno, "getrandom", path);
         out = out.subspan(static_cast<std::size_t>(n));
     }
 }

@@ -15,9 +15,10 @@ namespace mmsb::os {
 [[nodiscard]] std::string process_name(std::int32_t process);  ///< Empty where there is none.
 [[nodiscard]] bool process_is_alive(std::int32_t process) noexcept;
 [[nodiscard]] unsigned user_id() noexcept;
-/// Another one after each boot; empty where it is not told.
+/// Another one after each boot; empty where there is no /proc. Throws Io, OutOfSpace.
 [[nodiscard]] std::string boot_id();
-[[nodiscard]] std::uint64_t pid_namespace() noexcept;
+/// 0 where there is no /proc. Throws Io, OutOfSpace.
+[[nodiscard]] std::uint64_t pid_namespace();
 /// "glibc 2.36 x86_64": what must agree between those who share a lock.
 [[nodiscard]] std::string platform();
 void random_bytes(std::span<std::byte> out);
