@@ -84,10 +84,22 @@ public:
     [[nodiscard]] Sequence durable_sequence() const;
     /// Until the disk has everything up to `sequence`. false: timeout. Throws Poisoned.
     bool wait_durable(Sequence sequence, Timeout timeout = forever) const;
-    /// Everything as of the newest sequence, which is returned, as one file: a bus is made from it
-    /// by Config::from_checkpoint. Written beside `file`, synced, then renamed. Does not stop
-    /// writers.
-    Sequence checkpoint(const std::string& file) const;
+    /// Everything as of the sequence that is returned: into the bus (no file: it is rebuilt from
+    /// there after a reboot, and views of later moments begin there), or as one file, from which a
+    /// bus is made by Config::from_checkpoint. Written beside, synced, then renamed; into the bus
+    /// also read back. Does not stop writers. Throws Busy while another process makes one.
+    Sequence checkpoint(const std::string& file = {}) const;
+    /// Lets go of the past before the view of `oldest_kept`, now: it is folded into a checkpoint,
+    /// and asking for it is HistoryDropped from then on. Empty: of what the bus's retention does
+    /// not keep. The log is kept back to the second newest checkpoint at least, against damage of
+    /// the newest. May die anywhere: what is kept is not touched. Others may go on reading and
+    /// writing.
+    void compact(std::optional<Sequence> oldest_kept = {}) const;
+    /// How much of the past the bus keeps from now on, whoever writes to it; durable when it
+    /// returns. What is more is dropped after the next checkpoint, or by compact().
+    void set_retention(const Retention& retention) const;
+    [[nodiscard]] Retention retention() const;
+    [[nodiscard]] Sequence oldest() const;  ///< The oldest one that at() can go to.
     [[nodiscard]] VerifyReport verify(const VerifyOptions& options = {}) const;
     [[nodiscard]] const Recovery& recovery() const;
     [[nodiscard]] const Config& config() const;  ///< With the defaults filled in.

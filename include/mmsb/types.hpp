@@ -224,14 +224,19 @@ struct Config {
     Durability durability = Durability::process;  ///< Without a path only `process` is accepted.
     std::chrono::milliseconds interval{10};
     std::size_t page_size_default = 4096;  ///< For create_page without a size.
-    /// How much of the past a private bus keeps; 0: no limit; the first limit reached counts.
-    /// Older records are folded into base images; asking for them is HistoryDropped. No commit ever
-    /// fails for it. A bus with a path keeps everything: a limit there is InvalidArgument.
-    std::uint64_t max_tlog_size = 0;  ///< Bytes. 0 means 64 MiB: memory is not a disk.
+    /// How much of the past is kept; 0: no limit; the first limit reached counts. Older records are
+    /// folded into a checkpoint; asking for them is HistoryDropped. No commit ever fails for it.
+    /// Set when a bus is made; later it belongs to the bus: State::set_retention.
+    std::uint64_t max_tlog_size =
+        0;  ///< Bytes. Without a path 0 means 64 MiB: memory is not a disk.
     std::uint64_t max_tlog_records = 0;
     std::chrono::seconds max_tlog_age{0};
     bool enable_logging = true;  ///< The TLog. false: no past at all; only without a path.
-    std::string source{};        ///< Empty: the program's name, so that blame says something.
+    /// Every so often a checkpoint is made in the bus, from which it is rebuilt after a reboot;
+    /// where the log has grown since the last one by 1 MiB and an eighth of the pages' bytes. The
+    /// shortest of the process's handles counts. 0: only on demand.
+    std::chrono::seconds checkpoint_interval{60};
+    std::string source{};  ///< Empty: the program's name, so that blame says something.
     std::string
         arena_folder{};  ///< Empty: /dev/shm, or the bus folder where that has under 64 MiB free.
     std::string from_checkpoint{};  ///< A file of State::checkpoint: the bus is made from it.
@@ -242,6 +247,13 @@ struct Config {
         false;  ///< Time each apply, for Stats (two clock reads a commit).
     unsigned permissions = 0600;
     std::function<void(const Notice&)> on_notice{};  ///< Empty: warnings go to stderr.
+};
+
+/// How much of the past a bus keeps; 0: no limit; the first limit reached counts.
+struct Retention {
+    std::uint64_t bytes = 0;    ///< Of the log.
+    std::uint64_t records = 0;  ///< Commits.
+    std::chrono::seconds age{0};
 };
 
 /// What opening found.

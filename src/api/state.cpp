@@ -1,8 +1,6 @@
 #include "api/bus.hpp"
 #include "api/transaction_impl.hpp"
 #include "state/commit.hpp"
-#include "state/flush.hpp"
-#include "state/header.hpp"
 #include "state/past.hpp"
 #include "state/read.hpp"
 
@@ -34,9 +32,8 @@ void check_config(const Config& config) {
         refuse("a bus without a path is always new", "a path", "none");
     if (has_path && !config.enable_logging)
         refuse("only a bus without a path can do without a log", "enable_logging", "false");
-    if (has_path && (config.max_tlog_size != 0 || config.max_tlog_records != 0 ||
-                     config.max_tlog_age.count() != 0))
-        refuse("a bus with a path keeps all of its past", "no max_tlog_... limit", "one");
+    if (config.max_tlog_age.count() < 0 || config.checkpoint_interval.count() < 0)
+        refuse("an age or interval is negative", "0 s or more", "less");
     if (config.interval.count() <= 0)
         refuse("the interval is not positive", "1 ms or more",
                fmt::format("{} ms", config.interval.count()));
@@ -316,51 +313,5 @@ View State::at(Sequence sequence) const {
 }
 
 TLog State::tlog(const LogFilter& filter) const { return TLog(detail::open_tlog(bus_, filter)); }
-
-// ---- keeping
-// --------------------------------------------------------------------------------------
-
-Sequence State::durable_sequence() const {
-    return Sequence{Bus::get(bus_).at().words().durable_sequence.load()};
-}
-
-bool State::wait_durable(Sequence sequence, Timeout timeout) const {
-    auto& open = Bus::get(bus_);
-    auto& bus = open.at();
-    if (bus.is_private || open.read_only)
-        throw InvalidArgument(
-            ErrorCode::invalid_argument,
-            "only a bus with a path, open for writing, can be made durable",
-            {.expected = "a path", .found = bus.is_private ? "none" : "Open::read_only"});
-    const auto now = state::newest(bus);
-    if (sequence == Sequence::newest) sequence = now.sequence;
-    if (sequence > now.sequence)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("sequence {} is not committed yet", number(sequence)),
-                              {.expected = fmt::format("at most {}", number(now.sequence)),
-                               .found = fmt::format("{}", number(sequence))});
-    if (durable_sequence() >= sequence) return true;
-    try {
-        state::wait_until_durable(bus, now.lsn, sequence, timeout);
-    } catch (const NotDurable&) {
-        return false;
-    }
-    return true;
-}
-
-Sequence State::checkpoint(const std::string& file) const {
-    auto& bus = Bus::get(bus_);
-    const auto image = state::image_at(bus.at(), Sequence::newest, {});
-    state::write_checkpoint_file(bus.at(), image, file, bus.config.permissions);
-    return image.sequence();
-}
-
-VerifyReport State::verify(const VerifyOptions& options) const {
-    return state::verify(Bus::get(bus_).at(), options);
-}
-
-const Recovery& State::recovery() const { return Bus::get(bus_).at().recovery; }
-
-const Config& State::config() const { return Bus::get(bus_).config; }
 
 }  // namespace mmsb

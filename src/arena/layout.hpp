@@ -81,6 +81,13 @@ struct Control {
     Word poison{};  ///< errno
     Word clean{};   ///< 1: the last one left with a close record.
     Word wanted{};  ///< The highest LSN that somebody waits to see durable.
+    /// The past is kept from here on: the first kept record begins there or behind, and the oldest
+    /// View is that of `history_sequence`. Grow only; stored before what they give up is deleted.
+    alignas(64) Word history_lsn{};
+    Word history_sequence{};
+    Word checkpoint_sequence{};  ///< Of the newest checkpoint in the bus, 0: none known.
+    Word checkpoint_lsn{};
+    Word checkpoint_time{};  ///< ns of the system clock, when it was finished.
     alignas(64) Word writer_pid{};
     Word files_pid{};
     std::atomic<std::uint32_t> durable_bell{};  ///< futex: changes when `durable` or `poison` does.

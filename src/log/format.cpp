@@ -33,6 +33,7 @@ struct BusLayout {
     Uuid uuid;
     std::uint64_t inode, generation, ring_size, segment_size, page_id_ceiling;
     std::int64_t created_ns;
+    std::uint64_t base_sequence, base_lsn, keep_bytes, keep_records, keep_seconds;
 };
 struct SegmentLayout {
     Prefix prefix;
@@ -50,11 +51,14 @@ struct BlobLayout {
 static_assert(std::has_unique_object_representations_v<Prefix> && sizeof(Prefix) == 16);
 static_assert(offsetof(Prefix, major) == 8 && offsetof(Prefix, minor) == 10);
 static_assert(offsetof(Prefix, checksum) == 12);
-static_assert(std::has_unique_object_representations_v<BusLayout> && sizeof(BusLayout) == 80);
+static_assert(std::has_unique_object_representations_v<BusLayout> && sizeof(BusLayout) == 120);
 static_assert(offsetof(BusLayout, uuid) == 16 && offsetof(BusLayout, inode) == 32);
 static_assert(offsetof(BusLayout, generation) == 40 && offsetof(BusLayout, ring_size) == 48);
 static_assert(offsetof(BusLayout, segment_size) == 56 && offsetof(BusLayout, created_ns) == 72);
 static_assert(offsetof(BusLayout, page_id_ceiling) == 64);
+static_assert(offsetof(BusLayout, base_sequence) == 80 && offsetof(BusLayout, base_lsn) == 88);
+static_assert(offsetof(BusLayout, keep_bytes) == 96 && offsetof(BusLayout, keep_records) == 104);
+static_assert(offsetof(BusLayout, keep_seconds) == 112);
 static_assert(std::has_unique_object_representations_v<SegmentLayout> &&
               sizeof(SegmentLayout) == 72);
 static_assert(offsetof(SegmentLayout, bus) == 16 && offsetof(SegmentLayout, id) == 32);
@@ -155,12 +159,22 @@ Decoded<BusHeader> decode_slot(std::span<const std::byte> slot) {
                         "segments of a multiple of 4096 bytes, from the ring's size to 1 TiB",
                         fmt::format("{} bytes", l.segment_size))};
     }
+    if (l.base_lsn % 8 != 0 || l.base_lsn > largest_lsn) {
+        return {{},
+                damaged(offsetof(BusLayout, base_lsn), "a multiple of 8, at most 2^62",
+                        fmt::format("{}", l.base_lsn))};
+    }
     return {BusHeader{.uuid = l.uuid,
                       .inode = l.inode,
                       .generation = l.generation,
                       .geometry = {.ring_size = l.ring_size, .segment_size = l.segment_size},
                       .page_id_ceiling = l.page_id_ceiling,
-                      .created_ns = l.created_ns},
+                      .created_ns = l.created_ns,
+                      .base_sequence = l.base_sequence,
+                      .base_lsn = l.base_lsn,
+                      .keep_bytes = l.keep_bytes,
+                      .keep_records = l.keep_records,
+                      .keep_seconds = l.keep_seconds},
             {}};
 }
 
@@ -190,6 +204,11 @@ std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header) {
     layout.segment_size = header.geometry.segment_size;
     layout.page_id_ceiling = header.page_id_ceiling;
     layout.created_ns = header.created_ns;
+    layout.base_sequence = header.base_sequence;
+    layout.base_lsn = header.base_lsn;
+    layout.keep_bytes = header.keep_bytes;
+    layout.keep_records = header.keep_records;
+    layout.keep_seconds = header.keep_seconds;
     return encode<bus_header_size>(layout, bus_magic);
 }
 

@@ -51,6 +51,12 @@ struct BusHeader {
     limits::Geometry geometry{};
     std::uint64_t page_id_ceiling = 0;  ///< No page has had an id above it.
     std::int64_t created_ns = 0;
+    /// Where the kept past begins: the state as of `base_sequence` is in a checkpoint, and the log
+    /// is kept from `base_lsn` on. Both 0: from the very start.
+    std::uint64_t base_sequence = 0;
+    Lsn base_lsn = 0;
+    /// How much of the past is kept, 0: no limit. Bytes of log, commits, seconds.
+    std::uint64_t keep_bytes = 0, keep_records = 0, keep_seconds = 0;
 };
 [[nodiscard]] std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header);
 /// Takes both slots (up to 2 * bus_header_size bytes). A slot of a newer format is refused even

@@ -206,13 +206,16 @@ public:
     void keep() noexcept { grown_.clear(); }
 
     /// Room up to `upto`, or the segment's end, and some more; returns up to where there is room.
-    Lsn grow(const Place& place, Lsn upto) {
+    Lsn grow(const Place& place, Lsn upto, Lsn used) {
         const auto& [segment, end] = place;
         const auto& file = segment->file;
         const auto size = std::max<std::uint64_t>(file.size(), segment_header_size);
         const auto have = std::min(end, segment->header.start + (size - segment_header_size));
         // A copy of a bus may have holes where there was room.
-        if (file.allocated() < size) file.allocate(0, size);
+        if (file.allocated() < size) {
+            const auto from = file_offset(*segment, std::max(segment->header.start, used));
+            if (from < size) file.allocate(from, size - from);
+        }
         if (have >= std::min(upto, end)) return have;
         const auto step = std::clamp(have - segment->header.start, smallest_step, largest_step);
         const auto target = std::min(end, std::max(upto, have + step));
@@ -228,7 +231,7 @@ private:
     std::vector<std::pair<Known, std::uint64_t>> grown_{};
 };
 
-Lsn Segments::prepare(Lsn upto, std::int64_t base_time_ns) {
+Lsn Segments::prepare(Lsn upto, std::int64_t base_time_ns, Lsn used) {
     {
         const std::shared_lock lock(mutex_);
         if (upto <= prepared_) return prepared_;
@@ -242,7 +245,7 @@ Lsn Segments::prepare(Lsn upto, std::int64_t base_time_ns) {
     Growth growth;
     Lsn reached = 0;
     for (; at < all.size(); ++at) {
-        reached = growth.grow(all[at], upto);
+        reached = growth.grow(all[at], upto, used);
         if (reached >= upto) break;
     }
     while (reached < upto) {
@@ -314,6 +317,7 @@ void Segments::drop_before(Lsn lsn) {
     std::uint64_t first = 0;
     {
         const std::unique_lock lock(mutex_);
+        refresh();
         while (segments_.size() > 1 && segments_[1]->header.start <= lsn) {
             segments_.erase(segments_.begin());
             first = segments_.front()->header.id;
@@ -327,6 +331,14 @@ void Segments::drop_before(Lsn lsn) {
         // One by one, so that no power cut leaves an older one without a newer one.
         folder_.sync();
     }
+}
+
+void Segments::punch_before(Lsn lsn) {
+    const auto [segment, end] = locate(lsn);
+    if (!segment || segment->header.start >= lsn) return;
+    const auto upto = file_offset(*segment, lsn) / 4096 * 4096;
+    if (upto > segment_header_size)
+        segment->file.punch(segment_header_size, upto - segment_header_size);
 }
 
 }  // namespace mmsb::log

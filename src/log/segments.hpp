@@ -52,7 +52,8 @@ public:
     /// Room for the bytes below the returned LSN (>= `upto`) is reserved, following segments made
     /// as needed. Steps grow from 256 KiB to 16 MiB. Throws OutOfSpace: nothing is lost, and
     /// nothing more is taken than before. REQUIRES a segment.
-    Lsn prepare(Lsn upto, std::int64_t base_time_ns);
+    /// Bytes below `used` were written already: room that was given back there stays so.
+    Lsn prepare(Lsn upto, std::int64_t base_time_ns, Lsn used = 0);
 
     void write(Lsn lsn, std::span<const std::byte> bytes);  ///< pwrite where the LSN says.
     /// Fills `out` from `lsn` on, over segments' ends, and returns how many bytes the files have.
@@ -62,8 +63,10 @@ public:
     void sync(Lsn from, Lsn to);
     /// The last one left: gives back what was prepared behind `end`.
     void trim(Lsn end);
-    /// Removes segments that end at or before `lsn` (a private bus's folded past).
+    /// Removes segments that end at or before `lsn`: a past that is not kept.
     void drop_before(Lsn lsn);
+    /// Gives back the room of what lies before `lsn` in the first segment.
+    void punch_before(Lsn lsn);
     [[nodiscard]] std::uint64_t file_bytes();  ///< Of all segments and blobs, as allocated.
 
     /// A blob file with a new id: written and, where `durable`, synced with its folder.

@@ -140,6 +140,14 @@ void File::allocate(std::uint64_t offset, std::uint64_t size) const {
     write_zeros(*this, offset, offset + size);
 }
 
+void File::punch(std::uint64_t offset, std::uint64_t size) const {
+    const auto made = call(Call::allocate, path_, [&] {
+        return ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                           static_cast<off_t>(offset), static_cast<off_t>(size));
+    });
+    if (made < 0 && errno != EOPNOTSUPP && errno != ENOSYS) fail(errno, "fallocate", path_);
+}
+
 void File::sync_data() const {
     // Not repeated on EINTR: what it says of this file's bytes, it may say only once.
     if (const int refused = fault(Call::sync, path_.c_str()); refused != 0) {

@@ -46,6 +46,9 @@ public:
     /// Reserves room (fallocate, growing the file), so that no later write or touch fails for
     /// space.
     void allocate(std::uint64_t offset, std::uint64_t size) const;
+    /// Gives back the room of whole blocks in there; they read as zeros. Where the file system
+    /// cannot, nothing happens.
+    void punch(std::uint64_t offset, std::uint64_t size) const;
     void sync_data() const;  ///< fdatasync. What it throws must never be retried.
 
 private:

@@ -346,6 +346,7 @@ std::string Image::apply(const log::Record& record, std::span<const std::byte> b
             return fmt::format("there is no kind {} of records",
                                static_cast<unsigned>(record.kind));
     }
+    if (record.structural) structure_head_ = record.start;
     sequence_ = record.sequence;
     time_ns_ = record.time_ns;
     lsn_ = record.end;

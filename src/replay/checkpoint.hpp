@@ -1,13 +1,18 @@
-/// replay/checkpoint: an Image as one self-contained file, written and read as a stream of blocks.
-/// Pure: the bytes go through callables. docs/FORMAT.md, "Checkpoint".
+/// replay/checkpoint: all pages as of one moment in one self-contained file, written and read as a
+/// stream of blocks. Pure: the bytes go through callables. docs/FORMAT.md, "Checkpoint".
+///
+/// Pages may be copied one after the other while writers work: each with the record that it is as
+/// of, and behind them all the records since the first copy (replay/fuzzy). So a checkpoint needs
+/// no memory for the pages, stops nobody, and is exact.
 ///
 ///     header   0  char[8]  magic "MMSBCHK\0"
 ///              8  u16      major version, 1       10  u16  minor version, 0
 ///             12  u32      CRC32C over the other 60 bytes, seeded with ~0
 ///             16  u8[16]   uuid of the bus
-///             32  u64      sequence               40  i64  time, ns
-///             48  u64      LSN: end of the last record that is in it
-///             56  u64      next page id
+///             32  u64      LSN from which on records are redone
+///             40  u64      start of the newest structural record that the pages' names have
+///             48  i64      time when it was begun, ns
+///             56  u64      any number that tells checkpoints apart
 ///     block    0  u32      CRC32C over the rest of this header and the stored bytes, seeded with
 ///                          that over the block's number (u64, from 0) seeded with the header's
 ///              4  u32      stored size            8  u32  raw size, 1 to 1 MiB
@@ -15,30 +20,62 @@
 ///             13  u8[3]    zero
 ///             16  u8[]     stored bytes
 ///     items    u8 tag, then varints (LEB128) and texts (varint length, bytes); none is cut by a
-///              block's end; in this order: sources by number, pages by id, end
+///              block's end; in this order: sources by number, pages by id, contents by page's id,
+///              changes by LSN, end
 ///              1 source    number, text
-///              2 page      id, line, epoch, sequence, LSN, size; u8 location; name text; number of
-///                          metadata, each a key text and a value text; then its bytes in pieces
-///              3 bytes     n > 0, then the page's next n bytes
-///              4 zeros     n > 0: the page's next n bytes are zero
-///              5 end       number of pages, sum of their sizes, number of blocks; nothing follows
+///              2 page      id, line; u8 location; name text; number of metadata, each a key text
+///                          and a value text
+///              3 bytes     n > 0, then the next n bytes of the contents or the change
+///              4 zeros     n > 0: the next n bytes are zero
+///              5 end       sequence, time, LSN, next page id, start of the newest structural
+///                          record, numbers of contents, of changes, of blocks; nothing follows
+///              6 contents  page's id, epoch, sequence, LSN, size; then its bytes in pieces
+///              7 change    u8 record kind, start, end, sequence, size of the body; then the
+///                          record's body (a blob's contents where it has one) in pieces
 ///
 /// Every bit of the file is under a checksum; a cut file is refused, as are blocks that are
 /// swapped, repeated, left out or another checkpoint's. A newer major version is refused by name.
 #pragma once
 
 #include "log/format.hpp"
-#include "replay/image.hpp"
+#include "replay/fuzzy.hpp"
 
-#include <mmsb/types.hpp>
+#include <functional>
+#include <memory>
 
 namespace mmsb::replay {
 
-/// Streams `image` of the bus `bus` into `write`, which may throw. Memory: a few blocks.
-/// REQUIRES an image that keeps all bytes, and whose pages are not newer than it is: throws
-/// std::logic_error otherwise.
-void write_checkpoint(const Image& image, const log::Uuid& bus,
-                      FunctionRef<void(std::span<const std::byte>)> write);
+/// Writes one checkpoint as a stream. Memory: a few blocks. What `write` throws is passed on.
+class CheckpointWriter {
+public:
+    using Write = std::function<void(std::span<const std::byte>)>;
+    struct Start {
+        log::Uuid bus{};
+        log::Lsn lsn = 0;  ///< All records that end at or before it are in all pages given.
+        std::int64_t time_ns = 0;
+        std::uint64_t nonce = 0;  ///< Another one for each checkpoint of a bus.
+    };
+    CheckpointWriter(const Start& start, const Structure& structure, Write write);
+    ~CheckpointWriter();
+    CheckpointWriter(const CheckpointWriter&) = delete;
+    CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+    /// A page of the structure, in id order; one that is gone by now is left out. Of `page` only
+    /// epoch, sequence and lsn are looked at.
+    void contents(PageId id, const ImagePage& page, std::span<const std::byte> bytes);
+    /// A commit or source record behind start.lsn, in order; `body` are its entries.
+    void change(const log::Record& record, std::span<const std::byte> body);
+    void finish(const FuzzyImage::End& end);
+
+private:
+    class Blocks;
+    std::unique_ptr<Blocks> blocks_;
+    std::uint64_t contents_ = 0, changes_ = 0;
+};
+
+/// Streams `image` of the bus `bus`. REQUIRES an image that keeps all bytes, and whose pages are
+/// not newer than it is: throws std::logic_error otherwise.
+void write_checkpoint(const Image& image, const log::Uuid& bus, CheckpointWriter::Write write);
 
 struct Checkpoint {
     log::Uuid bus{};
@@ -55,5 +92,12 @@ struct ReadOptions {
 /// All of it, or why not. Allocates no more than the pages it announces, and only as bytes arrive.
 /// Throws what `read` throws, and std::bad_alloc.
 [[nodiscard]] log::Decoded<Checkpoint> read_checkpoint(ReadSome read, ReadOptions options = {});
+
+/// Of a checkpoint the structure only, as of its head; what follows it in the file is not read.
+struct CheckpointStructure {
+    log::Uuid bus{};
+    Structure structure{};
+};
+[[nodiscard]] log::Decoded<CheckpointStructure> read_checkpoint_structure(ReadSome read);
 
 }  // namespace mmsb::replay

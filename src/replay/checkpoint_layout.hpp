@@ -4,7 +4,6 @@
 
 #include "base/checksum.hpp"
 #include "log/format.hpp"
-#include "replay/image.hpp"
 
 #include <array>
 #include <cstddef>
@@ -24,16 +23,16 @@ struct Header {
     std::uint16_t minor;
     std::uint32_t checksum;
     log::Uuid bus;
-    std::uint64_t sequence;
-    std::int64_t time_ns;
     std::uint64_t lsn;
-    std::uint64_t next_page;
+    std::uint64_t structure;
+    std::int64_t time_ns;
+    std::uint64_t nonce;
 };
 static_assert(std::has_unique_object_representations_v<Header> && sizeof(Header) == 64);
 static_assert(offsetof(Header, major) == 8 && offsetof(Header, minor) == 10);
 static_assert(offsetof(Header, checksum) == 12 && offsetof(Header, bus) == 16);
-static_assert(offsetof(Header, sequence) == 32 && offsetof(Header, time_ns) == 40);
-static_assert(offsetof(Header, lsn) == 48 && offsetof(Header, next_page) == 56);
+static_assert(offsetof(Header, lsn) == 32 && offsetof(Header, structure) == 40);
+static_assert(offsetof(Header, time_ns) == 48 && offsetof(Header, nonce) == 56);
 
 struct Block {
     std::uint32_t checksum;
@@ -47,7 +46,15 @@ static_assert(offsetof(Block, checksum) == 0 && offsetof(Block, stored_size) == 
 static_assert(offsetof(Block, raw_size) == 8 && offsetof(Block, compression) == 12);
 
 enum Compression : std::uint8_t { stored_raw = 0, one_zstd_frame = 1 };
-enum class Item : std::uint8_t { source = 1, page = 2, bytes = 3, zeros = 4, end = 5 };
+enum class Item : std::uint8_t {
+    source = 1,
+    page = 2,
+    bytes = 3,
+    zeros = 4,
+    end = 5,
+    contents = 6,
+    change = 7
+};
 
 [[nodiscard]] inline std::uint32_t checksum_of(const Header& header) noexcept {
     const auto all = std::as_bytes(std::span(&header, 1));
@@ -59,17 +66,6 @@ enum class Item : std::uint8_t { source = 1, page = 2, bytes = 3, zeros = 4, end
 [[nodiscard]] inline std::uint32_t checksum_of(std::uint32_t header, std::uint64_t number,
                                                std::span<const std::byte> in) noexcept {
     return base::crc32c(base::crc32c(header, std::as_bytes(std::span(&number, 1))), in);
-}
-
-/// What a page contradicts of the image's position and of its own; nullptr: nothing.
-[[nodiscard]] inline const char* page_problem(const Header& header, PageId id,
-                                              const ImagePage& page) noexcept {
-    if (id == PageId::none || number(id) >= header.next_page) return "an id below the next page's";
-    if (number(page.sequence) > header.sequence) return "no sequence above the checkpoint's";
-    if (page.lsn > header.lsn) return "no LSN above the checkpoint's";
-    if (number(page.epoch) > number(page.sequence)) return "no epoch above its sequence";
-    if (page.location > Location::unified) return "a location";
-    return nullptr;
 }
 
 }  // namespace mmsb::replay::layout

@@ -29,11 +29,24 @@ bool all_zero(std::span<const std::byte> bytes) noexcept {
                              std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
+// How much of `bytes` from the start is zero units (or is not).
+std::size_t stretch(std::span<const std::byte> bytes, bool zero) noexcept {
+    std::size_t at = 0;
+    while (at < bytes.size()) {
+        const auto unit = bytes.subspan(at, std::min(zero_unit, bytes.size() - at));
+        if (all_zero(unit) != zero) break;
+        at += unit.size();
+    }
+    return at;
+}
+
+}  // namespace
+
 // Cuts the stream of items into blocks.
-class Blocks {
+class CheckpointWriter::Blocks {
 public:
-    Blocks(std::uint32_t header_checksum, FunctionRef<void(std::span<const std::byte>)> write)
-        : header_checksum_(header_checksum), write_(write), context_(ZSTD_createCCtx()) {
+    Blocks(std::uint32_t header_checksum, Write write)
+        : header_checksum_(header_checksum), write_(std::move(write)), context_(ZSTD_createCCtx()) {
         if (context_ == nullptr) throw std::bad_alloc();
         raw_.reserve(layout::block_size);
         out_.resize(sizeof(layout::Block) + layout::block_size);
@@ -50,17 +63,21 @@ public:
     [[nodiscard]] std::size_t room() const noexcept { return layout::block_size - raw_.size(); }
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
     void flush();
+    // In pieces, zeros as their number.
+    void write_pieces(std::span<const std::byte> bytes);
 
 private:
+    void write_bytes(std::span<const std::byte> bytes);
+
     std::uint32_t header_checksum_;
-    FunctionRef<void(std::span<const std::byte>)> write_;
+    Write write_;
     std::unique_ptr<ZSTD_CCtx, FreeContext> context_;
     std::uint64_t number_ = 0;
     Bytes raw_{};
     Bytes out_{};  // a block's header, and its bytes
 };
 
-void Blocks::flush() {
+void CheckpointWriter::Blocks::flush() {
     if (raw_.empty()) return;
     auto* const stored = out_.data() + sizeof(layout::Block);
     // With less room than the raw bytes take it fails, and they are stored as they are.
@@ -86,100 +103,112 @@ void Blocks::flush() {
     raw_.clear();
 }
 
-void write_bytes(Blocks& blocks, std::span<const std::byte> bytes) {
+void CheckpointWriter::Blocks::write_bytes(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-        if (blocks.room() < number_room + std::min(bytes.size(), least_piece)) blocks.flush();
-        const auto piece = bytes.first(std::min(bytes.size(), blocks.room() - number_room));
-        auto item = blocks.item(layout::Item::bytes, number_room + piece.size());
-        item.varint(piece.size());
-        item.bytes(piece);
+        if (room() < number_room + std::min(bytes.size(), least_piece)) flush();
+        const auto piece = bytes.first(std::min(bytes.size(), room() - number_room));
+        auto out = item(layout::Item::bytes, number_room + piece.size());
+        out.varint(piece.size());
+        out.bytes(piece);
         bytes = bytes.subspan(piece.size());
     }
 }
 
-// How much of `bytes` from the start is zero units (or is not).
-std::size_t stretch(std::span<const std::byte> bytes, bool zero) noexcept {
-    std::size_t at = 0;
-    while (at < bytes.size()) {
-        const auto unit = bytes.subspan(at, std::min(zero_unit, bytes.size() - at));
-        if (all_zero(unit) != zero) break;
-        at += unit.size();
-    }
-    return at;
-}
-
-void write_pieces(Blocks& blocks, std::span<const std::byte> bytes) {
+void CheckpointWriter::Blocks::write_pieces(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
         const auto zeros = stretch(bytes, true);
-        if (zeros != 0) blocks.item(layout::Item::zeros, number_room).varint(zeros);
+        if (zeros != 0) item(layout::Item::zeros, number_room).varint(zeros);
         bytes = bytes.subspan(zeros);
         const auto others = stretch(bytes, false);
-        write_bytes(blocks, bytes.first(others));
+        write_bytes(bytes.first(others));
         bytes = bytes.subspan(others);
     }
 }
 
-void write_page(Blocks& blocks, PageId id, const ImagePage& page) {
-    std::size_t texts = page.name.size();
-    for (const auto& [key, value] : page.metadata) {
-        texts += key.size() + value.size() + 2 * base::varint_max;
-    }
-    constexpr std::size_t numbers = 8;
-    auto item = blocks.item(layout::Item::page, 2 + numbers * base::varint_max + texts);
-    item.varint(number(id));
-    item.varint(page.line);
-    item.varint(number(page.epoch));
-    item.varint(number(page.sequence));
-    item.varint(page.lsn);
-    item.varint(page.size);
-    item.fixed(static_cast<std::uint8_t>(page.location));
-    item.text(page.name);
-    item.varint(page.metadata.size());
-    for (const auto& [key, value] : page.metadata) {
-        item.text(key);
-        item.text(value);
-    }
-    write_pieces(blocks, page.bytes);
-}
-
-}  // namespace
-
-void write_checkpoint(const Image& image, const log::Uuid& bus,
-                      FunctionRef<void(std::span<const std::byte>)> write) {
+CheckpointWriter::CheckpointWriter(const Start& start, const Structure& structure, Write write) {
     layout::Header header{.magic = layout::magic,
                           .major = log::format_major,
                           .minor = log::format_minor,
                           .checksum = 0,
-                          .bus = bus,
-                          .sequence = number(image.sequence()),
-                          .time_ns = image.time_ns(),
-                          .lsn = image.lsn(),
-                          .next_page = image.next_page()};
+                          .bus = start.bus,
+                          .lsn = start.lsn,
+                          .structure = structure.head,
+                          .time_ns = start.time_ns,
+                          .nonce = start.nonce};
     header.checksum = layout::checksum_of(header);
+    write(std::as_bytes(std::span(&header, 1)));
+    blocks_ = std::make_unique<Blocks>(header.checksum, std::move(write));
+    for (const auto& [source, name] : structure.sources) {
+        auto item = blocks_->item(layout::Item::source, 1 + 2 * base::varint_max + name.size());
+        item.varint(source);
+        item.text(name);
+    }
+    for (const auto& [id, page] : structure.pages) {
+        std::size_t texts = page.name.size();
+        for (const auto& [key, value] : page.metadata)
+            texts += key.size() + value.size() + 2 * base::varint_max;
+        auto item = blocks_->item(layout::Item::page, 2 + 4 * base::varint_max + texts);
+        item.varint(number(id));
+        item.varint(page.line);
+        item.fixed(static_cast<std::uint8_t>(page.location));
+        item.text(page.name);
+        item.varint(page.metadata.size());
+        for (const auto& [key, value] : page.metadata) {
+            item.text(key);
+            item.text(value);
+        }
+    }
+}
+
+CheckpointWriter::~CheckpointWriter() = default;
+
+void CheckpointWriter::contents(PageId id, const ImagePage& page,
+                                std::span<const std::byte> bytes) {
+    auto item = blocks_->item(layout::Item::contents, 1 + 5 * base::varint_max);
+    for (const auto n :
+         {number(id), number(page.epoch), number(page.sequence), page.lsn, bytes.size()})
+        item.varint(n);
+    blocks_->write_pieces(bytes);
+    ++contents_;
+}
+
+void CheckpointWriter::change(const log::Record& record, std::span<const std::byte> body) {
+    auto item = blocks_->item(layout::Item::change, 2 + 4 * base::varint_max);
+    item.fixed(static_cast<std::uint8_t>(record.kind));
+    for (const auto n : {record.start, record.end, number(record.sequence), body.size()})
+        item.varint(n);
+    blocks_->write_pieces(body);
+    ++changes_;
+}
+
+void CheckpointWriter::finish(const FuzzyImage::End& end) {
+    auto item = blocks_->item(layout::Item::end, 1 + 8 * base::varint_max);
+    for (const auto n : {number(end.sequence), static_cast<std::uint64_t>(end.time_ns), end.lsn,
+                         end.next_page, end.structure, contents_, changes_, blocks_->number() + 1})
+        item.varint(n);
+    blocks_->flush();
+}
+
+void write_checkpoint(const Image& image, const log::Uuid& bus, CheckpointWriter::Write write) {
+    const FuzzyImage::End end{.sequence = image.sequence(),
+                              .time_ns = image.time_ns(),
+                              .lsn = image.lsn(),
+                              .next_page = image.next_page(),
+                              .structure = image.structure_head()};
     for (const auto& [id, page] : image.pages()) {
-        const auto* problem = layout::page_problem(header, id, page);
+        const auto* problem = page_problem(end, id, page);
         if (problem == nullptr && page.bytes.size() != page.size) problem = "all of its bytes";
         if (problem == nullptr) continue;
         throw std::logic_error(
             fmt::format("checkpoint: page {}: expected {}", number(id), problem));
     }
-    write(std::as_bytes(std::span(&header, 1)));
-    Blocks blocks(header.checksum, write);
-    for (const auto& [source, name] : image.sources()) {
-        auto item = blocks.item(layout::Item::source, 1 + 2 * base::varint_max + name.size());
-        item.varint(source);
-        item.text(name);
-    }
-    std::uint64_t bytes = 0;
-    for (const auto& [id, page] : image.pages()) {
-        write_page(blocks, id, page);
-        bytes += page.size;
-    }
-    auto end = blocks.item(layout::Item::end, 1 + 3 * base::varint_max);
-    end.varint(image.pages().size());
-    end.varint(bytes);
-    end.varint(blocks.number() + 1);
-    blocks.flush();
+    CheckpointWriter writer({.bus = bus,
+                             .lsn = image.lsn(),
+                             .time_ns = image.time_ns(),
+                             .nonce = number(image.sequence())},
+                            structure_of(image), std::move(write));
+    for (const auto& [id, page] : image.pages()) writer.contents(id, page, page.bytes);
+    writer.finish(end);
 }
 
 }  // namespace mmsb::replay

@@ -25,6 +25,7 @@ Image::Image(const Image& other)
       sequence_(other.sequence_),
       time_ns_(other.time_ns_),
       lsn_(other.lsn_),
+      structure_head_(other.structure_head_),
       next_page_(other.next_page_),
       pages_(other.pages_),
       names_(other.names_),
@@ -178,6 +179,15 @@ void Image::check_invariants() const {
         }
     }
     if (sources_.contains(0)) throw std::logic_error("image: source 0 has a name");
+}
+
+Structure structure_of(const Image& image) {
+    Structure structure{.head = image.structure_head(), .sources = image.sources()};
+    for (const auto& [id, page] : image.pages())
+        structure.pages.emplace_hint(
+            structure.pages.end(), id,
+            PageStructure{page.line, page.location, page.name, page.metadata});
+    return structure;
 }
 
 namespace {

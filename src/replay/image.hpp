@@ -10,6 +10,7 @@
 #pragma once
 
 #include "log/record.hpp"
+#include "replay/structure.hpp"
 
 #include <mmsb/delta.hpp>
 #include <mmsb/types.hpp>
@@ -70,6 +71,8 @@ public:
         return lsn_;
     }  ///< End of the last record applied.
     [[nodiscard]] std::uint64_t next_page() const noexcept { return next_page_; }
+    /// Start of the newest structural record applied; 0: none.
+    [[nodiscard]] log::Lsn structure_head() const noexcept { return structure_head_; }
     [[nodiscard]] const std::map<PageId, ImagePage>& pages() const noexcept { return pages_; }
     [[nodiscard]] const std::map<std::uint32_t, std::string>& sources() const noexcept {
         return sources_;
@@ -88,6 +91,7 @@ public:
     /// `next_page` counts only where it is above all pages that are there.
     void set_position(Sequence sequence, std::int64_t time_ns, log::Lsn lsn,
                       std::uint64_t next_page) noexcept;
+    void set_structure(log::Lsn head) noexcept { structure_head_ = head; }
     /// False where that number has another name, or is 0, or a limit is passed.
     bool set_source(std::uint32_t number, std::string_view name);
 
@@ -122,6 +126,7 @@ private:
     Sequence sequence_ = Sequence::zero;
     std::int64_t time_ns_ = 0;
     log::Lsn lsn_ = 0;
+    log::Lsn structure_head_ = 0;
     std::uint64_t next_page_ = 1;
     std::map<PageId, ImagePage> pages_{};
     std::map<std::string, PageId, std::less<>> names_{};
@@ -132,6 +137,9 @@ private:
     std::vector<ImagePage*> index_{};
     std::vector<Step> steps_{};  // of the record being applied; kept for its memory
 };
+
+/// All but the bytes.
+[[nodiscard]] Structure structure_of(const Image& image);
 
 /// Where two images differ: pages by id.
 struct ImageDifference {

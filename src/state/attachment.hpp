@@ -36,10 +36,10 @@ struct WriterScratch {
     Lsn segment_end = 0;
 };
 
-/// What is kept of the time before the oldest record: a checkpoint, or a private bus's folded past.
+/// What a private bus keeps of the time before its oldest record, and how much of the time behind
+/// it. (Of a bus with a path that is in files: state/checkpoints.)
 struct Past {
-    std::atomic<Lsn> oldest{first_lsn};  ///< The first record that is kept begins here, or behind.
-    std::shared_mutex mutex{};           ///< Of `base`, and of moving `oldest`.
+    std::shared_mutex mutex{};  ///< Of `base`, and of moving `history_lsn`.
     std::optional<replay::Image> base{};
     std::atomic<std::uint64_t> blob_bytes{0};  ///< Of a private bus's blobs: memory like its log.
     std::uint64_t max_bytes = 0, max_records = 0;
@@ -54,6 +54,20 @@ struct Timer {
     std::atomic<std::int64_t> sync_every_ns{0};  ///< 0: no handle has Durability::interval.
 };
 
+/// The fields of the bus header that processes change, as last read or written here.
+struct Changing {
+    std::atomic<std::uint64_t> page_id_ceiling{0};
+    std::atomic<std::uint64_t> base_sequence{0}, base_lsn{0};
+    std::atomic<std::uint64_t> keep_bytes{0}, keep_records{0}, keep_seconds{0};
+};
+
+/// The thread that makes checkpoints now and then.
+struct Keeper {
+    std::thread thread{};
+    std::atomic<std::uint32_t> stopping{0};  ///< futex
+    std::atomic<std::int64_t> every_ns{0};   ///< 0: no handle wants checkpoints.
+};
+
 struct Attachment : std::enable_shared_from_this<Attachment> {
     std::string path{};
     bool is_private = true;
@@ -62,8 +76,9 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     bool logging = true;
     os::ForkToken token{};
     std::int32_t process = os::process_id();  ///< Ours: asking each time is a system call.
-    log::BusHeader header{};
-    std::unique_ptr<os::Folder> folder{}, log_folder{};
+    log::BusHeader header{};                  ///< As it was when the bus was opened.
+    Changing changing{};                      ///< What of it changes.
+    std::unique_ptr<os::Folder> folder{}, log_folder{}, checkpoints{};
     os::FileLock presence{};  ///< <bus>/lock, shared, while we may write.
     std::unique_ptr<log::Segments> segments{};
     std::unique_ptr<arena::Arena> arena{};
@@ -72,6 +87,7 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     Past past{};
     Recovery recovery{};
     Timer timer{};
+    Keeper keeper{};
     WriterScratch scratch{};
     std::function<void(const Notice&)> on_notice{};
 

@@ -1,7 +1,7 @@
 #include "state/catalog.hpp"
 
-#include "replay/image.hpp"
 #include "state/attachment.hpp"
+#include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
 
 #include <algorithm>
@@ -26,16 +26,25 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-void Catalog::load(const replay::Image& base) {
+void Catalog::load(const replay::Structure& base) {
     const std::unique_lock lock(mutex_);
-    for (const auto& [id, page] : base.pages()) {
-        pages_[id] = {page.line, page.location, page.name, page.metadata};
+    replace(base);
+}
+
+void Catalog::replace(const replay::Structure& by) {
+    pages_ = by.pages;
+    sources_ = by.sources;
+    names_.clear();
+    source_numbers_.clear();
+    for (const auto& [id, page] : pages_)
         if (!page.name.empty()) names_[page.name] = id;
-    }
-    for (const auto& [number, name] : base.sources()) {
-        sources_[number] = name;
-        source_numbers_[name] = number;
-    }
+    for (const auto& [number, name] : sources_) source_numbers_[name] = number;
+    followed_ = by.head;
+}
+
+replay::Structure Catalog::snapshot() const {
+    const std::shared_lock lock(mutex_);
+    return {followed_, pages_, sources_};
 }
 
 void Catalog::follow(Attachment& bus) {
@@ -46,6 +55,11 @@ void Catalog::follow(Attachment& bus) {
 }
 
 void Catalog::follow_to(Attachment& bus, log::Lsn head) {
+    // Who slept while the log was cut starts again from a checkpoint, which has what was dropped.
+    if (const auto kept = bus.words().history_lsn.load(std::memory_order_acquire);
+        !bus.is_private && followed_ < kept && head >= kept)
+        if (const auto newest = newest_structure(bus); newest && newest->head > followed_)
+            replace(*newest);
     std::vector<log::Lsn> chain;
     for (auto at = head; at > followed_ && at != log::no_lsn;) {
         chain.push_back(at);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "log/record.hpp"
+#include "replay/structure.hpp"
 
 #include <mmsb/types.hpp>
 
@@ -19,25 +20,18 @@
 #include <unordered_map>
 #include <vector>
 
-namespace mmsb::replay {
-class Image;
-}
-
 namespace mmsb::state {
 
 struct Attachment;
 
-struct CatalogPage {
-    std::uint32_t line = 0;
-    Location location = Location::cpu;
-    std::string name{};
-    Metadata metadata{};
-};
+using CatalogPage = replay::PageStructure;
 
 class Catalog {
 public:
     /// Starts from a checkpoint's structure instead of from nothing.
-    void load(const replay::Image& base);
+    void load(const replay::Structure& base);
+    /// A copy of all of it.
+    [[nodiscard]] replay::Structure snapshot() const;
     /// Up to the newest structural record that is applied. Reads the log; throws what that throws.
     void follow(Attachment& bus);
     /// Takes in one structural record, the next in the chain: for who replays the log anyhow.
@@ -58,6 +52,7 @@ public:
 
 private:
     void follow_to(Attachment& bus, log::Lsn head);
+    void replace(const replay::Structure& by);
     void apply(const log::Record& record, std::span<const std::byte> body);
 
     mutable std::shared_mutex mutex_;
@@ -65,7 +60,7 @@ private:
     std::atomic<std::uint64_t> followed_{0};
     std::map<PageId, CatalogPage> pages_{};
     std::unordered_map<std::string, PageId> names_{};
-    std::unordered_map<std::uint32_t, std::string> sources_{};
+    std::map<std::uint32_t, std::string> sources_{};
     std::unordered_map<std::string, std::uint32_t> source_numbers_{};
 };
 

@@ -59,6 +59,7 @@ bool Cursor::fill(std::size_t least) {
 }
 
 void Cursor::damaged(const char* expected) {
+    if (at_ < oldest()) throw_folded();  // dropped under our hands
     const auto file = segment_ ? segment_->file.path() : bus_.path + "/log";
     const auto offset = segment_ ? log::segment_header_size + at_ - segment_->header.start : at_;
     throw Corrupt(ErrorCode::corrupt,
@@ -69,6 +70,10 @@ void Cursor::damaged(const char* expected) {
                    .found = "other bytes",
                    .offset = offset,
                    .sequence = last_});
+}
+
+Lsn Cursor::oldest() const noexcept {
+    return bus_.words().history_lsn.load(std::memory_order_acquire);
 }
 
 void Cursor::throw_folded() const {
@@ -83,10 +88,7 @@ bool Cursor::next() {
         if (at_ >= to_) return false;
         if (!segment_ || at_ >= segment_end_) {
             segment_ = bus_.segments->find(at_);
-            if (!segment_) {
-                if (at_ < bus_.past.oldest.load()) throw_folded();
-                damaged("a segment that holds this position");
-            }
+            if (!segment_) damaged("a segment that holds this position");
             segment_end_ = bus_.segments->end_of(*segment_);
         }
         if (segment_end_ - at_ <= 8) {  // no record begins there
@@ -101,13 +103,7 @@ bool Cursor::next() {
             bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
             parsed = log::parse_record(bytes, at_, segment_->context());
         }
-        if (parsed.status != log::ParseStatus::good) {
-            if (at_ < bus_.past.oldest.load()) {  // the segment was dropped under our hands
-                segment_.reset();
-                continue;
-            }
-            damaged(parsed.expected);
-        }
+        if (parsed.status != log::ParseStatus::good) damaged(parsed.expected);
         at_ += parsed.size;
         if (parsed.record.kind == log::RecordKind::filler) continue;
         record_ = parsed.record;
@@ -121,7 +117,7 @@ std::span<const std::byte> Cursor::body() {
     try {
         if (!blob_read_) blob_ = bus_.segments->read_blob(*record_.blob);
     } catch (const Corrupt&) {
-        if (at_ > bus_.past.oldest.load() || !bus_.is_private) throw;
+        if (at_ > oldest()) throw;
         throw_folded();
     }
     blob_read_ = true;

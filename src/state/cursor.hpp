@@ -31,6 +31,7 @@ private:
     [[nodiscard]] bool fill(std::size_t least);
     [[noreturn]] void damaged(const char* expected);
     [[noreturn]] void throw_folded() const;
+    [[nodiscard]] Lsn oldest() const noexcept;  // where the kept log begins
 
     Attachment& bus_;
     Lsn at_, to_;

@@ -150,7 +150,8 @@ void prepare(Attachment& bus, Lsn upto) {
     if (upto <= words.prepared.load(relaxed) && bus.segments->find(upto - 1)) return;
     const auto time =
         std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
-    words.prepared.store(bus.segments->prepare(upto, time), std::memory_order_release);
+    words.prepared.store(bus.segments->prepare(upto, time, words.flushed.load()),
+                         std::memory_order_release);
 }
 
 void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence,

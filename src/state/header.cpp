@@ -1,6 +1,7 @@
 #include "state/header.hpp"
 
 #include "base/bytes.hpp"
+#include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
 #include "state/flush.hpp"
 
@@ -13,7 +14,6 @@ namespace {
 
 constexpr std::uint64_t first_ceiling = 1024;
 constexpr std::uint64_t least_shm = 64 * limits::mib;
-constexpr std::string_view checkpoint_suffix = ".chk";
 
 std::string hex(std::span<const std::byte> bytes) {
     std::string text;
@@ -26,6 +26,24 @@ void write_header(const os::File& file, log::BusHeader& header) {
     const auto slot = log::encode_bus(header);
     file.write(header.generation % 2 * log::bus_header_size, slot);
     file.sync_data();
+}
+
+// What a bus that is made from a checkpoint begins with.
+void make_first_checkpoint(Attachment& bus, const replay::Image& image) {
+    const auto folder = bus.folder->folder("checkpoints", true);
+    const auto name = checkpoint_name(image.sequence(), image.lsn());
+    auto file = folder->open(name, os::Create::if_need, true);
+    file->truncate(0);
+    std::uint64_t size = 0;
+    replay::write_checkpoint(image, bus.header.uuid, [&](std::span<const std::byte> bytes) {
+        file->write(size, bytes);
+        size += bytes.size();
+    });
+    file->sync_data();
+    folder->sync();
+    bus.header.page_id_ceiling = std::max(first_ceiling, image.next_page());
+    bus.header.base_sequence = number(image.sequence());
+    bus.header.base_lsn = std::max<Lsn>(first_lsn, base::round_up(image.lsn(), 8));
 }
 
 void create_header(Attachment& bus, const OpenOptions& options) {
@@ -43,13 +61,12 @@ void create_header(Attachment& bus, const OpenOptions& options) {
             throw Io(ErrorCode::io, options.config.from_checkpoint + ": no such checkpoint",
                      {.path = options.config.from_checkpoint, .system = ENOENT});
         const auto checkpoint = read_checkpoint_file(*in);
-        static_cast<void>(bus.folder->folder("checkpoints", true));
-        write_checkpoint_file(bus, checkpoint.image,
-                              fmt::format("{}/checkpoints/{:016x}{}", bus.path,
-                                          number(checkpoint.image.sequence()), checkpoint_suffix),
-                              options.config.permissions);
-        bus.header.page_id_ceiling = std::max(first_ceiling, checkpoint.image.next_page());
+        make_first_checkpoint(bus, checkpoint.image);
     }
+    const auto& config = options.config;
+    bus.header.keep_bytes = config.max_tlog_size;
+    bus.header.keep_records = config.max_tlog_records;
+    bus.header.keep_seconds = static_cast<std::uint64_t>(config.max_tlog_age.count());
     write_header(*file, bus.header);
     bus.folder->rename("bus.new", "bus");
     bus.folder->sync();
@@ -88,6 +105,16 @@ void throw_refused(const std::string& file, const log::Refusal& refusal) {
     throw Corrupt(ErrorCode::corrupt, text, std::move(details));
 }
 
+void take_changing(Attachment& bus, const log::BusHeader& header) {
+    auto& changing = bus.changing;
+    changing.page_id_ceiling.store(header.page_id_ceiling);
+    changing.base_sequence.store(header.base_sequence);
+    changing.base_lsn.store(header.base_lsn);
+    changing.keep_bytes.store(header.keep_bytes);
+    changing.keep_records.store(header.keep_records);
+    changing.keep_seconds.store(header.keep_seconds);
+}
+
 void load_header(Attachment& bus, const OpenOptions& options) {
     const auto open = options.config.open;
     auto file = bus.folder->open("bus", os::Create::never, open != Open::read_only);
@@ -96,6 +123,7 @@ void load_header(Attachment& bus, const OpenOptions& options) {
             throw_no_bus(bus.path, "a file named bus", "none");
         check_empty(bus);
         create_header(bus, options);
+        take_changing(bus, bus.header);
         return;
     }
     if (open == Open::create) throw_exists(bus.path);
@@ -108,6 +136,7 @@ void load_header(Attachment& bus, const OpenOptions& options) {
     auto decoded = log::decode_bus(std::span(bytes).first(size));
     if (!decoded.value) throw_refused(file->path(), decoded.refusal);
     bus.header = *decoded.value;
+    take_changing(bus, bus.header);
     if (bus.header.inode != file->inode()) {
         bus.header.inode = file->inode();
         if (open != Open::read_only) {
@@ -118,50 +147,53 @@ void load_header(Attachment& bus, const OpenOptions& options) {
     }
 }
 
-void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {
+namespace {
+
+// The threads of this process: the file lock is between openings.
+std::mutex& header_mutex() {
     static std::mutex mutex;
-    const std::lock_guard lock(mutex);
-    if (id <= bus.header.page_id_ceiling) return;
-    const auto file = bus.folder->open("bus", os::Create::never, true);
-    if (!file) throw_no_bus(bus.path, "a file named bus", "none");
-    auto header = bus.header;
-    header.page_id_ceiling = std::max(id, header.page_id_ceiling) * 2;
-    write_header(*file, header);
-    bus.header = header;
+    return mutex;
 }
 
-replay::Checkpoint read_checkpoint_file(const os::File& file) {
-    std::uint64_t at = 0;
-    auto decoded = replay::read_checkpoint([&](std::span<std::byte> out) {
-        const auto got = file.read(at, out);
-        at += got;
-        return got;
-    });
+log::BusHeader read_header(const Attachment& bus, const os::File& file) {
+    std::array<std::byte, 2 * log::bus_header_size> bytes{};
+    const auto size = file.read(0, bytes);
+    auto decoded = log::decode_bus(std::span(bytes).first(size));
     if (!decoded.value) throw_refused(file.path(), decoded.refusal);
-    return std::move(*decoded.value);
+    if (decoded.value->uuid != bus.header.uuid)
+        throw_no_bus(bus.path, "the bus that was opened", "another bus in its place");
+    return *decoded.value;
 }
 
-void write_checkpoint_file(const Attachment& bus, const replay::Image& image,
-                           const std::string& file, unsigned permissions) {
-    os::ReplacingFile out(file, permissions);
-    replay::write_checkpoint(image, bus.header.uuid,
-                             [&](std::span<const std::byte> bytes) { out.write(bytes); });
-    out.commit();
+}  // namespace
+
+void update_header(Attachment& bus, FunctionRef<void(log::BusHeader&)> change) {
+    const std::lock_guard mutex(header_mutex());
+    auto file = bus.folder->open("bus", os::Create::never, true);
+    if (!file) throw_no_bus(bus.path, "a file named bus", "none");
+    os::FileLock lock(std::move(*file));
+    constexpr std::chrono::seconds longest{5};
+    if (!lock.exclusive(longest))
+        throw Busy(ErrorCode::busy, bus.path + ": another process is changing the file bus",
+                   {.path = bus.path});
+    auto header = read_header(bus, lock.file());
+    change(header);
+    write_header(lock.file(), header);
+    take_changing(bus, header);
 }
 
-void load_base(Attachment& bus) {
-    const auto folder = bus.folder->folder("checkpoints", false);
-    if (!folder) return;
-    auto names = folder->list();
-    std::erase_if(names,
-                  [](const std::string& name) { return !name.ends_with(checkpoint_suffix); });
-    if (names.empty()) return;
-    const auto file = folder->open(names.back(), os::Create::never, false);
-    if (!file) return;
-    auto checkpoint = read_checkpoint_file(*file);
-    bus.past.oldest = std::max<Lsn>(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
-    bus.recovery.checkpoint = checkpoint.image.sequence();
-    bus.past.base.emplace(std::move(checkpoint.image));
+void refresh_header(Attachment& bus) {
+    const std::lock_guard mutex(header_mutex());
+    const auto file = bus.folder->open("bus", os::Create::never, false);
+    if (!file) throw_no_bus(bus.path, "a file named bus", "none");
+    take_changing(bus, read_header(bus, *file));
+}
+
+void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {
+    if (id <= bus.changing.page_id_ceiling.load()) return;
+    update_header(bus, [&](log::BusHeader& header) {
+        if (id > header.page_id_ceiling) header.page_id_ceiling = id * 2;
+    });
 }
 
 os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout) {
@@ -189,7 +221,7 @@ void mend_poison(Attachment& bus) {
     words.unsure.store(1);
     try {
         // Reading all of it back checks every record that the disk may have forgotten.
-        Cursor cursor(bus, bus.past.oldest, words.flushed.load());
+        Cursor cursor(bus, words.history_lsn.load(), words.flushed.load());
         while (cursor.next()) {
         }
         flush(bus, Flush::sync, words.logged.load() + 1);

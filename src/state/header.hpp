@@ -1,5 +1,5 @@
 /// state/header: the small files of a bus folder: `bus` (who it is), `lock.open`, `arena` (where
-/// its shared memory is), `checkpoints/` (what lies before its log).
+/// its shared memory is).
 #pragma once
 
 #include "replay/checkpoint.hpp"
@@ -11,15 +11,15 @@ namespace mmsb::state {
 /// things is refused. A copy (the file's inode is another) gets its own inode written into it, and
 /// so its own arena. Throws NotABus, NewerFormat, Corrupt, InvalidArgument.
 void load_header(Attachment& bus, const OpenOptions& options);
+/// Makes these the fields that are known here.
+void take_changing(Attachment& bus, const log::BusHeader& header);
+/// Changes the header, durably, and what is known of it here: others may have changed it before, so
+/// it is read again under a lock of its own. Throws Busy, Io, what reading it throws.
+void update_header(Attachment& bus, FunctionRef<void(log::BusHeader&)> change);
+/// Reads what others may have changed: retention and where the past begins.
+void refresh_header(Attachment& bus);
 /// Writes a higher ceiling, durably, before the id is used.
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
-/// The newest checkpoint in checkpoints/, if any, as bus.past.base.
-void load_base(Attachment& bus);
-/// Throws Corrupt or NewerFormat, naming the file.
-[[nodiscard]] replay::Checkpoint read_checkpoint_file(const os::File& file);
-/// Streams one out; synced and renamed when it is whole.
-void write_checkpoint_file(const Attachment& bus, const replay::Image& image,
-                           const std::string& file, unsigned permissions);
 
 /// Exclusive <bus>/lock.open with our process id in it. Throws Busy with the holder.
 [[nodiscard]] os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout);

@@ -1,12 +1,12 @@
 #include "state/open.hpp"
 
 #include "base/bytes.hpp"
-#include "replay/checkpoint.hpp"
 #include "state/commit.hpp"
 #include "state/flush.hpp"
 #include "state/header.hpp"
 #include "state/rebuild.hpp"
 #include "state/redo.hpp"
+#include "state/retention.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -55,7 +55,6 @@ void load_checkpoint(Attachment& bus, const std::string& file) {
     if (!in)
         throw Io(ErrorCode::io, file + ": no such checkpoint", {.path = file, .system = ENOENT});
     auto checkpoint = read_checkpoint_file(*in);
-    bus.past.oldest = std::max<Lsn>(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
     bus.past.base.emplace(std::move(checkpoint.image));
 }
 
@@ -67,7 +66,7 @@ void open_private(Attachment& bus, const OpenOptions& options) {
     bus.log_folder = bus.folder->folder("log", true);
     bus.header.geometry = options.geometry;
     os::random_bytes(bus.header.uuid);
-    bus.header.page_id_ceiling = ~std::uint64_t{0};
+    bus.changing.page_id_ceiling.store(~std::uint64_t{0});
     bus.segments =
         std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid, options.geometry, true);
     bus.past.max_bytes = config.max_tlog_size != 0 ? config.max_tlog_size : limits::private_history;
@@ -79,7 +78,10 @@ void open_private(Attachment& bus, const OpenOptions& options) {
         bus.past.base->set_position(Sequence::zero, os::clock_ns(), 0, 1);
     }
     bus.arena = std::make_unique<arena::Arena>(os::memory_file("mmsb arena"), stamps_for(bus));
-    const auto rebuilt = rebuild(bus);
+    const auto& base = *bus.past.base;
+    bus.words().history_sequence.store(number(base.sequence()));
+    bus.words().history_lsn.store(std::max<Lsn>(first_lsn, base::round_up(base.lsn(), 8)));
+    const auto rebuilt = rebuild(bus, &base);
     map_locks(bus);
     bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(bus.words().time.load()));
 }
@@ -116,6 +118,28 @@ Found look_at(const Attachment& bus, const std::optional<os::File>& file, arena:
          .found = "none, or another layout"});
 }
 
+// Where the kept past begins, as the header says.
+void set_history(Attachment& bus) {
+    bus.words().history_sequence.store(bus.changing.base_sequence.load());
+    bus.words().history_lsn.store(std::max<Lsn>(first_lsn, bus.changing.base_lsn.load()));
+}
+
+// The newest checkpoint's names, from which following the log goes on.
+void load_structure(Attachment& bus) {
+    if (const auto structure = newest_structure(bus)) bus.catalog.load(*structure);
+}
+
+// The newest good checkpoint, and the log behind it.
+Rebuilt rebuild_from_files(Attachment& bus) {
+    const auto start =
+        newest_checkpoint(bus, Sequence::newest, {}, &bus.recovery.damaged_checkpoint);
+    if (!start) return rebuild(bus, nullptr);
+    bus.recovery.checkpoint = start->image.sequence();
+    bus.words().checkpoint_sequence.store(number(start->image.sequence()));
+    bus.words().checkpoint_lsn.store(start->lsn);
+    return rebuild(bus, &start->image);
+}
+
 // Nobody else is attached. Uses what the last ones left, or builds a new arena from the log.
 void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
     arena::Stamps stamps;
@@ -126,7 +150,8 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         map_locks(bus);
         auto& words = bus.words();
         bus.recovery.needed = words.clean.load() == 0;
-        if (bus.past.base) bus.catalog.load(*bus.past.base);
+        load_structure(bus);
+        set_history(bus);
         if (words.poison.load() != 0) mend_poison(bus);
         const WriterLock lock(bus, options.config.lock_timeout);
         words.clean.store(0);
@@ -139,7 +164,8 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
                     ": its shared memory was laid out by another build; rebuilt from the log");
         auto file = place.create();
         bus.arena = std::make_unique<arena::Arena>(std::move(file), stamps_for(bus));
-        const auto rebuilt = rebuild(bus);
+        set_history(bus);
+        const auto rebuilt = rebuild_from_files(bus);
         map_locks(bus);
         auto& words = bus.words();
         bus.recovery.needed = !rebuilt.clean && !rebuilt.fresh;
@@ -155,7 +181,8 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         if (bus.recovery.needed || rebuilt.fresh)
             bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(words.time.load()));
         if (bus.recovery.needed) {  // ids of commits that were lost stay lost
-            words.next_page.store(std::max(words.next_page.load(), bus.header.page_id_ceiling + 1));
+            words.next_page.store(
+                std::max(words.next_page.load(), bus.changing.page_id_ceiling.load() + 1));
         }
         {
             const WriterLock lock(bus, options.config.lock_timeout);
@@ -164,6 +191,7 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         flush(bus, Flush::sync, words.logged.load(), options.config.lock_timeout);
         place.publish();
     }
+    finish_compaction(bus);
     bus.recovery.sequence = newest(bus).sequence;
 }
 
@@ -175,7 +203,7 @@ void join(Attachment& bus, ArenaFile& place) {
         throw_elsewhere(bus, place.path());
     bus.arena = std::make_unique<arena::Arena>(std::move(*existing), stamps, true);
     map_locks(bus);
-    if (bus.past.base) bus.catalog.load(*bus.past.base);
+    load_structure(bus);
     bus.recovery.sequence = newest(bus).sequence;
 }
 
@@ -184,11 +212,12 @@ void open_read_only(Attachment& bus, ArenaFile& place) {
     auto existing = place.open(false);
     if (look_at(bus, existing, stamps) == Found::good) {
         bus.arena = std::make_unique<arena::Arena>(std::move(*existing), stamps, false);
-        if (bus.past.base) bus.catalog.load(*bus.past.base);
+        load_structure(bus);
     } else {
         bus.rebuilt_privately = true;
         bus.arena = std::make_unique<arena::Arena>(os::memory_file("mmsb arena"), stamps_for(bus));
-        const auto rebuilt = rebuild(bus);
+        set_history(bus);
+        const auto rebuilt = rebuild_from_files(bus);
         bus.recovery.needed = !rebuilt.clean && !rebuilt.fresh;
         bus.recovery.replayed = rebuilt.records;
         bus.recovery.dropped_bytes = rebuilt.dropped_bytes;
@@ -208,7 +237,7 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     if (!bus.log_folder) throw_no_bus(bus.path, "a folder log/", "none");
     bus.segments = std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid,
                                                    bus.header.geometry, !bus.read_only);
-    load_base(bus);
+    bus.checkpoints = bus.folder->folder("checkpoints", !bus.read_only);
     ArenaFile place(bus, config.arena_folder, config.permissions);
     if (bus.read_only) return open_read_only(bus, place);
     auto lock_file = bus.folder->open("lock", os::Create::if_need, true);
@@ -222,11 +251,13 @@ void open_path(Attachment& bus, const OpenOptions& options) {
         throw_elsewhere(bus, place.path());
     }
     start_timer(bus);
+    start_keeper(bus, config.checkpoint_interval);
 }
 
 // The last one of the process. What fails is thrown at the end.
 void close(Attachment& bus) {
     if (bus.is_private || bus.read_only) return;
+    stop_keeper(bus);
     stop_timer(bus);
     auto opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
     bus.presence.release();
@@ -248,7 +279,10 @@ void close(Attachment& bus) {
 
 }  // namespace
 
-Attachment::~Attachment() { stop_timer(*this); }
+Attachment::~Attachment() {
+    stop_keeper(*this);
+    stop_timer(*this);
+}
 
 void Attachment::notice(Notice::Level level, const std::string& text) const noexcept {
     try {
@@ -278,6 +312,7 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
     // (A forked child does not share what its parent has open.)
     if (auto shared = known.open[key].lock(); shared && shared->token.same_process()) {
         if (config.open == Open::create) throw_exists(config.path);
+        start_keeper(*shared, config.checkpoint_interval);
         return shared;
     }
     open_path(*bus, options);
@@ -303,7 +338,7 @@ void leave(std::shared_ptr<Attachment>&& bus) {
 
 PageId take_page_id(Attachment& bus) {
     const auto id = bus.words().next_page.fetch_add(1);
-    if (id > bus.header.page_id_ceiling) raise_page_id_ceiling(bus, id);
+    if (id > bus.changing.page_id_ceiling.load()) raise_page_id_ceiling(bus, id);
     return PageId{id};
 }
 

@@ -1,5 +1,6 @@
 #include "state/past.hpp"
 
+#include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
 
 #include <fmt/format.h>
@@ -39,8 +40,8 @@ bool over_limits(Attachment& bus, bool exactly) {
     auto& past = bus.past;
     const auto& words = bus.words();
     const auto logged = words.logged.load(std::memory_order_relaxed);
-    if (past.max_bytes != 0 && logged - past.oldest + past.blob_bytes > with_slack(past.max_bytes))
-        return true;
+    const auto kept = logged - words.history_lsn.load(std::memory_order_relaxed);
+    if (past.max_bytes != 0 && kept + past.blob_bytes > with_slack(past.max_bytes)) return true;
     const auto base = past.base ? number(past.base->sequence()) : 0;
     const auto sequence = words.sequence.load(std::memory_order_relaxed);
     if (past.max_records != 0 && sequence > base + with_slack(past.max_records)) return true;
@@ -57,6 +58,7 @@ void copy_kept(const replay::Image& from, const replay::Keep& keep, replay::Imag
         to.insert(id, std::move(copy));
     }
     for (const auto& [number, name] : from.sources()) to.set_source(number, name);
+    to.set_structure(from.structure_head());
     to.set_position(from.sequence(), from.time_ns(), from.lsn(), from.next_page());
 }
 
@@ -73,7 +75,8 @@ void fold_past(Attachment& bus) noexcept {
     try {
         const auto upto = bus.words().applied.load(std::memory_order_acquire);
         bus.catalog.follow(bus);  // the structure chain must not lead to what is dropped
-        Cursor cursor(bus, past.oldest, upto);
+        auto& words = bus.words();
+        Cursor cursor(bus, words.history_lsn.load(), upto);
         while (over_limits(bus, true) && cursor.next()) {
             if (bus.logging) {
                 if (const auto wrong = past.base->apply(cursor.record(), cursor.body());
@@ -83,14 +86,15 @@ void fold_past(Attachment& bus) noexcept {
                 past.base->set_position(cursor.record().sequence, cursor.record().time_ns,
                                         cursor.at(), 1);
             }
-            past.oldest = cursor.at();
+            words.history_sequence.store(number(past.base->sequence()));
+            words.history_lsn.store(cursor.at());
             if (const auto& blob = cursor.record().blob) {
                 past.blob_bytes -= blob->size;
                 bus.segments->remove_blob(blob->id);
             }
         }
         // What is not written out yet still needs its segment.
-        bus.segments->drop_before(std::min<Lsn>(past.oldest, bus.words().flushed.load()));
+        bus.segments->drop_before(std::min(words.history_lsn.load(), words.flushed.load()));
     } catch (const std::exception& e) {
         bus.notice(Notice::Level::warning,
                    fmt::format("the history could not be folded: {}", e.what()));
@@ -98,8 +102,17 @@ void fold_past(Attachment& bus) noexcept {
 }
 
 replay::Image base_image(Attachment& bus, replay::Keep keep, Lsn& from) {
+    return start_image(bus, oldest_view(bus), std::move(keep), from);
+}
+
+replay::Image start_image(Attachment& bus, Sequence upto, replay::Keep keep, Lsn& from) {
+    if (!bus.is_private) {
+        auto start = newest_checkpoint(bus, upto, keep);
+        from = start ? start->lsn : first_lsn;
+        return start ? std::move(start->image) : replay::Image(std::move(keep));
+    }
     const std::shared_lock lock(bus.past.mutex);
-    from = bus.past.oldest;
+    from = bus.words().history_lsn.load();
     replay::Image image(keep);
     if (bus.past.base) copy_kept(*bus.past.base, keep, image);
     return image;
@@ -107,8 +120,7 @@ replay::Image base_image(Attachment& bus, replay::Keep keep, Lsn& from) {
 
 Sequence oldest_view(Attachment& bus) {
     if (!bus.logging) return newest(bus).sequence;
-    const std::shared_lock lock(bus.past.mutex);
-    return bus.past.base ? bus.past.base->sequence() : Sequence::zero;
+    return Sequence{bus.words().history_sequence.load(std::memory_order_acquire)};
 }
 
 void check_view(Attachment& bus, Sequence at) {
@@ -128,7 +140,7 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
     if (!bus.logging) dropped(bus, at);
     if (at != Sequence::newest) check_view(bus, at);
     Lsn from = 0;
-    auto image = base_image(bus, std::move(keep), from);
+    auto image = start_image(bus, at, std::move(keep), from);
     if (image.sequence() > at) dropped(bus, at);
     const auto target = newest(bus);
     const auto to = std::min(at, target.sequence);

@@ -1,7 +1,7 @@
 /// state/past: rebuilding earlier states from the log, and how far back that goes.
 ///
-/// A bus with a path keeps everything (before its log there may be the checkpoint that it was made
-/// from). A private bus keeps a bounded history: its oldest records are folded into a base image.
+/// What a bus with a path lets go of is folded into a checkpoint (state/retention). A private bus
+/// keeps a bounded history: its oldest records are folded into a base image.
 #pragma once
 
 #include "state/attachment.hpp"
@@ -16,6 +16,9 @@ void fold_past(Attachment& bus) noexcept;
 /// VerifyOptions.
 [[nodiscard]] replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
                                      const std::function<bool(double)>& progress = {});
+/// A state from which the records from `from` on lead to `upto`: the nearest checkpoint before it.
+[[nodiscard]] replay::Image start_image(Attachment& bus, Sequence upto, replay::Keep keep,
+                                        Lsn& from);
 /// Where the kept records begin, and the state before them.
 [[nodiscard]] replay::Image base_image(Attachment& bus, replay::Keep keep, Lsn& from);
 /// The oldest sequence of which a View can be made.

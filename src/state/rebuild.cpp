@@ -2,7 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "log/scan.hpp"
-#include "replay/checkpoint.hpp"
+#include "replay/image.hpp"
 #include "state/redo.hpp"
 
 #include <fmt/format.h>
@@ -46,19 +46,26 @@ void insert_pages(Attachment& bus, const replay::Image& image) {
     words.time.store(static_cast<std::uint64_t>(image.time_ns()), relaxed);
     words.next_page.store(image.next_page(), relaxed);
     if (!image.sources().empty()) words.sources.store(image.sources().rbegin()->first, relaxed);
-    bus.catalog.load(image);
+    words.structure.store(image.structure_head(), relaxed);
+    bus.catalog.load(structure_of(image));
     static_cast<void>(arena.rebuild_allocator());
 }
 
 class Rebuilder {
 public:
-    explicit Rebuilder(Attachment& bus) : bus_(bus), words_(bus.words()) {}
+    Rebuilder(Attachment& bus, const replay::Image* start)
+        : bus_(bus), words_(bus.words()), start_(start) {}
 
     Rebuilt run() {
         words_.next_page.store(1, relaxed);
-        if (bus_.past.base) insert_pages(bus_, *bus_.past.base);
-        result_.end = bus_.past.oldest;
+        if (start_ != nullptr) insert_pages(bus_, *start_);
+        result_.end = start_ == nullptr
+                          ? first_lsn
+                          : std::max<Lsn>(first_lsn, base::round_up(start_->lsn(), 8));
         const auto all = bus_.segments->all();
+        if (!all.empty() && all.front()->header.start > result_.end)
+            damaged(result_.end, fmt::format("a segment that holds position {}", result_.end),
+                    fmt::format("the first to begin at {}", all.front()->header.start));
         result_.fresh = all.empty();
         for (std::size_t i = 0; i < all.size(); ++i) {
             if (!scan(*all[i])) {
@@ -190,6 +197,7 @@ private:
 
     Attachment& bus_;
     arena::Control& words_;
+    const replay::Image* start_;
     const log::Segment* segment_ = nullptr;
     std::vector<std::byte> bytes_{};
     std::vector<std::uint32_t> lines_{};
@@ -199,6 +207,6 @@ private:
 
 }  // namespace
 
-Rebuilt rebuild(Attachment& bus) { return Rebuilder(bus).run(); }
+Rebuilt rebuild(Attachment& bus, const replay::Image* start) { return Rebuilder(bus, start).run(); }
 
 }  // namespace mmsb::state

@@ -17,8 +17,9 @@ struct Rebuilt {
     std::uint64_t records = 0;
 };
 
-/// Fills the new, empty arena: words, table, heap, catalog. Writes no file. Throws Corrupt with
+/// Fills the new, empty arena: words, table, heap, catalog; from the pages of `start`, where there
+/// is one, and the log behind it. Writes no file. Throws Corrupt with
 /// file, offset and the sequence up to which all is well; NewerFormat; OutOfSpace; Io.
-Rebuilt rebuild(Attachment& bus);
+Rebuilt rebuild(Attachment& bus, const replay::Image* start);
 
 }  // namespace mmsb::state

@@ -160,9 +160,8 @@ TEST_F(InvalidArgumentError, AConfigThatCannotBe) {
     refused({.open = Open::existing});
     refused({.open = Open::read_only});
     refused({.path = folder.path(), .enable_logging = false});
-    refused({.path = folder.path(), .max_tlog_size = 1});
-    refused({.path = folder.path(), .max_tlog_records = 1});
-    refused({.path = folder.path(), .max_tlog_age = 1s});
+    refused({.path = folder.path(), .max_tlog_age = -1s});
+    refused({.path = folder.path(), .checkpoint_interval = -1s});
     refused({.interval = 0ms});
     refused({.lock_timeout = -1ms});
     refused({.page_size_default = (std::size_t{1} << 40U) + 1});

@@ -29,10 +29,10 @@ Bytes as_blocks(std::span<const std::byte> items) {
                           .minor = 0,
                           .checksum = 0,
                           .bus = {},
-                          .sequence = 100,
+                          .lsn = 64,
+                          .structure = 16,
                           .time_ns = 1,
-                          .lsn = 1 << 20U,
-                          .next_page = 1000};
+                          .nonce = 0};
     header.checksum = layout::checksum_of(header);
     const auto head = std::as_bytes(std::span(&header, 1));
     Bytes file(head.begin(), head.end());

@@ -15,27 +15,25 @@ void expect_items_refused(const Items& items, std::string_view expected) {
 
 TEST(CheckpointItems, AreTakenWhereTheyAgree) {
     Forger forger;
-    forger.add_block(Items()
-                         .source(2, "camera")
-                         .page({.id = 3,
-                                .line = 9,
-                                .epoch = 4,
-                                .sequence = 6,
-                                .size = 7,
-                                .location = 1,
-                                .name = "n",
-                                .metadata = {{"k", "v"}}})
-                         .piece("ab")
-                         .zeros(4)
-                         .bytes);
-    forger.add_block(Items().piece("c").page({.id = 4}).end(2, 7, 2).bytes);
+    forger.add_block(
+        Items()
+            .source(2, "camera")
+            .page({.id = 3, .line = 9, .location = 1, .name = "n", .metadata = {{"k", "v"}}})
+            .page({.id = 4})
+            .contents({.id = 3, .epoch = 4, .sequence = 6, .size = 7})
+            .piece("ab")
+            .zeros(4)
+            .bytes);
+    forger.add_block(
+        Items().piece("c").contents({.id = 4}).end({.contents = 2, .blocks = 2}).bytes);
     const auto back = read_back(forger.file());
     ASSERT_TRUE(back.value) << back.refusal.expected;
     const auto& image = back.value->image;
     EXPECT_EQ(number(image.sequence()), 10U);
     EXPECT_EQ(image.time_ns(), 5);
-    EXPECT_EQ(image.lsn(), 100U);
+    EXPECT_EQ(image.lsn(), 104U);
     EXPECT_EQ(image.next_page(), 20U);
+    EXPECT_EQ(image.structure_head(), 8U);
     EXPECT_EQ(image.sources(), (std::map<std::uint32_t, std::string>{{2, "camera"}}));
     const auto* const page = image.find("n");
     ASSERT_NE(page, nullptr);
@@ -43,7 +41,7 @@ TEST(CheckpointItems, AreTakenWhereTheyAgree) {
     EXPECT_EQ(page->line, 9U);
     EXPECT_EQ(number(page->epoch), 4U);
     EXPECT_EQ(number(page->sequence), 6U);
-    EXPECT_EQ(page->lsn, 50U);
+    EXPECT_EQ(page->lsn, 48U);
     EXPECT_EQ(page->location, Location::gpu);
     EXPECT_EQ(page->metadata, (Metadata{{"k", "v"}}));
     const auto expected = bytes_of(std::string_view("ab\0\0\0\0c", 7));
@@ -51,53 +49,79 @@ TEST(CheckpointItems, AreTakenWhereTheyAgree) {
 }
 
 TEST(CheckpointItems, AreRefusedOutOfOrder) {
+    const auto one = Items().page({});
+    const auto with = [](Items items) { return items; };
     expect_items_refused(Items().source(2, "a").source(1, "b"), "a source above 2");
-    expect_items_refused(Items().page({}).source(1, "a"), "before all pages");
+    expect_items_refused(Items().page({}).source(1, "a"), "in this order");
+    expect_items_refused(with(one).contents({}).page({.id = 2, .line = 1}), "in this order");
+    expect_items_refused(with(one).change({}, Bytes{}).contents({}), "in this order");
     expect_items_refused(Items().page({.id = 2}).page({.id = 1, .line = 1}), "pages by id");
     expect_items_refused(Items().page({.id = 2}).page({.id = 2, .line = 1}), "pages by id");
+    expect_items_refused(with(one).contents({}).contents({}), "contents of the structure's pages");
+    expect_items_refused(with(one).contents({.id = 2}), "contents of the structure's pages");
+    expect_items_refused(
+        Items().page({}).page({.id = 2, .line = 1}).contents({.id = 2}).contents({}), "by id");
     expect_items_refused(Items().piece("a"), "no more bytes");
-    expect_items_refused(Items().page({.size = 1}).piece("a").zeros(1), "no more bytes");
-    expect_items_refused(Items().page({.size = 1}).page({.id = 2, .line = 1}),
-                         "the rest of a page");
-    expect_items_refused(Items().page({.size = 2}).piece("a").end(1, 2), "the rest of a page");
-    expect_items_refused(Items().end(0, 0).end(0, 0), "nothing behind the end");
+    expect_items_refused(with(one).contents({.size = 1}).piece("a").zeros(1), "no more bytes");
+    expect_items_refused(with(one).contents({.size = 1}).contents({.id = 2}),
+                         "the rest of the bytes");
+    expect_items_refused(with(one).contents({.size = 2}).piece("a").end({.contents = 1}),
+                         "the rest of the bytes");
+    expect_items_refused(Items().end({}).end({}), "nothing behind the end");
     Items unknown;
-    unknown.tag(layout::Item{6});
+    unknown.tag(layout::Item{8});
     expect_items_refused(unknown, "an item");
     expect_items_refused(Items().page({}), "a block, before the file's end");
 }
 
 TEST(CheckpointItems, AreRefusedWhereTheyContradictThePages) {
-    const auto refused = [](const Items::Page& page, std::string_view expected) {
-        expect_items_refused(Items().page(page), expected);
+    const auto refused = [](const Items::Page& page, const Items::Contents& contents,
+                            std::string_view expected) {
+        expect_items_refused(Items().page(page).contents(contents).end({.contents = 1}), expected);
     };
-    refused({.id = 0}, "pages by id");
-    refused({.id = 20}, "below the next page's");
-    refused({.line = 1ULL << 32U}, "a page's fields");
-    refused({.epoch = 2, .sequence = 1}, "epoch");
-    refused({.sequence = 11}, "sequence");
-    refused({.lsn = 101}, "LSN");
-    refused({.size = limits::page_size + 1}, "a page of at most");
-    refused({.location = 3}, "location");
+    // What is found at the end is said as the pages that do not agree.
+    constexpr auto disagree = "pages that agree";
+    refused({.id = 0}, {.id = 0}, "pages by id");
+    refused({.id = 20}, {.id = 20}, disagree);
+    refused({.line = 1ULL << 32U}, {}, "a page's fields");
+    refused({}, {.epoch = 2, .sequence = 1}, disagree);
+    refused({}, {.sequence = 11}, disagree);
+    refused({}, {.lsn = 105}, disagree);
+    refused({}, {.size = limits::page_size + 1}, "a page of at most");
+    refused({.location = 3}, {}, "a page's fields");
     const std::string long_name(limits::name_size + 1, 'n');
-    refused({.name = long_name}, "a page's fields");
-    refused({.metadata = {{"", "v"}}}, "within the limits");
-    refused({.metadata = {{"k", ""}}}, "within the limits");
-    refused({.metadata = {{"k", "v"}, {"k", "w"}}}, "a page's fields");
+    refused({.name = long_name}, {}, "a page's fields");
+    refused({.metadata = {{"", "v"}}}, {}, disagree);
+    refused({.metadata = {{"k", ""}}}, {}, disagree);
+    refused({.metadata = {{"k", "v"}, {"k", "w"}}}, {}, "a page's fields");
     const std::string half(limits::metadata_size / 2, 'v');
-    refused({.metadata = {{"k", half}, {"l", half}}}, "within the limits");
-    expect_items_refused(Items().page({}).page({.id = 2}), "a line and a name of its own");
-    expect_items_refused(Items().page({.name = "n"}).page({.id = 2, .line = 1, .name = "n"}),
-                         "a line and a name of its own");
+    refused({.metadata = {{"k", half}, {"l", half}}}, {}, disagree);
+    const auto two = [&](const Items::Page& other) {
+        expect_items_refused(Items()
+                                 .page({.name = "n"})
+                                 .page(other)
+                                 .contents({})
+                                 .contents({.id = 2})
+                                 .end({.contents = 2}),
+                             disagree);
+    };
+    two({.id = 2});
+    two({.id = 2, .line = 1, .name = "n"});
 }
 
 TEST(CheckpointItems, AreRefusedWhereTheyContradictTheCounts) {
-    expect_items_refused(Items().page({.size = 1}).piece("ab"), "bytes, at most 1");
-    expect_items_refused(Items().page({.size = 1}).zeros(~std::uint64_t{0}), "bytes, at most 1");
-    expect_items_refused(Items().page({.size = 1}).zeros(0), "bytes, at most 1");
-    expect_items_refused(Items().page({}).end(2, 0), "pages: 2");
-    expect_items_refused(Items().page({}).end(1, 1), "bytes of pages: 1");
-    expect_items_refused(Items().page({}).end(1, 0, 2), "blocks: 2");
+    const auto one = Items().page({}).contents({.size = 1});
+    const auto with = [](Items items) { return items; };
+    expect_items_refused(with(one).piece("ab"), "bytes, at most 1");
+    expect_items_refused(with(one).zeros(~std::uint64_t{0}), "bytes, at most 1");
+    expect_items_refused(with(one).zeros(0), "bytes, at most 1");
+    const auto whole = Items().page({}).contents({});
+    expect_items_refused(with(whole).end({.contents = 2}), "contents: 2");
+    expect_items_refused(with(whole).end({.contents = 1, .changes = 1}), "changes: 1");
+    expect_items_refused(with(whole).end({.contents = 1, .blocks = 2}), "blocks: 2");
+    expect_items_refused(with(whole).end({.contents = 1, .lsn = 88}), "an end behind the start");
+    expect_items_refused(with(whole).end({.contents = 1, .next_page = 0}), "a next page id");
+    expect_items_refused(Items().page({}).end({}), "pages that agree");  // without contents
     expect_items_refused(Items().source(1, ""), "a source above 0");
     expect_items_refused(Items().source(limits::source_names + 1, "n"), "a source above 0");
 }
@@ -105,19 +129,25 @@ TEST(CheckpointItems, AreRefusedWhereTheyContradictTheCounts) {
 TEST(CheckpointItems, AreRefusedWhereTheyAreCut) {
     const auto whole = Items()
                            .source(2, "camera")
-                           .page({.size = 3, .name = "n", .metadata = {{"k", "v"}}})
+                           .page({.name = "n", .metadata = {{"k", "v"}}})
+                           .contents({.size = 3})
                            .piece("abc")
-                           .end(1, 3)
+                           .change({}, Bytes{})
+                           .end({.contents = 1, .changes = 1})
                            .bytes;
     for (std::size_t size = 1; size != whole.size(); ++size) {
         Forger forger;
         forger.add_block(std::span(whole).first(size));
         EXPECT_FALSE(read_back(forger.file()).value) << size;
     }
+    Forger forger;
+    forger.add_block(whole);
+    EXPECT_TRUE(read_back(forger.file()).value);
 }
 
 TEST(CheckpointBlock, IsRefusedWithSizesThatDisagree) {
-    const auto items = Items().page({.size = 3000}).zeros(3000).end(1, 3000).bytes;
+    const auto items =
+        Items().page({}).contents({.size = 3000}).zeros(3000).end({.contents = 1}).bytes;
     const auto size = static_cast<std::uint32_t>(items.size());
     const auto refused = [&](layout::Block block, std::string_view expected) {
         Forger forger;
@@ -154,7 +184,12 @@ TEST(CheckpointBlock, IsRefusedWithSizesThatDisagree) {
 }
 
 TEST(CheckpointBlock, IsRefusedWithFramesOfAnotherSize) {
-    const Bytes raw = Items().page({.size = 3000}).piece(std::string(3000, 'x')).end(1, 3000).bytes;
+    const Bytes raw = Items()
+                          .page({})
+                          .contents({.size = 3000})
+                          .piece(std::string(3000, 'x'))
+                          .end({.contents = 1})
+                          .bytes;
     Bytes frame(ZSTD_compressBound(raw.size()));
     frame.resize(ZSTD_compress(frame.data(), frame.size(), raw.data(), raw.size(), 3));
     const auto file = [&](std::span<const std::byte> stored, std::size_t raw_size) {
@@ -184,7 +219,8 @@ TEST(CheckpointBlock, IsRefusedWithFramesOfAnotherSize) {
 
 TEST(CheckpointLayout, IsAsTheTablesSay) {
     Image image;
-    image.set_position(Sequence{0x0102}, 0x0304, 0x0506, 0x0708);
+    image.set_position(Sequence{9}, 10, 0x0506, 11);
+    image.set_structure(0x0405);
     ASSERT_TRUE(image.set_source(5, "s"));
     ASSERT_TRUE(image.insert(PageId{2}, {.line = 3,
                                          .size = 4,
@@ -205,16 +241,17 @@ TEST(CheckpointLayout, IsAsTheTablesSay) {
     EXPECT_EQ(header_checksum, base::crc32c(base::crc32c(~0U, std::span(file).first(12)),
                                             std::span(file).subspan(16, 48)));
     EXPECT_TRUE(std::ranges::equal(in.bytes(16), some_bus()));
-    EXPECT_EQ(in.fixed<std::uint64_t>(), 0x0102U);
-    EXPECT_EQ(in.fixed<std::int64_t>(), 0x0304);
     EXPECT_EQ(in.fixed<std::uint64_t>(), 0x0506U);
-    EXPECT_EQ(in.fixed<std::uint64_t>(), 0x0708U);
+    EXPECT_EQ(in.fixed<std::uint64_t>(), 0x0405U);
+    EXPECT_EQ(in.fixed<std::int64_t>(), 10);
+    EXPECT_EQ(in.fixed<std::uint64_t>(), 9U);
     ASSERT_EQ(in.position(), 64U);
-    const std::array<unsigned, 29> items{1, 5, 1,    's',                             // source
-                                         2, 2, 3,    1,    7,    8,    4, 2, 1, 'n',  // page
-                                         1, 1, 'k',  1,    'v',         // its metadata
-                                         3, 4, 0xee, 0xee, 0xee, 0xee,  // its bytes
-                                         5, 1, 4,    1};                // end
+    const std::array<unsigned, 38> items{
+        1, 5, 1,    's',                                        // source
+        2, 2, 3,    2,    1,    'n',  1,    1,    'k', 1, 'v',  // page
+        6, 2, 1,    7,    8,    4,                              // its contents
+        3, 4, 0xee, 0xee, 0xee, 0xee,                           // its bytes
+        5, 9, 10,   0x86, 0x0a, 11,   0x85, 0x08, 1,   0, 1};   // end
     constexpr std::size_t size = items.size();
     const auto checksum = in.fixed<std::uint32_t>();
     EXPECT_EQ(checksum,

@@ -79,10 +79,10 @@ public:
                   .minor = 0,
                   .checksum = 0,
                   .bus = some_bus(),
-                  .sequence = 10,
+                  .lsn = 96,
+                  .structure = 8,
                   .time_ns = 5,
-                  .lsn = 100,
-                  .next_page = 20};
+                  .nonce = 0};
         seal_header();
     }
     void seal_header() { header.checksum = layout::checksum_of(header); }
@@ -121,10 +121,21 @@ private:
 class Items {
 public:
     struct Page {
-        std::uint64_t id = 1, line = 0, epoch = 0, sequence = 1, lsn = 50, size = 0;
+        std::uint64_t id = 1, line = 0;
         std::uint8_t location = 0;
         std::string_view name{};
         std::vector<std::pair<std::string_view, std::string_view>> metadata{};
+    };
+    struct Contents {
+        std::uint64_t id = 1, epoch = 0, sequence = 1, lsn = 48, size = 0;
+    };
+    struct Change {
+        log::RecordKind kind = log::RecordKind::commit;
+        std::uint64_t start = 96, end = 104, sequence = 10, size = 0;
+    };
+    struct End {
+        std::uint64_t contents = 0, changes = 0, blocks = 1;
+        std::uint64_t sequence = 10, time = 5, lsn = 104, next_page = 20, structure = 8;
     };
     Items& source(std::uint64_t number, std::string_view name) {
         tag(layout::Item::source).varint(number);
@@ -133,7 +144,7 @@ public:
     }
     Items& page(const Page& p) {
         auto out = tag(layout::Item::page);
-        for (const auto n : {p.id, p.line, p.epoch, p.sequence, p.lsn, p.size}) out.varint(n);
+        for (const auto n : {p.id, p.line}) out.varint(n);
         out.fixed(p.location);
         out.text(p.name);
         out.varint(p.metadata.size());
@@ -143,6 +154,28 @@ public:
         }
         return *this;
     }
+    Items& contents(const Contents& c) {
+        auto out = tag(layout::Item::contents);
+        for (const auto n : {c.id, c.epoch, c.sequence, c.lsn, c.size}) out.varint(n);
+        return *this;
+    }
+    /// A record's body, in one piece.
+    Items& change(Change c, std::span<const std::byte> body) {
+        c.size = body.size();
+        auto out = tag(layout::Item::change);
+        out.fixed(static_cast<std::uint8_t>(c.kind));
+        for (const auto n : {c.start, c.end, c.sequence, c.size}) out.varint(n);
+        if (!body.empty()) {
+            tag(layout::Item::bytes).varint(body.size());
+            base::ByteWriter(bytes).bytes(body);
+        }
+        return *this;
+    }
+    Items& change(const Change& c, const log::PageEntry& entry) {
+        std::vector<std::byte> body;
+        log::write_entry(entry, body);
+        return change(c, body);
+    }
     Items& piece(std::string_view text) {
         tag(layout::Item::bytes).text(text);
         return *this;
@@ -151,9 +184,11 @@ public:
         tag(layout::Item::zeros).varint(n);
         return *this;
     }
-    Items& end(std::uint64_t pages, std::uint64_t size, std::uint64_t blocks = 1) {
+    Items& end(const End& e) {
         auto out = tag(layout::Item::end);
-        for (const auto n : {pages, size, blocks}) out.varint(n);
+        for (const auto n :
+             {e.sequence, e.time, e.lsn, e.next_page, e.structure, e.contents, e.changes, e.blocks})
+            out.varint(n);
         return *this;
     }
     base::ByteWriter tag(layout::Item item) {

@@ -195,7 +195,7 @@ TEST(Checkpoint, IsReadWhereALaterMinorVersionWroteIt) {
     Forger forger;
     forger.header.minor = 9;
     forger.seal_header();
-    forger.add_block(Items().end(0, 0).bytes);
+    forger.add_block(Items().end({}).bytes);
     EXPECT_TRUE(read_back(forger.file()).value);
 }
 

@@ -246,6 +246,25 @@ class Looking(tool.Tool):
         for command in ("info", "pages", "stats", "verify"):
             self.assertTrue(self.mmsb(command, "x.bus"))
 
+    def test_the_past_is_checkpointed_and_let_go_of(self):
+        first, second = self.sequences()[:2]
+        (answer,) = self.json("checkpoint", "x.bus")
+        self.assertEqual(answer, {"sequence": self.sequences()[-1], "file": None})
+        (answer,) = self.json("checkpoint", "x.bus", "outside.chk")
+        self.assertEqual(answer["file"], "outside.chk")
+        self.assertTrue((self.folder / "outside.chk").stat().st_size > 0)
+        (kept,) = self.json("compact", "x.bus", "--keep", "all")
+        self.assertEqual((kept["oldest"], kept["retention"]), (0, {"bytes": 0, "records": 0, "age_seconds": 0}))
+        before = self.json("pages", "x.bus", "--at", second)
+        (kept,) = self.json("compact", "x.bus", "--before", second)
+        self.assertEqual(kept["oldest"], second)
+        self.assertEqual(self.json("pages", "x.bus", "--at", second), before)
+        gone = self.run_mmsb("show", "x.bus", "a", "--at", first, code=3)
+        self.assertIn("no longer kept", gone.stderr)
+        self.assertEqual(self.json("compact", "x.bus", "--keep", "7d")[0]["retention"]["age_seconds"], 604800)
+        self.assertIn("no amount", self.run_mmsb("compact", "x.bus", "--keep", "much", code=2).stderr)
+        self.assertTrue(self.json("verify", "x.bus")[0]["good"])
+
     def test_a_reader_that_leaves_early_is_no_error_message(self):
         for command in (["log", "x.bus"], ["show", "x.bus", "a"], ["log", "--help"]):
             read, write = os.pipe()

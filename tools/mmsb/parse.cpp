@@ -136,6 +136,32 @@ Time parse_time(const std::string& text) {
         fmt::format("'{}' is no time, such as 2026-01-31T12:30:00Z, @1700000000 or 10m", text));
 }
 
+Retention parse_retention(const std::string& text) {
+    struct Unit {
+        std::string_view name;
+        double bytes;
+    };
+    static constexpr std::array units{
+        Unit{"B", 1},        Unit{"kB", 1e3},        Unit{"MB", 1e6},          Unit{"GB", 1e9},
+        Unit{"KiB", 1024.0}, Unit{"MiB", 1048576.0}, Unit{"GiB", 1073741824.0}};
+    constexpr double most = 1e18;
+    if (text == "all") return {};
+    std::string_view rest = text;
+    if (const auto records = take<std::uint64_t>(rest);
+        records && *records != 0 && (rest.empty() || rest == "commits"))
+        return {.records = *records};
+    rest = text;
+    const auto value = take<double>(rest);
+    for (const auto& [name, bytes] : units)
+        if (value && rest == name && *value * bytes >= 1 && *value * bytes <= most)
+            return {.bytes = static_cast<std::uint64_t>(*value * bytes)};
+    const auto age = std::chrono::duration_cast<std::chrono::seconds>(
+        duration(text).value_or(std::chrono::nanoseconds(0)));
+    if (age.count() > 0 && !rest.empty()) return {.age = age};
+    throw CLI::ValidationError(
+        fmt::format("'{}' is no amount of the past, such as all, 64MiB, 1000commits or 7d", text));
+}
+
 Sequence parse_sequence(const std::string& text) {
     if (text == "newest") return Sequence::newest;
     std::string_view rest = text;

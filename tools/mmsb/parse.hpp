@@ -17,4 +17,8 @@ namespace mmsb::tool {
 /// A number, or "newest".
 [[nodiscard]] Sequence parse_sequence(const std::string& text);
 
+/// "all", "64MiB" (KiB, MiB, GiB, kB, MB, GB, B), "1000" or "1000commits", or a duration of a
+/// second and more with its unit.
+[[nodiscard]] Retention parse_retention(const std::string& text);
+
 }  // namespace mmsb::tool

@@ -1,0 +1,283 @@
+#include "state/checkpoints.hpp"
+
+#include "base/bytes.hpp"
+#include "log/segments_new_file.hpp"
+#include "state/cursor.hpp"
+#include "state/flush.hpp"
+#include "state/header.hpp"
+#include "state/read.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <charconv>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr std::string_view suffix = ".chk";
+constexpr std::size_t digits = 16;
+
+std::optional<std::uint64_t> hex_number(std::string_view text) {
+    std::uint64_t n = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n, 16);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return n;
+}
+
+std::optional<CheckpointFile> parse_name(const std::string& name) {
+    if (name.size() != 2 * digits + 1 + suffix.size() || name[digits] != '-' ||
+        !name.ends_with(suffix))
+        return std::nullopt;
+    const auto sequence = hex_number(std::string_view(name).substr(0, digits));
+    const auto lsn = hex_number(std::string_view(name).substr(digits + 1, digits));
+    if (!sequence || !lsn) return std::nullopt;
+    return CheckpointFile{Sequence{*sequence}, *lsn, name};
+}
+
+os::File open_file(Attachment& bus, const CheckpointFile& file) {
+    auto opened = bus.checkpoints->open(file.name, os::Create::never, false);
+    if (!opened)
+        throw Corrupt(ErrorCode::corrupt, file.name + ": the checkpoint is gone",
+                      {.path = bus.checkpoints->path() + "/" + file.name,
+                       .expected = "a checkpoint",
+                       .found = "none"});
+    return std::move(*opened);
+}
+
+// Runs `read` on the checkpoints not newer than `upto`, newest first, until one is good.
+template <class Read>
+auto first_good(Attachment& bus, Sequence upto, std::string* damaged, Read read)
+    -> std::optional<decltype(read(std::declval<const CheckpointFile&>()))> {
+    auto files = checkpoint_files(bus);
+    while (!files.empty() && files.back().sequence > upto) files.pop_back();
+    std::string problem;
+    for (auto file = files.rbegin(); file != files.rend(); ++file) {
+        try {
+            return read(*file);
+        } catch (const Corrupt& e) {
+            problem = e.what();
+            bus.notice(
+                Notice::Level::warning,
+                fmt::format("{}: a damaged checkpoint was passed over: {}", bus.path, problem));
+            if (damaged != nullptr && damaged->empty())
+                *damaged = bus.checkpoints->path() + "/" + file->name;
+        }
+    }
+    const auto base = bus.changing.base_lsn.load();
+    if (base > first_lsn && upto >= Sequence{bus.changing.base_sequence.load()})
+        throw Corrupt(
+            ErrorCode::corrupt,
+            fmt::format(
+                "{}: the log is kept from position {} on, and no good checkpoint leads there{}",
+                bus.path, base, problem.empty() ? "" : ": " + problem),
+            {.path = bus.path + "/checkpoints",
+             .expected = checkpoint_name(Sequence{bus.changing.base_sequence.load()}, base),
+             .found = problem.empty() ? "no checkpoint" : "a damaged one"});
+    return std::nullopt;
+}
+
+template <class T>
+T value_of(const os::File& file, log::Decoded<T> decoded) {
+    if (!decoded.value) throw_refused(file.path(), decoded.refusal);
+    return std::move(*decoded.value);
+}
+
+auto reading(const os::File& file) {
+    return [&file, at = std::uint64_t{0}](std::span<std::byte> out) mutable {
+        const auto got = file.read(at, out);
+        at += got;
+        return got;
+    };
+}
+
+void check_bus(const Attachment& bus, const os::File& file, const log::Uuid& of) {
+    if (of == bus.header.uuid) return;
+    throw Corrupt(ErrorCode::corrupt, file.path() + " is a checkpoint of another bus",
+                  {.path = file.path(), .expected = "one of this bus", .found = "another's"});
+}
+
+}  // namespace
+
+std::string checkpoint_name(Sequence sequence, Lsn lsn) {
+    return fmt::format("{:016x}-{:016x}{}", number(sequence), lsn, suffix);
+}
+
+std::vector<CheckpointFile> checkpoint_files(Attachment& bus) {
+    std::vector<CheckpointFile> files;
+    if (!bus.checkpoints) return files;
+    for (const auto& name : bus.checkpoints->list())
+        if (auto file = parse_name(name)) files.push_back(std::move(*file));
+    return files;  // the list is sorted, and names sort as their sequences
+}
+
+replay::Checkpoint read_checkpoint_file(const os::File& file, replay::Keep keep) {
+    auto read = reading(file);
+    return value_of(file, replay::read_checkpoint(read, {.keep = std::move(keep)}));
+}
+
+std::optional<Start> newest_checkpoint(Attachment& bus, Sequence upto, const replay::Keep& keep,
+                                       std::string* damaged) {
+    return first_good(bus, upto, damaged, [&](const CheckpointFile& found) {
+        const auto file = open_file(bus, found);
+        auto checkpoint = read_checkpoint_file(file, keep);
+        check_bus(bus, file, checkpoint.bus);
+        if (checkpoint.image.sequence() != found.sequence)
+            throw Corrupt(ErrorCode::corrupt, file.path() + " has another one's name",
+                          {.path = file.path(),
+                           .expected = fmt::format("sequence {}", number(found.sequence)),
+                           .found = fmt::format("{}", number(checkpoint.image.sequence()))});
+        const auto lsn = std::max<Lsn>(first_lsn, base::round_up(checkpoint.image.lsn(), 8));
+        return Start{std::move(checkpoint.image), lsn};
+    });
+}
+
+std::optional<replay::Structure> newest_structure(Attachment& bus) {
+    return first_good(bus, Sequence::newest, nullptr, [&](const CheckpointFile& found) {
+        const auto file = open_file(bus, found);
+        auto read = reading(file);
+        auto checkpoint = value_of(file, replay::read_checkpoint_structure(read));
+        check_bus(bus, file, checkpoint.bus);
+        return std::move(checkpoint.structure);
+    });
+}
+
+// ---- writing
+// -------------------------------------------------------------------------------------
+
+namespace {
+
+std::uint64_t random_number() {
+    std::uint64_t n = 0;
+    os::random_bytes(std::as_writable_bytes(std::span(&n, 1)));
+    return n;
+}
+
+// One pass over the live pages, then over the records that were committed meanwhile.
+class Streamer {
+public:
+    Streamer(Attachment& bus, const replay::CheckpointWriter::Write& write)
+        : bus_(bus),
+          from_(bus.words().applied.load(std::memory_order_acquire)),
+          structure_(follow()),
+          writer_({.bus = bus.header.uuid,
+                   .lsn = from_,
+                   .time_ns = os::clock_ns(),
+                   .nonce = random_number()},
+                  structure_, write) {}
+
+    Position run() {
+        for (const auto& [id, page] : structure_.pages) copy(id, page.line);
+        // Whatever a copy has is logged by now.
+        const auto to = bus_.words().logged.load(std::memory_order_acquire);
+        add_changes(to);
+        end_.lsn = to;
+        end_.structure = std::max(end_.structure, structure_.head);
+        // Ids are taken before they are committed: no page of the log has one above.
+        end_.next_page = bus_.words().next_page.load();
+        writer_.finish(end_);
+        return {to, end_.sequence};
+    }
+
+private:
+    replay::Structure follow() {
+        // Read before the pages are: of a record that ends later, the walk below says these.
+        for (;;) {
+            end_.sequence = Sequence{bus_.words().sequence.load(std::memory_order_acquire)};
+            end_.time_ns = static_cast<std::int64_t>(bus_.words().time.load());
+            if (bus_.words().applied.load(std::memory_order_acquire) == from_) break;
+            from_ = bus_.words().applied.load(std::memory_order_acquire);
+        }
+        bus_.catalog.follow(bus_);
+        return bus_.catalog.snapshot();
+    }
+
+    void copy(PageId id, std::uint32_t line) {
+        Wanted wanted{.page = id, .line = line};
+        try {
+            read_many(bus_, std::span(&wanted, 1));
+        } catch (const PageNotFound&) {
+            return;  // deleted since: a record among the changes says so
+        }
+        if (!wanted.found) return;
+        const auto& info = wanted.info;
+        writer_.contents(
+            id, {.epoch = Epoch{info.epoch}, .sequence = Sequence{info.sequence}, .lsn = info.lsn},
+            wanted.bytes);
+        if (info.lsn > from_) newer_[id] = info.lsn;
+    }
+
+    // Does any page, or the structure, lack this record?
+    bool is_news(const log::Record& record, std::span<const std::byte> body) const {
+        if (record.structural) return true;
+        log::EntryReader reader(body);
+        for (log::Entry entry; reader.next(entry);) {
+            if (entry.kind != log::EntryKind::page) continue;
+            const auto found = newer_.find(entry.page.page);
+            if (found == newer_.end() || found->second < record.end) return true;
+        }
+        return false;
+    }
+
+    void add_changes(Lsn to) {
+        Cursor cursor(bus_, from_, to);
+        while (cursor.next()) {
+            const auto& record = cursor.record();
+            end_.sequence = record.sequence;
+            end_.time_ns = record.time_ns;
+            if (record.structural) end_.structure = record.start;
+            if (record.kind == log::RecordKind::source)
+                writer_.change(record, record.body);
+            else if (record.kind == log::RecordKind::commit && is_news(record, cursor.body()))
+                writer_.change(record, cursor.body());
+        }
+    }
+
+    Attachment& bus_;
+    replay::FuzzyImage::End end_{};
+    Lsn from_;
+    replay::Structure structure_;
+    replay::CheckpointWriter writer_;
+    std::unordered_map<PageId, Lsn> newer_{};  // pages copied as of a record behind from_
+};
+
+}  // namespace
+
+Position stream_checkpoint(Attachment& bus, const replay::CheckpointWriter::Write& write) {
+    return Streamer(bus, write).run();
+}
+
+os::FileLock lock_checkpoints(Attachment& bus, std::chrono::milliseconds timeout) {
+    os::FileLock lock(std::move(*bus.checkpoints->open("lock", os::Create::if_need, true)));
+    if (!lock.exclusive(timeout))
+        throw Busy(ErrorCode::busy, bus.path + ": another process is making a checkpoint",
+                   {.path = bus.path});
+    return lock;
+}
+
+CheckpointFile checkpoint_bus(Attachment& bus, std::chrono::milliseconds timeout) {
+    const auto lock = lock_checkpoints(bus, timeout);
+    auto& words = bus.words();
+    const auto known = checkpoint_files(bus);
+    if (!known.empty() && known.back().sequence == newest(bus).sequence) return known.back();
+    log::NewFile::sweep(*bus.checkpoints);
+    log::NewFile made(*bus.checkpoints);
+    std::uint64_t size = 0;
+    const auto position = stream_checkpoint(bus, [&](std::span<const std::byte> bytes) {
+        made.file().write(size, bytes);
+        size += bytes.size();
+    });
+    made.file().sync_data();
+    static_cast<void>(read_checkpoint_file(made.file(), {.which = replay::Keep::Which::none}));
+    flush(bus, Flush::sync, position.lsn, timeout);
+    CheckpointFile file{position.sequence, position.lsn,
+                        checkpoint_name(position.sequence, position.lsn)};
+    static_cast<void>(made.publish(file.name));  // taken: another one as of the same record
+    bus.checkpoints->sync();
+    words.checkpoint_lsn.store(file.lsn);
+    words.checkpoint_time.store(static_cast<std::uint64_t>(os::clock_ns()));
+    words.checkpoint_sequence.store(number(file.sequence));
+    return file;
+}
+
+}  // namespace mmsb::state

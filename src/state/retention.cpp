@@ -1,0 +1,224 @@
+#include "state/retention.hpp"
+
+#include "log/segments_new_file.hpp"
+#include "state/cursor.hpp"
+#include "state/header.hpp"
+#include "state/past.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <cmath>
+
+namespace mmsb::state {
+
+namespace {
+
+// Where the log is walked from to find a position or a moment in it.
+Lsn walk_from(Attachment& bus) { return bus.words().history_lsn.load(std::memory_order_acquire); }
+
+// The last commit of those for which `older` holds; they come first in the log.
+template <class Older>
+Sequence last_older(Attachment& bus, Older older) {
+    Sequence last{bus.words().history_sequence.load()};
+    Cursor cursor(bus, walk_from(bus));
+    while (cursor.next() && older(cursor.record()))
+        if (cursor.record().kind == log::RecordKind::commit) last = cursor.record().sequence;
+    return last;
+}
+
+// The header first: from then on the base is where the past begins, whoever dies.
+void move_base(Attachment& bus, const CheckpointFile& base) {
+    auto& words = bus.words();
+    if (number(base.sequence) <= words.history_sequence.load()) return;
+    update_header(bus, [&](log::BusHeader& header) {
+        header.base_sequence = number(base.sequence);
+        header.base_lsn = base.lsn;
+    });
+    words.history_sequence.store(number(base.sequence));
+    words.history_lsn.store(base.lsn);
+    finish_compaction(bus);
+}
+
+// A checkpoint as of a sequence of the past, by replaying the log.
+void write_base(Attachment& bus, Sequence at) {
+    const auto image = image_at(bus, at, {});
+    log::NewFile made(*bus.checkpoints);
+    std::uint64_t size = 0;
+    replay::write_checkpoint(image, bus.header.uuid, [&](std::span<const std::byte> bytes) {
+        made.file().write(size, bytes);
+        size += bytes.size();
+    });
+    made.file().sync_data();
+    static_cast<void>(read_checkpoint_file(made.file(), {.which = replay::Keep::Which::none}));
+    static_cast<void>(made.publish(checkpoint_name(image.sequence(), image.lsn())));
+    bus.checkpoints->sync();
+}
+
+// Of records of [from, to), as far as they can be read: a segment that was cut already has none
+// left whose blobs are there.
+void remove_blobs(Attachment& bus, Lsn from, Lsn to) {
+    if (bus.segments->blobs().empty()) return;
+    std::vector<std::uint64_t> blobs;
+    try {
+        Cursor cursor(bus, from, to);
+        while (cursor.next())
+            if (cursor.record().blob) blobs.push_back(cursor.record().blob->id);
+    } catch (const Error&) {  // then the ones met so far
+    }
+    for (const auto id : blobs) bus.segments->remove_blob(id);
+}
+
+}  // namespace
+
+Retention retention_of(const Attachment& bus) {
+    if (bus.is_private)
+        return {
+            .bytes = bus.past.max_bytes, .records = bus.past.max_records, .age = bus.past.max_age};
+    return {.bytes = bus.changing.keep_bytes.load(),
+            .records = bus.changing.keep_records.load(),
+            .age = std::chrono::seconds(bus.changing.keep_seconds.load())};
+}
+
+void set_retention(Attachment& bus, const Retention& retention) {
+    update_header(bus, [&](log::BusHeader& header) {
+        header.keep_bytes = retention.bytes;
+        header.keep_records = retention.records;
+        header.keep_seconds = static_cast<std::uint64_t>(retention.age.count());
+    });
+}
+
+Sequence oldest_to_keep(Attachment& bus, const Retention& retention) {
+    const auto& words = bus.words();
+    const auto now = newest(bus);
+    auto oldest = Sequence{words.history_sequence.load()};
+    if (retention.records != 0 && number(now.sequence) > retention.records)
+        oldest = std::max(oldest, now.sequence - retention.records);
+    if (retention.bytes != 0 && now.lsn > retention.bytes) {
+        const auto kept = now.lsn - retention.bytes;
+        if (kept > walk_from(bus))
+            oldest = std::max(
+                oldest, last_older(bus, [&](const log::Record& r) { return r.start < kept; }));
+    }
+    if (retention.age.count() != 0) {
+        const auto kept = os::clock_ns() - std::chrono::nanoseconds(retention.age).count();
+        oldest = std::max(oldest,
+                          last_older(bus, [&](const log::Record& r) { return r.time_ns < kept; }));
+    }
+    return oldest;
+}
+
+void compact_to(Attachment& bus, Sequence oldest, std::chrono::milliseconds timeout) {
+    check_view(bus, oldest);
+    {
+        const auto lock = lock_checkpoints(bus, timeout);
+        const auto files = checkpoint_files(bus);
+        const bool there = std::any_of(files.begin(), files.end(), [&](const CheckpointFile& file) {
+            return file.sequence == oldest;
+        });
+        if (!there && oldest != newest(bus).sequence &&
+            number(oldest) > bus.words().history_sequence.load())
+            write_base(bus, oldest);
+    }
+    // Begun behind the base, so that nobody needs what lies before it to go on from there.
+    static_cast<void>(checkpoint_bus(bus, timeout));
+    const auto lock = lock_checkpoints(bus, timeout);
+    const auto files = checkpoint_files(bus);
+    for (std::size_t i = files.size(); i-- > 0;) {
+        if (files[i].sequence > oldest || i + 1 == files.size()) continue;
+        move_base(bus, files[i]);
+        break;
+    }
+    let_go(bus);
+}
+
+void let_go(Attachment& bus) {
+    const auto retention = retention_of(bus);
+    auto files = checkpoint_files(bus);
+    if (files.size() > 1 &&
+        (retention.bytes != 0 || retention.records != 0 || retention.age.count() != 0)) {
+        const auto oldest = oldest_to_keep(bus, retention);
+        for (std::size_t i = files.size() - 1; i-- > 0;) {
+            if (files[i].sequence > oldest) continue;
+            move_base(bus, files[i]);
+            break;
+        }
+    }
+    files = checkpoint_files(bus);
+    const Sequence base{bus.words().history_sequence.load()};
+    for (std::size_t i = 0; i + 2 < files.size(); ++i)
+        if (files[i].sequence != base) bus.checkpoints->remove(files[i].name);
+}
+
+void finish_compaction(Attachment& bus) {
+    const auto base = bus.changing.base_lsn.load();
+    if (base <= first_lsn) return;
+    // Blobs first: the records that name them are in the segments.
+    if (const auto oldest = bus.segments->oldest(); oldest < base) {
+        remove_blobs(bus, std::max(oldest, first_lsn), base);
+        bus.segments->drop_before(base);
+        bus.segments->punch_before(base);
+    }
+    for (const auto& file : checkpoint_files(bus))
+        if (file.sequence < Sequence{bus.changing.base_sequence.load()})
+            bus.checkpoints->remove(file.name);
+}
+
+// ---- the keeper
+// ----------------------------------------------------------------------------------
+
+namespace {
+
+// A checkpoint saves as much replaying as the log has grown since the last one, and costs writing
+// all pages: it is made once it saves an eighth of what it costs.
+bool is_worth_it(Attachment& bus) {
+    const auto& words = bus.words();
+    if (words.poison.load() != 0) return false;
+    const auto grown = words.logged.load() - std::max<Lsn>(words.checkpoint_lsn.load(), first_lsn);
+    const auto worth = std::max<std::uint64_t>(limits::mib, words.page_bytes.load() / 8);
+    const auto kept = bus.changing.keep_bytes.load();
+    return grown >= (kept == 0 ? worth : std::min(worth, std::max<std::uint64_t>(kept / 4, 1)));
+}
+
+bool is_time(const Attachment& bus, std::int64_t every_ns) {
+    return os::clock_ns() - static_cast<std::int64_t>(bus.words().checkpoint_time.load()) >=
+           every_ns;
+}
+
+void keep(Attachment& bus) {
+    while (bus.keeper.stopping.load() == 0) {
+        const auto every = bus.keeper.every_ns.load();
+        os::futex_wait(bus.keeper.stopping, 0, std::chrono::nanoseconds(every));
+        if (bus.keeper.stopping.load() != 0) return;
+        try {
+            // Nine tenths: another process's keeper, or ours, may have slept a little shorter.
+            if (!is_time(bus, every / 10 * 9) || !is_worth_it(bus)) continue;
+            static_cast<void>(checkpoint_bus(bus, std::chrono::milliseconds(0)));
+            const auto lock = lock_checkpoints(bus, std::chrono::milliseconds(0));
+            refresh_header(bus);
+            let_go(bus);
+        } catch (const Busy&) {
+            continue;  // another process is at it
+        } catch (const std::exception& e) {
+            bus.notice(Notice::Level::warning,
+                       fmt::format("{}: no checkpoint could be made: {}", bus.path, e.what()));
+        }
+    }
+}
+
+}  // namespace
+
+void start_keeper(Attachment& bus, std::chrono::nanoseconds every) {
+    if (bus.is_private || bus.read_only || every.count() <= 0) return;
+    const auto known = bus.keeper.every_ns.load();
+    bus.keeper.every_ns.store(known == 0 ? every.count() : std::min(known, every.count()));
+    if (!bus.keeper.thread.joinable()) bus.keeper.thread = std::thread([&bus] { keep(bus); });
+}
+
+void stop_keeper(Attachment& bus) noexcept {
+    if (!bus.keeper.thread.joinable()) return;
+    bus.keeper.stopping.store(1);
+    os::futex_wake(bus.keeper.stopping);
+    bus.keeper.thread.join();
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,106 @@
+// checkpoint, compact: what is kept of a bus's past.
+#include "command.hpp"
+#include "exit_code.hpp"
+#include "parse.hpp"
+#include "progress.hpp"
+
+namespace mmsb::tool {
+namespace {
+
+constexpr CommandText checkpoint_text{
+    .name = "checkpoint",
+    .summary = "Write all pages as of now into one file.",
+    .usage = "[OPTIONS] BUS [FILE]",
+    .description =
+        "Without FILE the checkpoint goes into the bus, which is rebuilt from it after a\n"
+        "reboot; views of later moments begin there. With FILE it is a file of its own,\n"
+        "from which a program makes a new bus (Config::from_checkpoint). Writers are not\n"
+        "stopped.",
+    .example =
+        "$ mmsb checkpoint demo.bus\n"
+        "checkpoint of sequence 200",
+    .json = "  sequence, file (null: into the bus)",
+};
+
+constexpr CommandText compact_text{
+    .name = "compact",
+    .summary = "Let go of an old part of the past.",
+    .usage = "[OPTIONS] BUS",
+    .description =
+        "Folds what is older than asked for into a checkpoint and removes it from the\n"
+        "log. Without options: what the bus's retention does not keep. --keep sets the\n"
+        "retention of the bus first, for all who use it, from now on: an amount of log\n"
+        "(64MiB), a number of commits (1000 or 1000commits), a duration (7d), or all.\n"
+        "It may be killed at any moment; what is kept is never touched.",
+    .example =
+        "$ mmsb compact demo.bus --keep 1000commits\n"
+        "the past is kept from sequence 4200 on",
+    .json =
+        "  oldest (the oldest sequence that can be gone back to), sequence, retention: {bytes,\n"
+        "  records, age_seconds} (0: no limit)",
+};
+
+int checkpoint(const std::string& path, const std::string& file, Context& context) {
+    const Progress progress("writing");
+    const State bus = file.empty() ? open_to_write(path, {}) : open_to_read(path);
+    const Sequence sequence = bus.checkpoint(file);
+    if (context.json)
+        context.out.json(
+            {{"sequence", number(sequence)}, {"file", file.empty() ? Json(nullptr) : Json(file)}});
+    else
+        context.out.print("checkpoint of sequence {}\n", number(sequence));
+    return exit_ok;
+}
+
+struct Compact {
+    std::string bus{};
+    std::optional<Retention> keep{};
+    std::optional<Sequence> before{};
+};
+
+int compact(const Compact& options, Context& context) {
+    const Progress progress("compacting");
+    const State bus = open_to_write(options.bus, {});
+    if (options.keep) bus.set_retention(*options.keep);
+    bus.compact(options.before);
+    const Retention kept = bus.retention();
+    if (context.json)
+        context.out.json({{"oldest", number(bus.oldest())},
+                          {"sequence", number(bus.sequence())},
+                          {"retention",
+                           {{"bytes", kept.bytes},
+                            {"records", kept.records},
+                            {"age_seconds", kept.age.count()}}}});
+    else
+        context.out.print("the past is kept from sequence {} on\n", number(bus.oldest()));
+    return exit_ok;
+}
+
+}  // namespace
+
+void add_keep(Program& program) {
+    auto path = std::make_shared<std::string>();
+    auto file = std::make_shared<std::string>();
+    CLI::App& checkpoints = program.add(checkpoint_text, [path, file](Context& context) {
+        return checkpoint(*path, *file, context);
+    });
+    bus_argument(checkpoints, *path);
+    checkpoints.add_option("FILE", *file, "A file outside the bus.")->option_text(" ");
+
+    auto options = std::make_shared<Compact>();
+    CLI::App& compacts = program.add(
+        compact_text, [options](Context& context) { return compact(*options, context); });
+    bus_argument(compacts, options->bus);
+    compacts
+        .add_option_function<std::string>(
+            "--keep", [options](const std::string& t) { options->keep = parse_retention(t); },
+            "Set how much of the past the bus keeps from now on.")
+        ->option_text("AMOUNT");
+    compacts
+        .add_option_function<std::string>(
+            "--before", [options](const std::string& t) { options->before = parse_sequence(t); },
+            "Let go of what is older than this sequence, this once.")
+        ->option_text("SEQUENCE");
+}
+
+}  // namespace mmsb::tool
