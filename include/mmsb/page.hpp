@@ -42,6 +42,9 @@ struct HistoryOptions {
 };
 using History = detail::Stream<Change>;
 
+template <class T>
+class TypedPage;
+
 class Page {
 public:
     Page() = default;  ///< No page; each call throws PageNotFound.
@@ -100,12 +103,22 @@ public:
                            const CommitOptions& options = {}) const;
     Page clone(const PageOptions& options = {}) const;
 
+    // -- waiting.
+    /// Until the page's epoch is another than `seen`; at once if it is already. Nothing: timeout.
+    /// PageNotFound where the page is deleted meanwhile, BusClosed where the State is stopped.
+    [[nodiscard]] std::optional<Version> wait(Epoch seen, Timeout timeout = forever) const;
+
     // -- the past. Reads the log from its start (a private bus: from its oldest record).
     [[nodiscard]] History history(const HistoryOptions& options = {}) const;
 
 private:
     friend struct detail::Bus;
+    template <class T>
+    friend class TypedPage;
     Page(detail::Handle bus, PageId id) : bus_(bus), id_(id) {}
+    /// wait(*seen), then read_into(out), while stop() waits; `seen` empty: reads at once.
+    std::optional<Version> wait_into(std::span<std::byte> out, std::optional<Epoch> seen,
+                                     Timeout timeout) const;
     bool peek_bytes(FunctionRef<void(std::span<const std::byte>)> fn) const;
     Committed update_with(FunctionRef<void(std::span<std::byte>)> edit,
                           const CommitOptions& options) const;
@@ -137,6 +150,9 @@ public:
     [[nodiscard]] const Page& page() const noexcept { return page_; }
     [[nodiscard]] PageId id() const noexcept { return page_.id(); }
     [[nodiscard]] Epoch epoch() const { return page_.epoch(); }
+    [[nodiscard]] std::optional<Version> wait(Epoch seen, Timeout timeout = forever) const {
+        return page_.wait(seen, timeout);
+    }
     [[nodiscard]] History history(const HistoryOptions& o = {}) const { return page_.history(o); }
 
 protected:
@@ -178,6 +194,24 @@ public:
                 edit(*std::launder(reinterpret_cast<T*>(bytes.data())));
             },
             options);
+    }
+    /// The first value seen for which `predicate(const T&)` holds; nothing: timeout. Values that
+    /// came and went between two looks are not seen; the log has them. Nothing is held while
+    /// `predicate` runs; what it throws ends the wait. Other errors as wait().
+    template <std::predicate<const T&> F>
+    [[nodiscard]] std::optional<T> wait_until(F&& predicate, Timeout timeout = forever) const {
+        using Clock = std::chrono::steady_clock;
+        const auto start = Clock::now();
+        std::optional<Epoch> seen;
+        for (T value{};;) {
+            const auto left =
+                timeout == forever ? forever : timeout - Timeout(Clock::now() - start);
+            const auto version =
+                page_.wait_into(std::as_writable_bytes(std::span(&value, 1)), seen, left);
+            if (!version) return std::nullopt;
+            if (predicate(std::as_const(value))) return value;
+            seen = version->epoch;
+        }
     }
 };
 

@@ -5,11 +5,12 @@
 ///     page.write(0, mmsb::bytes_of("hello"));
 ///
 /// Threads: everything from any thread at once, except moving, stopping or destroying the State
-/// while another call on it runs. After fork() the
+/// while another call on it runs (calls that wait are woken and throw BusClosed). After fork() the
 /// child's handles throw WrongContext; it calls start() itself.
 /// `const` says that the handle does not change; only Open::read_only keeps a program from writing.
 #pragma once
 
+#include <mmsb/observer.hpp>
 #include <mmsb/transaction.hpp>
 #include <mmsb/view.hpp>
 
@@ -79,6 +80,15 @@ public:
     [[nodiscard]] View snapshot(PageList pages = {}) const;
     [[nodiscard]] View at(Sequence sequence) const;  ///< HistoryDropped, InvalidArgument (future).
     [[nodiscard]] TLog tlog(const LogFilter& filter = {}) const;
+
+    // -- waiting
+    /// Until something newer than `seen` is committed: the newest sequence then, at once where it
+    /// is there already. Nothing: timeout. Until sequence n is there: wait(n - 1). `newest`: than
+    /// what is there now. BusClosed when the State is stopped meanwhile.
+    [[nodiscard]] std::optional<Sequence> wait(Sequence seen, Timeout timeout = forever) const;
+    /// A descriptor that tells of changes of these pages from now on; none: of every commit.
+    /// PageNotFound, InvalidArgument (a page of another bus), Io (no descriptor left).
+    [[nodiscard]] Watch watch(PageList pages = {}) const;
 
     // -- keeping
     [[nodiscard]] Sequence durable_sequence() const;

@@ -305,7 +305,8 @@ struct Handle {
     friend bool operator==(const Handle&, const Handle&) = default;
 };
 
-/// A lazy sequence read from the log: constant memory however long the past is.
+/// A lazy sequence read from the log: constant memory however long the past is. As a range it ends
+/// at what was committed when it was made, or when next() last looked; next() goes on from there.
 template <class T>
 class Stream {
 public:
@@ -317,7 +318,7 @@ public:
         const T& operator*() const { return stream_->current_; }
         const T* operator->() const { return &stream_->current_; }
         iterator& operator++() {
-            if (!stream_->advance()) stream_ = nullptr;
+            if (!stream_->advance(std::nullopt)) stream_ = nullptr;
             return *this;
         }
         void operator++(int) { ++*this; }
@@ -332,9 +333,16 @@ public:
     explicit Stream(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
     [[nodiscard]] iterator begin() { return iterator(this); }
     [[nodiscard]] std::default_sentinel_t end() const { return {}; }
+    /// The next one, waiting for it to be committed; empty after `timeout`, and at once where none
+    /// can come any more (LogFilter::to or until is reached, the page of a history was deleted, or
+    /// it runs newest first). BusClosed where the State is stopped meanwhile.
+    [[nodiscard]] std::optional<T> next(Timeout timeout = forever) {
+        if (!advance(timeout)) return std::nullopt;
+        return current_;
+    }
 
 private:
-    bool advance();
+    bool advance(std::optional<Timeout> wait);
     std::shared_ptr<Impl> impl_;
     T current_{};
 };

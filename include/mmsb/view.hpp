@@ -100,8 +100,8 @@ struct LogFilter {
     std::string source{};         ///< Empty: all.
     std::optional<std::uint64_t> tag{};
 };
-/// The transaction log, in order, up to what is committed when the end is reached. A consumer that
-/// remembers Record::sequence resumes with `{.from = remembered + 1}`.
+/// The transaction log, in order; `next` waits for what is not yet committed (like tail -f). A
+/// consumer that remembers Record::sequence resumes with `{.from = remembered + 1}`.
 using TLog = detail::Stream<Record>;
 
 }  // namespace mmsb

@@ -22,15 +22,18 @@ Slots& slots() {
     return *s;
 }
 
+[[noreturn]] void throw_closed() {
+    throw BusClosed(ErrorCode::closed, "the State of this handle was stopped",
+                    {.expected = "an open bus", .found = "a stopped one"});
+}
+
 }  // namespace
 
 Bus& Bus::get(const Handle& handle) {
     if (handle.bus == nullptr)
         throw PageNotFound(ErrorCode::page_not_found,
                            "this handle is no page: it was made by no bus");
-    if (handle.bus->generation.load(std::memory_order_acquire) != handle.generation)
-        throw BusClosed(ErrorCode::closed, "the State of this handle was stopped",
-                        {.expected = "an open bus", .found = "a stopped one"});
+    if (handle.bus->generation.load(std::memory_order_acquire) != handle.generation) throw_closed();
     if (!handle.bus->token.same_process())
         throw WrongContext(
             ErrorCode::wrong_context,
@@ -65,7 +68,15 @@ Handle Bus::open(const state::OpenOptions& options) {
 
 void Bus::close(const Handle& handle) {
     Bus& bus = get(handle);
-    bus.generation.store(handle.generation + 1, std::memory_order_release);
+    auto open = handle.generation;
+    if (!bus.generation.compare_exchange_strong(open, handle.generation + 1)) throw_closed();
+    // Who waits is told, and is gone before anything is taken from under him.
+    state::ring(bus.at());
+    for (auto pins = bus.pins.load(); pins != 0; pins = bus.pins.load()) {
+        os::futex_wait(bus.pins, pins, state::sleep_step);
+        state::ring(bus.at());
+    }
+    end_watches(bus);
     auto attachment = std::move(bus.attachment);
     bus.attachment.reset();
     {
@@ -74,6 +85,27 @@ void Bus::close(const Handle& handle) {
         s.free.push_back(&bus);
     }
     state::leave(std::move(attachment));
+}
+
+Pin::Pin(const Handle& handle) : bus_(&Bus::get(handle)), generation_(handle.generation) {
+    bus_->pins.fetch_add(1);
+    if (!closing()) return;
+    bus_->pins.fetch_sub(1);
+    throw_closed();
+}
+
+Pin::~Pin() {
+    // Where stop() waits for it, the last one tells.
+    if (bus_->pins.fetch_sub(1) == 1 && closing()) os::futex_wake(bus_->pins);
+}
+
+bool Pin::closing() const noexcept { return bus_->generation.load() != generation_; }
+
+bool Pin::wait(state::WakeBits bits, const state::Deadline& end,
+               FunctionRef<bool(state::Look)> look) const {
+    const auto waited = state::wait(at(), bits, end, look, [this] { return closing(); });
+    if (waited == state::Waited::interrupted) throw_closed();
+    return waited == state::Waited::found;
 }
 
 void Bus::refuse_read_only() const {

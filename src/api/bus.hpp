@@ -8,6 +8,7 @@
 #include "state/attachment.hpp"
 #include "state/open.hpp"
 #include "state/stage.hpp"
+#include "state/wait.hpp"
 
 #include <mmsb/state.hpp>
 
@@ -15,13 +16,18 @@ namespace mmsb {
 
 namespace detail {
 
+class Watcher;
+
 struct Bus {
     std::atomic<std::uint32_t> generation{0};  ///< Odd while it is open.
+    std::atomic<std::uint32_t> pins{0};        ///< Calls that stop() has to wait for; see Pin.
     std::shared_ptr<state::Attachment> attachment{};
     Config config{};
     state::HandleOptions handle{};
     bool read_only = false;
     os::ForkToken token{};
+    std::mutex watcher_mutex{};
+    std::shared_ptr<Watcher> watcher{};  ///< While there is a Watch.
 
     /// The open bus of this handle. Throws BusClosed, WrongContext in a forked child, PageNotFound
     /// for a Page that is none.
@@ -53,9 +59,33 @@ struct Bus {
     [[nodiscard]] static Handle& handle_of(State& state) noexcept { return state.bus_; }
     [[nodiscard]] static const Handle& handle_of(const State& state) noexcept { return state.bus_; }
     [[nodiscard]] static View view(std::unique_ptr<View::Impl> impl);
+    [[nodiscard]] static Watch watch(std::unique_ptr<Watch::Impl> impl);
     [[nodiscard]] static Transaction transaction(std::unique_ptr<Transaction::Impl> impl);
     [[nodiscard]] static const View::Impl& impl_of(const View& view) noexcept;
 };
+
+/// Held by a call that waits: stop() wakes it, and closes the bus when it has let go.
+class Pin {
+public:
+    explicit Pin(const Handle& handle);  ///< Throws what Bus::get throws.
+    ~Pin();
+    Pin(const Pin&) = delete;
+    Pin& operator=(const Pin&) = delete;
+    [[nodiscard]] Bus* operator->() const noexcept { return bus_; }
+    [[nodiscard]] state::Attachment& at() const noexcept { return bus_->at(); }
+    /// Looks, and sleeps in between, until `look` says true (state::wait). False: timeout. Throws
+    /// BusClosed where stop() came.
+    [[nodiscard]] bool wait(state::WakeBits bits, const state::Deadline& end,
+                            FunctionRef<bool(state::Look)> look) const;
+
+private:
+    [[nodiscard]] bool closing() const noexcept;
+    Bus* bus_;
+    std::uint32_t generation_;
+};
+
+/// Tells the watches of a State that is being stopped, and ends their thread.
+void end_watches(Bus& bus) noexcept;
 
 /// Throws unless the page is of this bus.
 void check_same_bus(const Page& page, const Handle& bus);

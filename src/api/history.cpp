@@ -10,18 +10,6 @@
 
 namespace mmsb::detail {
 
-template <class T>
-struct Stream<T>::Impl {
-    std::function<bool(T&)> next{};
-};
-
-template <class T>
-bool Stream<T>::advance() {
-    return impl_->next(current_);
-}
-template class Stream<Change>;
-template class Stream<Record>;
-
 namespace {
 
 Time time_of(const log::Record& record) { return Time(std::chrono::nanoseconds(record.time_ns)); }
@@ -35,13 +23,17 @@ struct Bounds {
     [[nodiscard]] bool ended(const log::Record& record) const {
         return record.sequence > to || (until && time_of(record) > *until);
     }
-    [[nodiscard]] bool admits(state::Attachment& bus, const log::Record& record) const {
+    /// No commit that is yet to come can be admitted.
+    [[nodiscard]] bool over(Sequence newest) const {
+        return newest >= to || (until && os::clock_ns() > until->time_since_epoch().count());
+    }
+    [[nodiscard]] bool admits(const log::Record& record, std::string_view its_source) const {
         return record.sequence >= from && (!since || time_of(record) >= *since) &&
-               (source.empty() || bus.catalog.source(record.source) == source);
+               (source.empty() || its_source == source);
     }
 };
 
-// Walks the commits that the bounds admit.
+// Walks the commits that the bounds admit, up to what was committed when it last looked.
 class Commits {
 public:
     Commits(Handle bus, Bounds bounds, replay::Keep keep) : bus_(bus), bounds_(std::move(bounds)) {
@@ -56,12 +48,11 @@ public:
         log::Lsn from = 0;
         structure_ = state::base_image(attachment, std::move(keep), from);
         cursor_.emplace(attachment, from);
-        attachment.catalog.follow_logged(attachment);
     }
     /// Moves to the next one; structure() is as after it.
     bool next() {
-        auto& attachment = Bus::get(bus_).at();
-        while (cursor_->next()) {
+        const auto& attachment = Bus::get(bus_).at();
+        while (!ended_ && cursor_->next()) {
             const auto& record = cursor_->record();
             if (const auto wrong = structure_.apply(record, cursor_->body()); !wrong.empty())
                 throw Corrupt(ErrorCode::corrupt,
@@ -72,27 +63,51 @@ public:
                                .offset = record.start,
                                .sequence = record.sequence - 1});
             if (record.kind != log::RecordKind::commit) continue;
-            if (bounds_.ended(record)) return false;
-            if (bounds_.admits(attachment, record)) return true;
+            ended_ = bounds_.ended(record);
+            if (!ended_ && bounds_.admits(record, source())) return true;
         }
         return false;
     }
+    /// Until more is logged than this has walked. False: timeout, or none that counts can come.
+    bool wait(const Pin& bus, const state::Deadline& end) {
+        const auto& words = bus.at().words();
+        const auto more = [&](state::Look) {
+            return words.logged.load(std::memory_order_acquire) > cursor_->to();
+        };
+        if (!more(state::Look::whole)) {
+            if (ended_ || bounds_.over(structure_.sequence())) return false;
+            if (!bus.wait(state::every_commit, within(end), more)) return false;
+        }
+        cursor_->extend(words.logged.load(std::memory_order_acquire));
+        return true;
+    }
+    [[nodiscard]] const Handle& bus() const noexcept { return bus_; }
     [[nodiscard]] const log::Record& record() const { return cursor_->record(); }
     [[nodiscard]] std::span<const std::byte> body() { return cursor_->body(); }
     [[nodiscard]] const replay::Image& structure() const { return structure_; }
     [[nodiscard]] std::string source() const {
-        return Bus::get(bus_).at().catalog.source(record().source);
+        const auto known = structure_.sources().find(record().source);
+        return known == structure_.sources().end() ? std::string() : known->second;
     }
 
 private:
+    // Where only what comes until some moment counts, there is no waiting beyond it.
+    [[nodiscard]] state::Deadline within(const state::Deadline& end) const {
+        if (!bounds_.until) return end;
+        const auto left =
+            Timeout(bounds_.until->time_since_epoch().count() - os::clock_ns()) + Timeout(1);
+        return state::Deadline(std::min(left, end.left()));
+    }
+
     Handle bus_;
     Bounds bounds_;
     replay::Image structure_{};
     std::optional<state::Cursor> cursor_{};
+    bool ended_ = false;  ///< A record behind the bounds was met.
 };
 
 // What the record at hand did to the page, if it names it.
-bool change_of(Commits& commits, PageId page, Change& change) {
+bool change_of(Commits& commits, PageId page, Change& change, bool& deleted) {
     log::EntryReader reader(commits.body());
     for (log::Entry entry; reader.next(entry);) {
         if (entry.kind != log::EntryKind::page || entry.page.page != page) continue;
@@ -107,6 +122,7 @@ bool change_of(Commits& commits, PageId page, Change& change) {
                   .tag = record.tag,
                   .process = record.process,
                   .changed_bytes = summary ? summary->changed_bytes : 0};
+        deleted = entry.page.deleted;
         return true;
     }
     return false;
@@ -157,20 +173,54 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
 
 }  // namespace
 
+template <class T>
+struct Stream<T>::Impl {
+    std::shared_ptr<Commits> commits{};
+    std::function<bool(T&)> next{};        ///< Of what is known to be committed.
+    std::function<bool(const T&)> last{};  ///< None can come behind this one; may be empty.
+    bool ended = false;
+};
+
+template <class T>
+bool Stream<T>::advance(std::optional<Timeout> wait) {
+    auto& stream = *impl_;
+    std::optional<Pin> bus;  // who waits is woken by stop(), and nothing is taken from under him
+    std::optional<state::Deadline> end;
+    if (wait && stream.commits) bus.emplace(stream.commits->bus());
+    while (!stream.ended) {
+        if (stream.next(current_)) {
+            stream.ended = stream.last && stream.last(current_);
+            return true;
+        }
+        if (!bus) return false;
+        if (!end)
+            end.emplace(*wait);
+        else if (end->passed())
+            return false;
+        if (!stream.commits->wait(*bus, *end)) return false;
+    }
+    return false;
+}
+template class Stream<Change>;
+template class Stream<Record>;
+
 std::shared_ptr<Stream<Change>::Impl> open_history(Handle bus, PageId page,
                                                    const HistoryOptions& options) {
     auto commits = std::make_shared<Commits>(
         Bus::bare(bus),
         Bounds{options.from, options.to, options.since, options.until, std::string(options.source)},
         replay::Keep{replay::Keep::Which::none, {}});
-    auto next = [commits, page](Change& change) {
+    const auto deleted = std::make_shared<bool>(false);
+    auto next = [commits, page, deleted](Change& change) {
         while (commits->next())
-            if (change_of(*commits, page, change)) return true;
+            if (change_of(*commits, page, change, *deleted)) return true;
         return false;
     };
     auto impl = std::make_shared<Stream<Change>::Impl>();
     if (!options.newest_first) {
+        impl->commits = commits;
         impl->next = std::move(next);
+        impl->last = [deleted](const Change&) { return *deleted; };
         return impl;
     }
     auto all = std::make_shared<std::vector<Change>>();
@@ -189,6 +239,7 @@ std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle bus, const LogFilter& fil
         Bus::bare(bus), Bounds{filter.from, filter.to, filter.since, filter.until, filter.source},
         replay::Keep{replay::Keep::Which::none, {}});
     auto impl = std::make_shared<Stream<Record>::Impl>();
+    impl->commits = commits;
     impl->next = [commits, pages = filter.pages, tag = filter.tag](Record& record) {
         while (commits->next())
             if ((!tag || commits->record().tag == *tag) && record_of(*commits, pages, record))

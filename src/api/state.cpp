@@ -105,34 +105,27 @@ State start(const Config& config) {
     return Bus::state(Bus::open({.config = config, .geometry = {}}));
 }
 
+// The handle is left as it was: it is known as a closed bus's from here on, and nothing is written
+// that a call which waits may still be reading.
 void stop(State&& state, const std::string& checkpoint_file) {
-    State mine = std::move(state);
+    const auto handle = Bus::handle_of(state);
     std::exception_ptr failed;
     try {
-        if (!checkpoint_file.empty()) static_cast<void>(mine.checkpoint(checkpoint_file));
+        if (!checkpoint_file.empty()) static_cast<void>(state.checkpoint(checkpoint_file));
     } catch (...) {
         failed = std::current_exception();  // it is closed all the same
     }
-    const auto handle = std::exchange(Bus::handle_of(mine), {});
     Bus::close(handle);
     if (failed) std::rethrow_exception(failed);
 }
 
-State::State(State&& other) noexcept : bus_(std::exchange(other.bus_, {})) {}
+namespace {
 
-State& State::operator=(State&& other) noexcept {
-    if (this != &other) {
-        State old = std::move(*this);
-        bus_ = std::exchange(other.bus_, {});
-    }
-    return *this;
-}
-
-State::~State() {
-    if (bus_.bus == nullptr) return;
-    const auto on_notice = bus_.bus->config.on_notice;
+void close_quietly(const detail::Handle& handle) noexcept {
+    if (handle.bus == nullptr || handle.bus->generation.load() != handle.generation) return;
+    const auto on_notice = handle.bus->config.on_notice;
     try {
-        Bus::close(bus_);
+        Bus::close(handle);
     } catch (const std::exception& e) {
         try {
             if (on_notice) on_notice({Notice::Level::warning, e.what()});
@@ -140,6 +133,20 @@ State::~State() {
         }
     }
 }
+
+}  // namespace
+
+State::State(State&& other) noexcept : bus_(std::exchange(other.bus_, {})) {}
+
+State& State::operator=(State&& other) noexcept {
+    if (this != &other) {
+        close_quietly(bus_);
+        bus_ = std::exchange(other.bus_, {});
+    }
+    return *this;
+}
+
+State::~State() { close_quietly(bus_); }
 
 // ---- pages
 // ----------------------------------------------------------------------------------------

@@ -51,18 +51,22 @@ struct Stamps {
 };
 static_assert(std::is_trivially_copyable_v<Stamps> && sizeof(Stamps) <= 1024);
 
-/// | field                      | written by                           | order |
-/// |----------------------------|--------------------------------------|--------------------------------|
-/// | reserve                    | writers' lock                        | before ring bytes (release
-/// fence) | | logged                     | writers' lock                        | after ring bytes
-/// and busy lines | | applied, sequence          | writers' lock                        | after
-/// page bytes, sequence first | | structure                  | writers' lock | busy before logged |
-/// | next_page                  | anybody, fetch_add                   | - | | lines.., heap..,
-/// counters  | writers' lock                        | with the record that needs them | | flushed,
-/// durable, unsure   | files' lock                          | after the system call answered | |
-/// prepared                   | files' lock                          | after fallocate answered |
-/// | poison                     | files' lock; never cleared           | - | | writer_pid,
-/// files_pid      | the holder; hints for Busy           | -                              |
+// clang-format off
+/// | field                     | written by                     | order                                 |
+/// |---------------------------|--------------------------------|---------------------------------------|
+/// | reserve                   | writers' lock                  | before ring bytes (release fence)     |
+/// | logged                    | writers' lock                  | after ring bytes and busy lines       |
+/// | applied, sequence         | writers' lock                  | after page bytes, sequence first      |
+/// | structure                 | writers' lock                  | busy before logged                    |
+/// | next_page                 | anybody, fetch_add             | -                                     |
+/// | lines.., heap.., counters | writers' lock                  | with the record that needs them       |
+/// | sleepers                  | who sleeps sets his bits, who wakes clears those he wakes | a full fence between it and the look at the words, on both sides |
+/// | bell                      | who wakes, fetch_add           | after sleepers, before the futex call |
+/// | flushed, durable, unsure  | files' lock                    | after the system call answered        |
+/// | prepared                  | files' lock                    | after fallocate answered              |
+/// | poison                    | files' lock; never cleared     | -                                     |
+/// | writer_pid, files_pid     | the holder; hints for Busy     | -                                     |
+// clang-format on
 struct Control {
     Stamps stamps{};
     alignas(64) Word reserve{};
@@ -73,6 +77,8 @@ struct Control {
     Word structure{};  ///< Start of the newest structural record, 0 for none; low bit: busy.
     Word next_page{};
     Word sources{};  ///< Numbers given so far.
+    std::atomic<std::uint32_t> bell{};      ///< futex: changes when sleepers are woken.
+    std::atomic<std::uint32_t> sleepers{};  ///< Commits that somebody sleeps for; see state/wait.
     alignas(64) Word flushed{};
     Word durable{};
     Word durable_sequence{};  ///< Of the newest record that `durable` covers.
@@ -126,6 +132,6 @@ static_assert(sizeof(PageLine) == 64 && std::is_standard_layout_v<PageLine>);
 
 /// Changes with every field above that moves.
 inline constexpr std::uint64_t layout_fingerprint =
-    1 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
+    2 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
 
 }  // namespace mmsb::arena

@@ -65,6 +65,12 @@ inline void read_fence() noexcept {
     std::atomic_thread_fence(std::memory_order_acquire);
 #endif
 }
+/// Everything stored before it is seen by others before anything after it is read.
+inline void full_fence() noexcept {
+#ifndef MMSB_TSAN
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
 /// Everything stored before it is seen before everything stored after it.
 inline void write_fence() noexcept {
 #ifndef MMSB_TSAN

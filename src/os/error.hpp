@@ -33,6 +33,7 @@ enum class Call : std::uint8_t {
     random,
     thread,
     advise,
+    event,
 };
 /// Returns the errno to fail with, or 0. Called from any thread.
 using FaultHook = int (*)(Call call, const char* path);

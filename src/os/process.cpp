@@ -16,6 +16,7 @@
 #include <climits>
 #include <csignal>
 #include <ctime>
+#include <limits>
 
 namespace mmsb::os {
 namespace {
@@ -182,6 +183,22 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t value,
 
 void futex_wake(const std::atomic<std::uint32_t>& word) noexcept {
     ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t value,
+                std::chrono::nanoseconds timeout, std::uint32_t bits) noexcept {
+    if (timeout.count() <= 0) return;
+    // This one takes a moment of CLOCK_MONOTONIC, not a duration.
+    const auto now = steady_ns();
+    const auto end = timeout.count() < std::numeric_limits<std::int64_t>::max() - now
+                         ? now + timeout.count()
+                         : std::numeric_limits<std::int64_t>::max();
+    const timespec at{end / 1'000'000'000, end % 1'000'000'000};
+    ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, value, &at, nullptr, bits);
+}
+
+void futex_wake(const std::atomic<std::uint32_t>& word, std::uint32_t bits) noexcept {
+    ::syscall(SYS_futex, &word, FUTEX_WAKE_BITSET, INT_MAX, nullptr, nullptr, bits);
 }
 
 }  // namespace mmsb::os

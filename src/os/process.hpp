@@ -32,5 +32,19 @@ void random_bytes(std::span<std::byte> out);
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t value,
                 std::chrono::nanoseconds timeout) noexcept;
 void futex_wake(const std::atomic<std::uint32_t>& word) noexcept;  ///< All.
+/// The same with a set of bits, not empty: a wake ends only waits that share a bit with it.
+void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t value,
+                std::chrono::nanoseconds timeout, std::uint32_t bits) noexcept;
+void futex_wake(const std::atomic<std::uint32_t>& word, std::uint32_t bits) noexcept;
+
+/// For loops that look at a word until it changes: leaves the core to its other thread for a
+/// moment.
+inline void pause() noexcept {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
 
 }  // namespace mmsb::os

@@ -5,6 +5,7 @@
 #include "state/flush.hpp"
 #include "state/past.hpp"
 #include "state/redo.hpp"
+#include "state/wait.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -246,6 +247,7 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
 struct Outcome {
     CommitResult result{};
     Lsn end = 0;
+    WakeBits wakes = 0;
     bool again = false;  ///< A large write must be compared anew.
 };
 
@@ -278,6 +280,7 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
         outcome.result.status = CommitStatus::committed;
         outcome.result.committed = {batch.record.sequence, encoded.changed_bytes, true};
         outcome.end = batch.end;
+        outcome.wakes = wake_bits(bus.scratch.lines);
     } catch (...) {
         release_places(bus);
         throw;
@@ -318,6 +321,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
         if (!outcome.again) break;
     }
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;
+    wake(bus, outcome.wakes);
     wake_timer(bus);
     if (bus.is_private) fold_past(bus);
     if (durability == Durability::sync)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """command_line_test.py PROGRAM: the commands do what their --help says, on real files."""
 
+import json
 import os
 import random
 import subprocess
+import time
 
 import tool
 
@@ -245,6 +247,18 @@ class Looking(tool.Tool):
         self.assertTrue(report["good"])
         for command in ("info", "pages", "stats", "verify"):
             self.assertTrue(self.mmsb(command, "x.bus"))
+
+    def test_watch_prints_each_commit_as_it_happens(self):
+        command = [tool.PROGRAM, "watch", "x.bus", "--json", "--count", "2", "--for", "60s"]
+        watch = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+        # A commit that comes before it watches is not seen: go on until it has two.
+        while watch.poll() is None:
+            self.write("a", f"{time.monotonic_ns()}\n")
+            self.mmsb("capture", "x.bus", "a", "--label", "again")
+        lines = [json.loads(line) for line in watch.communicate()[0].splitlines()]
+        self.assertEqual((watch.returncode, [r["label"] for r in lines]), (0, ["again", "again"]))
+        self.assertEqual(lines[0]["sequence"] + 1, lines[1]["sequence"])
+        self.assertEqual(self.mmsb("watch", "x.bus", "--for", "10ms"), "")
 
     def test_the_past_is_checkpointed_and_let_go_of(self):
         first, second = self.sequences()[:2]

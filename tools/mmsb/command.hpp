@@ -59,7 +59,7 @@ private:
 void add_capture(Program& program);   // capture
 void add_record(Program& program);    // record
 void add_inspect(Program& program);   // info, pages, stats, verify
-void add_log(Program& program);       // log
+void add_log(Program& program);       // log, watch
 void add_show(Program& program);      // show
 void add_export(Program& program);    // export
 void add_diff(Program& program);      // diff

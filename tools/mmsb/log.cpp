@@ -1,3 +1,4 @@
+// log, watch: the commits that were, and those that come.
 #include "command.hpp"
 #include "exit_code.hpp"
 #include "parse.hpp"
@@ -33,6 +34,19 @@ constexpr CommandText text{
         "  epoch}]",
 };
 
+constexpr CommandText watch_text{
+    .name = "watch",
+    .summary = "What changes, as it happens.",
+    .usage = "[OPTIONS] BUS",
+    .description =
+        "Prints a line for each commit from now on, as `mmsb log` would, until it is ended by\n"
+        "Ctrl-C, --count or --for. It opens the bus read-only and disturbs nobody.",
+    .example =
+        "$ mmsb watch demo.bus --count 1\n"
+        "13  2026-01-31T12:31:07Z  mmsb[4713]  app.db +12 bytes",
+    .json = "  One object a commit, as `mmsb log` prints it.",
+};
+
 struct Options {
     std::string bus{};
     LogFilter filter{};
@@ -40,6 +54,7 @@ struct Options {
     std::string label{};
     bool reverse = false;
     std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
+    Timeout longest = forever;  ///< Of watch.
 };
 
 std::string_view name_of(RecordType type) {
@@ -179,6 +194,33 @@ std::string to_line(const Record& record, const Names& names, const Output& out)
     return line + '\n';
 }
 
+std::string shown(const Record& record, const Names& names, const Context& context) {
+    if (!context.json) return to_line(record, names, context.out);
+    return to_json(record, names).dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+int watch(Options& options, Context& context) {
+    using Clock = std::chrono::steady_clock;
+    const auto began = Clock::now();
+    const State bus = open_to_read(options.bus);
+    options.filter.from = bus.sequence() + 1;
+    if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
+    Names names(bus, options.filter.from);
+    TLog log = bus.tlog(options.filter);
+    for (std::uint64_t count = 0; count < options.limit;) {
+        const auto left =
+            options.longest == forever ? forever : options.longest - Timeout(Clock::now() - began);
+        const auto record = log.next(std::max(left, Timeout::zero()));
+        if (!record) break;
+        names.follow(*record);
+        if (record->label.find(options.label) == std::string::npos) continue;
+        context.out.write(shown(*record, names, context));
+        context.out.flush();
+        ++count;
+    }
+    return exit_ok;
+}
+
 int run(Options& options, Context& context) {
     const State bus = open_to_read(options.bus);
     if (options.limit == 0) return exit_ok;
@@ -189,10 +231,7 @@ int run(Options& options, Context& context) {
     for (const Record& record : bus.tlog(options.filter)) {
         names.follow(record);
         if (record.label.find(options.label) == std::string::npos) continue;
-        std::string line =
-            context.json
-                ? to_json(record, names).dump(-1, ' ', false, Json::error_handler_t::replace) + '\n'
-                : to_line(record, names, context.out);
+        std::string line = shown(record, names, context);
         if (options.reverse) {
             kept.push_front(std::move(line));
             if (kept.size() > options.limit) kept.pop_back();
@@ -207,23 +246,45 @@ int run(Options& options, Context& context) {
 
 }  // namespace
 
+namespace {
+
+void add_filters(CLI::App& command, Options& options) {
+    bus_argument(command, options.bus);
+    command.add_option("--page", options.pages, "Only commits that touch this page.")
+        ->option_text("PAGE")
+        ->expected(1)
+        ->take_all();
+    command.add_option("--source", options.filter.source, "Only of this source.")
+        ->option_text("NAME");
+    command.add_option("--label", options.label, "Only where the label contains this.")
+        ->option_text("TEXT");
+    command.add_option("--tag", options.filter.tag, "Only with this tag.")->option_text("N");
+}
+
+void add_watch(Program& program) {
+    auto options = std::make_shared<Options>();
+    CLI::App& command =
+        program.add(watch_text, [options](Context& context) { return watch(*options, context); });
+    add_filters(command, *options);
+    command.add_option("--count", options->limit, "End after so many.")->option_text("N");
+    command
+        .add_option_function<std::string>(
+            "--for", [options](const std::string& t) { options->longest = parse_duration(t); },
+            "End after this time.")
+        ->option_text("DURATION");
+}
+
+}  // namespace
+
 void add_log(Program& program) {
     auto options = std::make_shared<Options>();
     CLI::App& command =
         program.add(text, [options](Context& context) { return run(*options, context); });
-    bus_argument(command, options->bus);
+    add_filters(command, *options);
     LogFilter& filter = options->filter;
     const auto parsed = [&](const char* name, const char* value, const char* help, auto set) {
         command.add_option_function<std::string>(name, set, help)->option_text(value);
     };
-    command.add_option("--page", options->pages, "Only commits that touch this page.")
-        ->option_text("PAGE")
-        ->expected(1)
-        ->take_all();
-    command.add_option("--source", filter.source, "Only of this source.")->option_text("NAME");
-    command.add_option("--label", options->label, "Only where the label contains this.")
-        ->option_text("TEXT");
-    command.add_option("--tag", filter.tag, "Only with this tag.")->option_text("N");
     parsed("--from", "SEQUENCE", "From this sequence on.",
            [&filter](const std::string& t) { filter.from = parse_sequence(t); });
     parsed("--to", "SEQUENCE", "Up to this sequence.",
@@ -234,6 +295,7 @@ void add_log(Program& program) {
            [&filter](const std::string& t) { filter.until = parse_time(t); });
     command.add_flag("--reverse", options->reverse, "The newest first.");
     command.add_option("--limit", options->limit, "At most so many.")->option_text("N");
+    add_watch(program);
 }
 
 }  // namespace mmsb::tool

@@ -1,0 +1,271 @@
+// Watches: descriptors that are readable while watched pages have changed.
+#include "api/watcher.hpp"
+#include "state/cursor.hpp"
+#include "state/read.hpp"
+
+#include <mmsb/observer.hpp>
+
+#include <algorithm>
+#include <system_error>
+
+namespace mmsb {
+
+namespace detail {
+
+// ---- one Watch ----------------------------------------------------------------------------------
+
+Watched::Watched(state::Attachment& bus, const Handle& handle, PageList pages)
+    : all_(pages.get().empty()) {
+    for (const auto& page : pages.get()) {
+        check_same_bus(page, handle);
+        Seen seen{.line = Bus::handle_of(page).line};
+        const auto now = state::read_line(bus, page.id(), seen.line);
+        seen.lsn = now.lsn;
+        seen.epoch = Epoch{now.epoch};
+        pages_.emplace(page.id(), seen);
+        wakes_ |= state::wake_bit(seen.line);
+    }
+    if (!all_) return;
+    seen_ = state::newest(bus);
+    wakes_ = state::every_commit;
+}
+
+bool Watched::changed(state::Attachment& bus) {
+    if (all_) return state::newest(bus).sequence > seen_.sequence;
+    return std::ranges::any_of(pages_, [&](auto& each) {
+        auto& [page, seen] = each;
+        arena::LineCopy now;
+        const auto* line = bus.arena->line(seen.line);
+        if (line != nullptr && arena::Arena::copy(*line, now) && now.id == number(page))
+            return now.lsn != seen.lsn;
+        try {
+            return state::read_line(bus, page, seen.line).lsn != seen.lsn;
+        } catch (const PageNotFound&) {
+            return true;
+        }
+    });
+}
+
+void Watched::look(state::Attachment& bus) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (readable_.load()) return;
+    try {
+        if (!changed(bus)) return;
+    } catch (...) {  // take() meets it, too
+    }
+    readable_.store(true);
+    event_.set();
+}
+
+bool Watched::take(state::Attachment& bus, std::vector<PageChange>& changes) {
+    const std::lock_guard lock(mutex_);
+    all_ ? take_all(bus, changes) : take_pages(bus, changes);
+    if (!readable_.exchange(false)) return false;
+    event_.clear();
+    return true;
+}
+
+void Watched::take_pages(state::Attachment& bus, std::vector<PageChange>& changes) {
+    for (auto at = pages_.begin(); at != pages_.end();) {
+        auto& [page, seen] = *at;
+        try {
+            const auto now = state::read_line(bus, page, seen.line);
+            if (now.lsn != seen.lsn)
+                changes.push_back({page, {Epoch{now.epoch}, Sequence{now.sequence}}});
+            seen.lsn = now.lsn;
+            seen.epoch = Epoch{now.epoch};
+            ++at;
+        } catch (const PageNotFound& gone) {
+            changes.push_back({page, {seen.epoch, gone.deleted_at()}});
+            at = pages_.erase(at);
+        }
+    }
+}
+
+void Watched::take_all(state::Attachment& bus, std::vector<PageChange>& changes) {
+    const auto now = state::newest(bus);
+    std::map<PageId, Version> found;
+    bool complete = bus.logging;
+    try {
+        state::Cursor cursor(bus, seen_.lsn, now.lsn);
+        while (cursor.next()) {
+            if (cursor.record().kind != log::RecordKind::commit) continue;
+            log::EntryReader reader(cursor.body());
+            for (log::Entry entry; reader.next(entry);)
+                if (entry.kind == log::EntryKind::page)
+                    found[entry.page.page] = {entry.page.epoch, cursor.record().sequence};
+        }
+    } catch (const HistoryDropped&) {
+        complete = false;
+    }
+    if (!complete) {  // the pages know it themselves, but for those that are gone
+        bus.catalog.follow_logged(bus);
+        for (auto [page, line] : bus.catalog.pages()) {
+            try {
+                const auto is = state::read_line(bus, page, line);
+                if (is.sequence > number(seen_.sequence))
+                    found[page] = {Epoch{is.epoch}, Sequence{is.sequence}};
+            } catch (const PageNotFound&) {
+                continue;
+            }
+        }
+    }
+    seen_ = now;
+    changes.reserve(found.size());
+    for (const auto& [page, version] : found) changes.push_back({page, version});
+}
+
+// ---- the thread ---------------------------------------------------------------------------------
+
+void Watcher::add(const std::shared_ptr<Watched>& watched) {
+    const std::lock_guard control(control_);
+    {
+        const std::lock_guard lock(mutex_);
+        watched_.push_back(watched);
+    }
+    if (thread_.joinable()) return rearm();
+    try {
+        start();
+    } catch (const std::system_error& e) {
+        const std::lock_guard lock(mutex_);
+        watched_.clear();  // there were no others
+        throw OutOfSpace(ErrorCode::out_of_space,
+                         std::string("no thread for a Watch can be started: ") + e.what(),
+                         {.path = "threads", .system = e.code().value()});
+    }
+}
+
+void Watcher::remove(const std::shared_ptr<Watched>& watched) noexcept {
+    const std::lock_guard control(control_);
+    bool none = false;
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase(watched_, watched);
+        none = watched_.empty();
+    }
+    if (none) stop_thread();
+}
+
+void Watcher::rearm() noexcept {
+    changes_.fetch_add(1);
+    os::futex_wake(changes_);
+    if (at_bell_.load()) state::ring(bus_.at());
+}
+
+void Watcher::end() noexcept {
+    const std::lock_guard control(control_);
+    stop_thread();
+    const std::lock_guard lock(mutex_);
+    for (const auto& watched : watched_) watched->close();
+    watched_.clear();
+}
+
+void Watcher::start() {
+    stopping_.store(false);
+    thread_ = std::thread([this] { run(); });
+}
+
+void Watcher::stop_thread() noexcept {
+    if (!thread_.joinable()) return;
+    stopping_.store(true);
+    rearm();
+    thread_.join();
+}
+
+state::WakeBits Watcher::look_at_all() noexcept {
+    state::WakeBits bits = 0;
+    const std::lock_guard lock(mutex_);
+    for (const auto& watched : watched_) {
+        watched->look(bus_.at());
+        bits |= watched->wakes();
+    }
+    return bits;
+}
+
+// Sleeps for what is not yet readable, in shared memory; where all is, for a take(), in our own: so
+// a Watch that nobody takes from costs writers nothing.
+void Watcher::run() noexcept {
+    while (!stopping_.load()) {
+        const auto changes = changes_.load();
+        auto& bus = bus_.at();
+        const auto& words = bus.words();
+        auto applied = words.applied.load(), logged = words.logged.load();
+        const auto bits = look_at_all();
+        if (bits == 0) {
+            os::futex_wait(changes_, changes, forever);
+            continue;
+        }
+        const auto look = [&](state::Look how) {
+            const auto now = words.applied.load();
+            const auto now_logged = words.logged.load();
+            if (now == applied && (how == state::Look::quick || now_logged == logged)) return false;
+            applied = now;
+            logged = now_logged;
+            return look_at_all() != bits;
+        };
+        at_bell_.store(true);
+        static_cast<void>(state::wait(bus, bits, state::Deadline(forever), look, [&] {
+            return stopping_.load() || changes_.load() != changes;
+        }));
+        at_bell_.store(false);
+    }
+}
+
+void end_watches(Bus& bus) noexcept {
+    if (bus.watcher) bus.watcher->end();
+    bus.watcher.reset();
+}
+
+Watch Bus::watch(std::unique_ptr<Watch::Impl> impl) { return Watch(std::move(impl)); }
+
+}  // namespace detail
+
+// ---- the facade ---------------------------------------------------------------------------------
+
+struct Watch::Impl {
+    detail::Handle bus{};
+    std::shared_ptr<detail::Watched> watched{};
+
+    Impl(const detail::Handle& b, std::shared_ptr<detail::Watched> w)
+        : bus(b), watched(std::move(w)) {}
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+    ~Impl() {
+        try {
+            const detail::Pin pin(bus);
+            pin->watcher->remove(watched);
+        } catch (const Error&) {  // stopped, or the parent's: nobody looks at it any more
+        }
+    }
+};
+
+Watch State::watch(PageList pages) const {
+    const detail::Pin bus(bus_);
+    auto watched = std::make_shared<detail::Watched>(bus.at(), detail::Bus::bare(bus_), pages);
+    std::shared_ptr<detail::Watcher> watcher;
+    {
+        const std::lock_guard lock(bus->watcher_mutex);
+        if (!bus->watcher) bus->watcher = std::make_shared<detail::Watcher>(*bus.operator->());
+        watcher = bus->watcher;
+    }
+    auto impl = std::make_unique<Watch::Impl>(bus_, watched);
+    watcher->add(watched);
+    return detail::Bus::watch(std::move(impl));
+}
+
+Watch::Watch(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Watch::Watch(Watch&&) noexcept = default;
+Watch& Watch::operator=(Watch&&) noexcept = default;
+Watch::~Watch() = default;
+
+int Watch::fd() const noexcept { return impl_ ? impl_->watched->fd() : -1; }
+
+std::vector<PageChange> Watch::take() {
+    if (!impl_) return {};
+    const detail::Pin bus(impl_->bus);
+    std::vector<PageChange> changes;
+    if (impl_->watched->take(bus.at(), changes)) bus->watcher->rearm();
+    return changes;
+}
+
+}  // namespace mmsb

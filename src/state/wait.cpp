@@ -1,0 +1,77 @@
+#include "state/wait.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace mmsb::state {
+
+namespace {
+
+// What a look costs across cores is less than what going to sleep and being woken does: so long it
+// pays to go on looking.
+constexpr std::int64_t spin_ns = 5000;
+constexpr int looks_a_clock = 16;
+
+// Nobody of a private bus dies without those who wait for him.
+constexpr std::chrono::seconds private_step{1};
+
+bool spin(const Deadline& end, FunctionRef<bool(Look)> look) {
+    const auto until = os::steady_ns() + std::min<std::int64_t>(spin_ns, end.left().count());
+    do {
+        for (int i = 0; i < looks_a_clock; ++i) {
+            os::pause();
+            if (look(Look::quick)) return true;
+        }
+    } while (os::steady_ns() < until);
+    return false;
+}
+
+}  // namespace
+
+Deadline::Deadline(Timeout timeout) noexcept {
+    const auto now = os::steady_ns();
+    end_ns_ = timeout.count() < std::numeric_limits<std::int64_t>::max() - now
+                  ? now + std::max<std::int64_t>(timeout.count(), 0)
+                  : std::numeric_limits<std::int64_t>::max();
+}
+
+Timeout Deadline::left() const noexcept {
+    if (end_ns_ == std::numeric_limits<std::int64_t>::max()) return forever;
+    return Timeout(end_ns_ - os::steady_ns());
+}
+
+Waited wait(Attachment& bus, WakeBits bits, const Deadline& end, FunctionRef<bool(Look)> look,
+            FunctionRef<bool()> interrupted) {
+    auto& words = bus.words();
+    const bool may_write = bus.arena->writable();
+    const Timeout step = bus.is_private ? Timeout(private_step) : Timeout(sleep_step);
+    if (look(Look::quick) || (!end.passed() && spin(end, look))) return Waited::found;
+    for (;;) {
+        const auto bell = words.bell.load(std::memory_order_acquire);
+        if (interrupted()) return Waited::interrupted;
+        const auto left = end.left();
+        if (left > Timeout::zero() && may_write) {
+            words.sleepers.fetch_or(bits);
+            arena::full_fence();
+        }
+        if (look(Look::whole)) return Waited::found;
+        if (left <= Timeout::zero()) return Waited::timed_out;
+        os::futex_wait(words.bell, bell, std::min(left, step), bits);
+        if (look(Look::quick)) return Waited::found;
+    }
+}
+
+void wake_now(Attachment& bus, WakeBits bits) noexcept {
+    auto& words = bus.words();
+    words.sleepers.fetch_and(~bits);
+    words.bell.fetch_add(1);
+    os::futex_wake(words.bell, bits);
+}
+
+void ring(Attachment& bus) noexcept {
+    auto& words = bus.words();
+    if (bus.arena->writable()) words.bell.fetch_add(1);
+    os::futex_wake(words.bell);
+}
+
+}  // namespace mmsb::state
