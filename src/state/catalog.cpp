@@ -84,23 +84,31 @@ void Catalog::follow_to(Attachment& bus, log::Lsn head) {
 }
 
 void Catalog::follow_logged(Attachment& bus) {
-    follow(bus);
-    if ((bus.words().structure.load(std::memory_order_acquire) & arena::busy) == 0 ||
-        !bus.logging) {
+    for (;;) {
         follow(bus);
-        return;
+        if ((bus.words().structure.load(std::memory_order_acquire) & arena::busy) == 0 ||
+            !bus.logging)
+            break;
+        // A writer is inside a structural commit, or died there: what is logged counts.
+        try {
+            follow_unapplied(bus);
+            break;
+        } catch (const HistoryDropped&) {
+            continue;  // a private bus has folded those records away meanwhile: they are applied
+        }
     }
-    // A writer is inside a structural commit, or died there: what is logged counts.
+    follow(bus);
+}
+
+void Catalog::follow_unapplied(Attachment& bus) {
     Cursor cursor(bus, bus.words().applied.load(std::memory_order_acquire));
     while (cursor.next()) {
         if (!cursor.record().structural) continue;
-        const auto body = cursor.body();
+        const auto start = cursor.record().start;
         const std::unique_lock lock(mutex_);
-        if (cursor.record().start <= followed_) continue;
-        apply(cursor.record(), body);
-        followed_ = cursor.record().start;
+        // By the chain, since others may have been committed between follow() and `applied`.
+        if (start > followed_) follow_to(bus, start);
     }
-    follow(bus);
 }
 
 void Catalog::take(const log::Record& record, std::span<const std::byte> body) {
@@ -118,6 +126,7 @@ void Catalog::apply(const log::Record& record, std::span<const std::byte> body) 
         return;
     }
     if (record.kind != log::RecordKind::commit) return;
+    deleted_.clear();
     // Names are freed first and taken afterwards: pages of one record may swap theirs.
     std::vector<std::pair<std::string, PageId>> taken;
     log::EntryReader reader(body);
@@ -126,6 +135,7 @@ void Catalog::apply(const log::Record& record, std::span<const std::byte> body) 
         const auto& p = entry.page;
         if (p.deleted) {
             if (const auto found = pages_.find(p.page); found != pages_.end()) {
+                deleted_[p.page] = found->second.line;
                 const auto name = names_.find(found->second.name);
                 if (name != names_.end() && name->second == p.page) names_.erase(name);
                 pages_.erase(found);
@@ -164,6 +174,14 @@ std::optional<std::uint32_t> Catalog::line_of(PageId id) const {
     const auto found = pages_.find(id);
     if (found == pages_.end()) return std::nullopt;
     return found->second.line;
+}
+
+std::optional<std::uint32_t> Catalog::line_for_redo(PageId id) const {
+    if (const auto line = line_of(id)) return line;
+    const std::shared_lock lock(mutex_);
+    const auto found = deleted_.find(id);
+    if (found == deleted_.end()) return std::nullopt;
+    return found->second;
 }
 
 std::optional<std::pair<PageId, std::uint32_t>> Catalog::find(std::string_view name) const {

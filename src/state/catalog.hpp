@@ -42,6 +42,8 @@ public:
 
     [[nodiscard]] std::optional<CatalogPage> page(PageId id) const;
     [[nodiscard]] std::optional<std::uint32_t> line_of(PageId id) const;
+    /// Also of a page that the newest commit in here deleted: a redo of that commit needs its line.
+    [[nodiscard]] std::optional<std::uint32_t> line_for_redo(PageId id) const;
     [[nodiscard]] std::optional<std::pair<PageId, std::uint32_t>> find(std::string_view name) const;
     [[nodiscard]] std::vector<std::pair<PageId, std::uint32_t>> pages() const;  ///< By id.
     /// The name most like `name`, for messages; empty where none is near.
@@ -52,6 +54,7 @@ public:
 
 private:
     void follow_to(Attachment& bus, log::Lsn head);
+    void follow_unapplied(Attachment& bus);
     void replace(const replay::Structure& by);
     void apply(const log::Record& record, std::span<const std::byte> body);
 
@@ -59,6 +62,7 @@ private:
     /// Start of the newest structural record that is in here. Stored under the mutex.
     std::atomic<std::uint64_t> followed_{0};
     std::map<PageId, CatalogPage> pages_{};
+    std::map<PageId, std::uint32_t> deleted_{};  ///< By the newest commit: their lines.
     std::unordered_map<std::string, PageId> names_{};
     std::map<std::uint32_t, std::string> sources_{};
     std::unordered_map<std::string, std::uint32_t> source_numbers_{};

@@ -4,6 +4,7 @@
 #include "base/assert.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
+#include "state/wait.hpp"
 
 #include <fmt/format.h>
 
@@ -145,6 +146,7 @@ void recover(Attachment& bus) {
             publish(bus, record);
         }
         words.applied.store(cursor.to(), std::memory_order_release);
+        wake_now(bus, every_commit);  // whoever committed them died before he could
     } else if (words.reserve.load(relaxed) > words.logged.load(relaxed)) {
         forget_unlogged(bus);
     }
@@ -217,7 +219,7 @@ void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std:
             lines.push_back(entry.page.line);
             continue;
         }
-        const auto line = bus.catalog.line_of(entry.page.page);
+        const auto line = bus.catalog.line_for_redo(entry.page.page);
         if (!line || bus.arena->line(*line) == nullptr)
             throw Corrupt(ErrorCode::corrupt,
                           fmt::format("{}: a record names page {}, which is not there", bus.path,

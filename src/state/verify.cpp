@@ -91,7 +91,8 @@ private:
     }
 
     bool same_structure(PageId id, const replay::ImagePage& replayed) {
-        bus_.catalog.follow(bus_);
+        // The page may have been read past `applied`, and then the catalog must know as much.
+        bus_.catalog.follow_logged(bus_);
         const auto known = bus_.catalog.page(id);
         return known && known->name == replayed.name && known->metadata == replayed.metadata;
     }
