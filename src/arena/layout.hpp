@@ -65,6 +65,8 @@ static_assert(std::is_trivially_copyable_v<Stamps> && sizeof(Stamps) <= 1024);
 /// | flushed, durable, unsure  | files' lock                    | after the system call answered        |
 /// | prepared                  | files' lock                    | after fallocate answered              |
 /// | poison                    | files' lock; never cleared     | -                                     |
+/// | history_lsn, .._sequence  | lock on checkpoints            | after the bus header, before files go |
+/// | checkpoint_..             | lock on checkpoints; hints     | -                                     |
 /// | writer_pid, files_pid     | the holder; hints for Busy     | -                                     |
 // clang-format on
 struct Control {

@@ -34,6 +34,7 @@ enum class Call : std::uint8_t {
     thread,
     advise,
     event,
+    punch,
 };
 /// Returns the errno to fail with, or 0. Called from any thread.
 using FaultHook = int (*)(Call call, const char* path);

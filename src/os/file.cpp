@@ -141,7 +141,9 @@ void File::allocate(std::uint64_t offset, std::uint64_t size) const {
 }
 
 void File::punch(std::uint64_t offset, std::uint64_t size) const {
-    const auto made = call(Call::allocate, path_, [&] {
+    const Operation what{
+        .call = Call::punch, .path = path_.c_str(), .fd = fd_, .offset = offset, .size = size};
+    const auto made = call(what, [&] {
         return ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                            static_cast<off_t>(offset), static_cast<off_t>(size));
     });

@@ -96,6 +96,7 @@ struct ReadOptions {
 /// Of a checkpoint the structure only, as of its head; what follows it in the file is not read.
 struct CheckpointStructure {
     log::Uuid bus{};
+    log::Lsn lsn = 0;  ///< All structural records that end at or before it are in the structure.
     Structure structure{};
 };
 [[nodiscard]] log::Decoded<CheckpointStructure> read_checkpoint_structure(ReadSome read);

@@ -285,7 +285,8 @@ log::Decoded<CheckpointStructure> Reader::read_structure() {
     while (good && rank(last_) <= rank(Item::page)) good = in_.read_block() && read_items();
     if (!good) return refused<CheckpointStructure>();
     structure_.head = in_.header().structure;
-    return {.value = CheckpointStructure{in_.header().bus, std::move(structure_)}, .refusal = {}};
+    return {.value = CheckpointStructure{in_.header().bus, in_.header().lsn, std::move(structure_)},
+            .refusal = {}};
 }
 
 }  // namespace

@@ -138,7 +138,11 @@ std::optional<replay::Structure> newest_structure(Attachment& bus) {
         auto read = reading(file);
         auto checkpoint = value_of(file, replay::read_checkpoint_structure(read));
         check_bus(bus, file, checkpoint.bus);
-        return std::move(checkpoint.structure);
+        // One that was begun before the base leads there by records that are no longer kept: then
+        // the structure at its end, for which all of it has to be read.
+        if (checkpoint.lsn >= bus.words().history_lsn.load())
+            return std::move(checkpoint.structure);
+        return structure_of(read_checkpoint_file(file, {.which = replay::Keep::Which::none}).image);
     });
 }
 
@@ -255,25 +259,34 @@ os::FileLock lock_checkpoints(Attachment& bus, std::chrono::milliseconds timeout
     return lock;
 }
 
+CheckpointFile write_checkpoint_in(
+    os::Folder& folder, FunctionRef<Position(const replay::CheckpointWriter::Write&)> stream) {
+    log::NewFile made(folder);
+    std::uint64_t size = 0;
+    const auto position = stream([&](std::span<const std::byte> bytes) {
+        made.file().write(size, bytes);
+        size += bytes.size();
+    });
+    made.file().sync_data();
+    static_cast<void>(read_checkpoint_file(made.file(), {.which = replay::Keep::Which::none}));
+    CheckpointFile file{position.sequence, position.lsn,
+                        checkpoint_name(position.sequence, position.lsn)};
+    static_cast<void>(made.publish(file.name));  // taken: another one as of the same record
+    folder.sync();
+    return file;
+}
+
 CheckpointFile checkpoint_bus(Attachment& bus, std::chrono::milliseconds timeout) {
     const auto lock = lock_checkpoints(bus, timeout);
     auto& words = bus.words();
     const auto known = checkpoint_files(bus);
     if (!known.empty() && known.back().sequence == newest(bus).sequence) return known.back();
     log::NewFile::sweep(*bus.checkpoints);
-    log::NewFile made(*bus.checkpoints);
-    std::uint64_t size = 0;
-    const auto position = stream_checkpoint(bus, [&](std::span<const std::byte> bytes) {
-        made.file().write(size, bytes);
-        size += bytes.size();
+    auto file = write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
+        const auto position = stream_checkpoint(bus, write);
+        flush(bus, Flush::sync, position.lsn, timeout);
+        return position;
     });
-    made.file().sync_data();
-    static_cast<void>(read_checkpoint_file(made.file(), {.which = replay::Keep::Which::none}));
-    flush(bus, Flush::sync, position.lsn, timeout);
-    CheckpointFile file{position.sequence, position.lsn,
-                        checkpoint_name(position.sequence, position.lsn)};
-    static_cast<void>(made.publish(file.name));  // taken: another one as of the same record
-    bus.checkpoints->sync();
     words.checkpoint_lsn.store(file.lsn);
     words.checkpoint_time.store(static_cast<std::uint64_t>(os::clock_ns()));
     words.checkpoint_sequence.store(number(file.sequence));

@@ -42,6 +42,12 @@ struct Start {
 /// the file's bytes. Not durable: the log must be first, up to the position that is returned.
 Position stream_checkpoint(Attachment& bus, const replay::CheckpointWriter::Write& write);
 
+/// What `stream` writes, as a checkpoint in `folder` as of the position that it returns: synced,
+/// read back, then named. One of that name stays. Throws Corrupt where it reads otherwise, Io,
+/// OutOfSpace, what `stream` throws; nothing is left of it then.
+CheckpointFile write_checkpoint_in(
+    os::Folder& folder, FunctionRef<Position(const replay::CheckpointWriter::Write&)> stream);
+
 /// A new checkpoint in the bus; where nothing was committed since the newest one, that one. Throws
 /// Busy (another process makes one, for longer than `timeout`), Poisoned, OutOfSpace, Io.
 CheckpointFile checkpoint_bus(Attachment& bus, std::chrono::milliseconds timeout);

@@ -28,19 +28,23 @@ void write_header(const os::File& file, log::BusHeader& header) {
     file.sync_data();
 }
 
+log::BusHeader read_header(const os::File& file) {
+    std::array<std::byte, 2 * log::bus_header_size> bytes{};
+    const auto size = file.read(0, bytes);
+    auto decoded = log::decode_bus(std::span(bytes).first(size));
+    if (!decoded.value) throw_refused(file.path(), decoded.refusal);
+    return *decoded.value;
+}
+
 // What a bus that is made from a checkpoint begins with.
 void make_first_checkpoint(Attachment& bus, const replay::Image& image) {
     const auto folder = bus.folder->folder("checkpoints", true);
-    const auto name = checkpoint_name(image.sequence(), image.lsn());
-    auto file = folder->open(name, os::Create::if_need, true);
-    file->truncate(0);
-    std::uint64_t size = 0;
-    replay::write_checkpoint(image, bus.header.uuid, [&](std::span<const std::byte> bytes) {
-        file->write(size, bytes);
-        size += bytes.size();
+    // There is no bus yet: what is there is of an attempt that died.
+    for (const auto& name : folder->list()) folder->remove(name);
+    write_checkpoint_in(*folder, [&](const auto& write) {
+        replay::write_checkpoint(image, bus.header.uuid, write);
+        return Position{image.lsn(), image.sequence()};
     });
-    file->sync_data();
-    folder->sync();
     bus.header.page_id_ceiling = std::max(first_ceiling, image.next_page());
     bus.header.base_sequence = number(image.sequence());
     bus.header.base_lsn = std::max<Lsn>(first_lsn, base::round_up(image.lsn(), 8));
@@ -131,11 +135,7 @@ void load_header(Attachment& bus, const OpenOptions& options) {
         throw InvalidArgument(ErrorCode::invalid_argument,
                               bus.path + " is there already: from_checkpoint makes a new bus",
                               {.path = bus.path});
-    std::array<std::byte, 2 * log::bus_header_size> bytes{};
-    const auto size = file->read(0, bytes);
-    auto decoded = log::decode_bus(std::span(bytes).first(size));
-    if (!decoded.value) throw_refused(file->path(), decoded.refusal);
-    bus.header = *decoded.value;
+    bus.header = read_header(*file);
     take_changing(bus, bus.header);
     if (bus.header.inode != file->inode()) {
         bus.header.inode = file->inode();
@@ -155,14 +155,12 @@ std::mutex& header_mutex() {
     return mutex;
 }
 
-log::BusHeader read_header(const Attachment& bus, const os::File& file) {
-    std::array<std::byte, 2 * log::bus_header_size> bytes{};
-    const auto size = file.read(0, bytes);
-    auto decoded = log::decode_bus(std::span(bytes).first(size));
-    if (!decoded.value) throw_refused(file.path(), decoded.refusal);
-    if (decoded.value->uuid != bus.header.uuid)
+// As read_header, of the bus that is open.
+log::BusHeader read_header_again(const Attachment& bus, const os::File& file) {
+    auto header = read_header(file);
+    if (header.uuid != bus.header.uuid)
         throw_no_bus(bus.path, "the bus that was opened", "another bus in its place");
-    return *decoded.value;
+    return header;
 }
 
 }  // namespace
@@ -176,7 +174,7 @@ void update_header(Attachment& bus, FunctionRef<void(log::BusHeader&)> change) {
     if (!lock.exclusive(longest))
         throw Busy(ErrorCode::busy, bus.path + ": another process is changing the file bus",
                    {.path = bus.path});
-    auto header = read_header(bus, lock.file());
+    auto header = read_header_again(bus, lock.file());
     change(header);
     write_header(lock.file(), header);
     take_changing(bus, header);
@@ -186,7 +184,7 @@ void refresh_header(Attachment& bus) {
     const std::lock_guard mutex(header_mutex());
     const auto file = bus.folder->open("bus", os::Create::never, false);
     if (!file) throw_no_bus(bus.path, "a file named bus", "none");
-    take_changing(bus, read_header(bus, *file));
+    take_changing(bus, read_header_again(bus, *file));
 }
 
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {

@@ -1,13 +1,11 @@
 #include "state/retention.hpp"
 
-#include "log/segments_new_file.hpp"
 #include "state/cursor.hpp"
 #include "state/header.hpp"
 #include "state/past.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <cmath>
 
 namespace mmsb::state {
 
@@ -42,16 +40,10 @@ void move_base(Attachment& bus, const CheckpointFile& base) {
 // A checkpoint as of a sequence of the past, by replaying the log.
 void write_base(Attachment& bus, Sequence at) {
     const auto image = image_at(bus, at, {});
-    log::NewFile made(*bus.checkpoints);
-    std::uint64_t size = 0;
-    replay::write_checkpoint(image, bus.header.uuid, [&](std::span<const std::byte> bytes) {
-        made.file().write(size, bytes);
-        size += bytes.size();
+    write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
+        replay::write_checkpoint(image, bus.header.uuid, write);
+        return Position{image.lsn(), image.sequence()};
     });
-    made.file().sync_data();
-    static_cast<void>(read_checkpoint_file(made.file(), {.which = replay::Keep::Which::none}));
-    static_cast<void>(made.publish(checkpoint_name(image.sequence(), image.lsn())));
-    bus.checkpoints->sync();
 }
 
 // Of records of [from, to), as far as they can be read: a segment that was cut already has none
@@ -119,7 +111,7 @@ void compact_to(Attachment& bus, Sequence oldest, std::chrono::milliseconds time
             number(oldest) > bus.words().history_sequence.load())
             write_base(bus, oldest);
     }
-    // Begun behind the base, so that nobody needs what lies before it to go on from there.
+    // Another one in front of the base: the log is kept back to the second newest.
     static_cast<void>(checkpoint_bus(bus, timeout));
     const auto lock = lock_checkpoints(bus, timeout);
     const auto files = checkpoint_files(bus);

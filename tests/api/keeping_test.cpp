@@ -164,7 +164,7 @@ TEST_F(Keeping, ABaseThatIsDamagedIsSaidWhereItIsNeeded) {
     const auto error = thrown<Corrupt>([&] { static_cast<void>(contents_of(bus.at(oldest))); });
     ASSERT_TRUE(error);
     EXPECT_NE(std::string(error->what()).find(files[0].string()), std::string::npos);
-    reboot();  // the newest one is enough for now
+    reboot();  // from the newest one, which is good
     EXPECT_EQ(contents_of(bus), known.rbegin()->second);
     stop(std::move(bus));
     flip_a_byte_of(files[1]);
@@ -289,6 +289,38 @@ TEST_F(Keeping, CheckpointsAreExactWhileWritersWork) {
             EXPECT_TRUE(std::ranges::equal(page->bytes, view.bytes(info.id))) << name;
         }
     }
+}
+
+// A checkpoint that was begun before the base and ends behind it: its names are of a time whose
+// records are gone, and who attaches has to take those of its end.
+TEST_F(Keeping, ACheckpointThatStraddlesTheBaseStillSaysWhoIsThere) {
+    commit(60);
+    auto& attachment = detail::Bus::get(detail::Bus::handle_of(bus)).at();
+    Sequence between = Sequence::zero;
+    bool begun = false;
+    state::write_checkpoint_in(*attachment.checkpoints, [&](const auto& write) {
+        return state::stream_checkpoint(attachment, [&](std::span<const std::byte> bytes) {
+            write(bytes);
+            if (std::exchange(begun, true)) return;
+            bus.create_page(10, {.name = "before the base"});  // while it is being written
+            between = bus.sequence();
+            known[number(between)] = contents_of(bus);
+            bus.create_page(10, {.name = "behind the base"});
+        });
+    });
+    known[number(bus.sequence())] = contents_of(bus);
+    ASSERT_EQ(state::checkpoint_files(attachment).back().sequence, bus.sequence());
+    bus.compact(between);
+    ASSERT_EQ(bus.oldest(), between);
+    Child other([&] {
+        const auto mine = start_with(at(folder));
+        return mine.find_page("before the base") && mine.find_page("behind the base") &&
+                       contents_of(mine) == known.rbegin()->second
+                   ? 0
+                   : 1;
+    });
+    EXPECT_EQ(other.wait(), 0);
+    expect_past_from(between);
 }
 
 // Killed at random instants of compactions: the past that was to be kept is there, whole.

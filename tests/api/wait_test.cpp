@@ -131,8 +131,9 @@ TEST_F(Waiting, AWriterThatIsKilledKeepsNobodyWaiting) {
 }
 
 TEST_F(Waiting, ADeletedPageAndAStoppedBusEndTheWait) {
-    std::thread waiter(
-        [&] { thrown<PageNotFound>([&] { static_cast<void>(page.wait(page.epoch())); }); });
+    std::thread waiter([&, seen = page.epoch()] {
+        thrown<PageNotFound>([&] { static_cast<void>(page.wait(seen)); });
+    });
     std::this_thread::sleep_for(20ms);
     bus.delete_page(page);
     waiter.join();
