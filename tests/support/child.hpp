@@ -6,7 +6,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <optional>
+#include <string>
 #include <type_traits>
 
 #include <sys/wait.h>
@@ -56,12 +59,37 @@ private:
     int ends_[2] = {-1, -1};
 };
 
+/// Do all threads of this process but the caller sleep?
+inline bool other_threads_sleep() {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        if (task.path().filename() == std::to_string(::gettid())) continue;
+        std::ifstream in(task.path() / "stat");
+        std::string text;
+        std::getline(in, text);
+        const auto name_end = text.rfind(')');
+        if (name_end != std::string::npos && text.substr(name_end + 2, 1) != "S") return false;
+    }
+    return true;
+}
+
+/// A thread that allocates while another one forks leaves the child a locked allocator: libc mends
+/// its own, the address sanitizer of gcc 12 does not. So a fork waits until threads that have just
+/// been started (a bus has some) are asleep; at most a second, for tests that keep theirs busy.
+inline void let_threads_settle() {
+    constexpr int tries = 1000, in_a_row = 3;
+    for (int i = 0, asleep = 0; i < tries && asleep < in_a_row; ++i) {
+        asleep = other_threads_sleep() ? asleep + 1 : 0;
+        ::usleep(1000);
+    }
+}
+
 /// Runs `body` in a forked child, whose exit code is what it returns; 99 where it throws.
 class Child {
 public:
     template <class F>
     explicit Child(F&& body) {
         std::fflush(nullptr);
+        let_threads_settle();
         pid_ = ::fork();
         if (pid_ < 0) std::abort();
         if (pid_ != 0) return;
