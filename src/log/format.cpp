@@ -10,6 +10,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -105,18 +106,40 @@ Refusal damaged(std::size_t offset, std::string expected, std::string found) {
     return {Refusal::Kind::damaged, offset, std::move(expected), std::move(found)};
 }
 
+/// A header of ours in which only the magic or the major version is damaged: with those as they
+/// should be its checksum is right. Else it would pass for another program's file, or a newer
+/// one's.
+std::optional<Refusal> refuse_damaged_name(std::span<const std::byte> in, std::string_view magic,
+                                           std::size_t size) {
+    if (in.size() < size) return {};
+    std::vector<std::byte> mended(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(size));
+    std::ranges::copy(bytes_of(magic), mended.begin());
+    const auto major = format_major;
+    std::memcpy(mended.data() + offsetof(Prefix, major), &major, sizeof major);
+    Prefix prefix{};
+    std::memcpy(&prefix, in.data(), sizeof prefix);
+    if (header_checksum(mended) != prefix.checksum) return {};
+    const auto begin = in.first(magic.size());
+    if (!std::ranges::equal(begin, bytes_of(magic)))
+        return damaged(0, "the magic " + shown(bytes_of(magic)), shown(begin));
+    return damaged(offsetof(Prefix, major), fmt::format("format {}", format_major),
+                   fmt::format("format {}.{}", prefix.major, prefix.minor));
+}
+
 /// What all headers begin with, the length and the checksum; nothing: the fields may be read.
 std::optional<Refusal> refuse_header(std::span<const std::byte> in, std::string_view magic,
                                      std::size_t size) {
     const auto magic_bytes = bytes_of(magic);
     const auto n = std::min(in.size(), magic.size());
     if (!std::ranges::equal(in.first(n), magic_bytes.first(n))) {
+        if (auto refusal = refuse_damaged_name(in, magic, size)) return refusal;
         return Refusal{Refusal::Kind::foreign, 0, "the magic " + shown(magic_bytes),
                        shown(in.first(n))};
     }
     Prefix prefix{};
     if (!in.empty()) std::memcpy(&prefix, in.data(), std::min(in.size(), sizeof prefix));
     if (prefix.major > format_major) {
+        if (auto refusal = refuse_damaged_name(in, magic, size)) return refusal;
         return Refusal{Refusal::Kind::newer, offsetof(Prefix, major),
                        fmt::format("format {}.{} or older", format_major, format_minor),
                        fmt::format("format {}.{}", prefix.major, prefix.minor)};
@@ -212,30 +235,39 @@ std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header) {
     return encode<bus_header_size>(layout, bus_magic);
 }
 
-Decoded<BusHeader> decode_bus(std::span<const std::byte> file) {
+DecodedBus decode_bus(std::span<const std::byte> file) {
     const auto first = file.first(std::min(file.size(), bus_header_size));
     const auto second =
         file.subspan(first.size()).first(std::min(file.size() - first.size(), bus_header_size));
     auto a = decode_slot(first);
     auto b = decode_slot(second);
     b.refusal.offset += first.size();
-    // A newer program has been here, whatever the other slot says: that one is merely older. Not so
-    // where the checksum says that it is only a flipped bit.
+    // A newer program has been here, whatever the other slot says: that one is merely older.
     const auto newer = [](const Decoded<BusHeader>& d, std::span<const std::byte> slot) {
         return !d.value && d.refusal.kind == Refusal::Kind::newer &&
                slot.size() == bus_header_size &&
                header_checksum(slot) == load<Prefix>(slot).checksum;
     };
-    if (newer(a, first)) return a;
-    if (newer(b, second)) return b;
-    if (a.value && b.value) return a.value->generation >= b.value->generation ? a : b;
-    if (a.value) return a;
-    if (b.value) return b;
+    if (newer(a, first)) return {std::move(a)};
+    if (newer(b, second)) return {std::move(b)};
+    if (a.value && b.value) {
+        const bool second_counts = b.value->generation > a.value->generation;
+        return {second_counts ? std::move(b) : std::move(a), second_counts ? 1U : 0U,
+                std::ranges::equal(first, second)};
+    }
+    // What is not there, or all zero, was never written.
+    const auto refusal_of = [](Decoded<BusHeader>& d, std::span<const std::byte> slot) {
+        const bool written =
+            std::ranges::any_of(slot, [](std::byte x) { return x != std::byte{}; });
+        return written ? std::optional(std::move(d.refusal)) : std::nullopt;
+    };
+    if (a.value) return {std::move(a), 0, false, refusal_of(b, second)};
+    if (b.value) return {std::move(b), 1, false, refusal_of(a, first)};
     // Neither: what tells more. A second slot that is not there was never written.
     const auto rank = [](const Refusal& r) {
         return r.kind == Refusal::Kind::newer ? 2 : r.kind == Refusal::Kind::damaged ? 1 : 0;
     };
-    return !second.empty() && rank(b.refusal) > rank(a.refusal) ? b : a;
+    return {!second.empty() && rank(b.refusal) > rank(a.refusal) ? std::move(b) : std::move(a)};
 }
 
 std::array<std::byte, segment_header_size> encode_segment(const SegmentHeader& header) {

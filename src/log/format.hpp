@@ -42,8 +42,9 @@ struct Decoded {
     Refusal refusal{};
 };
 
-/// The small fixed file `bus`. Two slots of bus_header_size; the valid one with the larger
-/// generation counts; written in turn, so that a torn write leaves the other.
+/// The small fixed file `bus`. Two slots of bus_header_size, which say the same at rest; they are
+/// written one after the other, so that a torn write leaves one. The valid one with the larger
+/// generation counts.
 struct BusHeader {
     Uuid uuid{};
     std::uint64_t inode = 0;       ///< Of this file; another one: the folder is a copy.
@@ -57,11 +58,18 @@ struct BusHeader {
     Lsn base_lsn = 0;
     /// How much of the past is kept, 0: no limit. Bytes of log, commits, seconds.
     std::uint64_t keep_bytes = 0, keep_records = 0, keep_seconds = 0;
+    friend bool operator==(const BusHeader&, const BusHeader&) = default;
 };
 [[nodiscard]] std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header);
+/// The slot that counts, or why there is none; and what is to be said of the other one.
+struct DecodedBus : Decoded<BusHeader> {
+    std::size_t slot = 0;            ///< Which one counts: 0 or 1.
+    bool both = false;               ///< The other one says the same.
+    std::optional<Refusal> other{};  ///< Why the other one is not good, where it is not.
+};
 /// Takes both slots (up to 2 * bus_header_size bytes). A slot of a newer format is refused even
 /// where the other one is good: that one is older.
-[[nodiscard]] Decoded<BusHeader> decode_bus(std::span<const std::byte> file);
+[[nodiscard]] DecodedBus decode_bus(std::span<const std::byte> file);
 
 /// The first 4096 bytes of a segment. File offset of an LSN: segment_header_size + lsn - start.
 struct SegmentHeader {

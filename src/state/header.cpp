@@ -21,21 +21,6 @@ std::string hex(std::span<const std::byte> bytes) {
     return text;
 }
 
-void write_header(const os::File& file, log::BusHeader& header) {
-    ++header.generation;
-    const auto slot = log::encode_bus(header);
-    file.write(header.generation % 2 * log::bus_header_size, slot);
-    file.sync_data();
-}
-
-log::BusHeader read_header(const os::File& file) {
-    std::array<std::byte, 2 * log::bus_header_size> bytes{};
-    const auto size = file.read(0, bytes);
-    auto decoded = log::decode_bus(std::span(bytes).first(size));
-    if (!decoded.value) throw_refused(file.path(), decoded.refusal);
-    return *decoded.value;
-}
-
 // What a bus that is made from a checkpoint begins with.
 void make_first_checkpoint(Attachment& bus, const replay::Image& image) {
     const auto folder = bus.folder->folder("checkpoints", true);
@@ -71,7 +56,8 @@ void create_header(Attachment& bus, const OpenOptions& options) {
     bus.header.keep_bytes = config.max_tlog_size;
     bus.header.keep_records = config.max_tlog_records;
     bus.header.keep_seconds = static_cast<std::uint64_t>(config.max_tlog_age.count());
-    write_header(*file, bus.header);
+    bus.header.generation = 1;
+    write_bus_file(*file, bus.header);
     bus.folder->rename("bus.new", "bus");
     bus.folder->sync();
 }
@@ -84,29 +70,9 @@ void check_empty(Attachment& bus) {
 
 }  // namespace
 
-void throw_no_bus(const std::string& path, const std::string& expected, const std::string& found) {
-    throw NotABus(ErrorCode::not_a_bus,
-                  fmt::format("{} is no bus: expected {}, found {}", path, expected, found),
-                  {.path = path, .expected = expected, .found = found});
-}
-
 void throw_exists(const std::string& path) {
     throw InvalidArgument(ErrorCode::invalid_argument, path + " is there already",
                           {.path = path, .expected = "no bus", .found = "one"});
-}
-
-void throw_refused(const std::string& file, const log::Refusal& refusal) {
-    const auto text =
-        fmt::format("{}: expected {}, found {}", file, refusal.expected, refusal.found);
-    ErrorDetails details{.path = file,
-                         .expected = refusal.expected,
-                         .found = refusal.found,
-                         .offset = refusal.offset};
-    if (refusal.kind == log::Refusal::Kind::foreign)
-        throw NotABus(ErrorCode::not_a_bus, text, std::move(details));
-    if (refusal.kind == log::Refusal::Kind::newer)
-        throw NewerFormat(ErrorCode::newer_format, text, std::move(details));
-    throw Corrupt(ErrorCode::corrupt, text, std::move(details));
 }
 
 void take_changing(Attachment& bus, const log::BusHeader& header) {
@@ -135,56 +101,40 @@ void load_header(Attachment& bus, const OpenOptions& options) {
         throw InvalidArgument(ErrorCode::invalid_argument,
                               bus.path + " is there already: from_checkpoint makes a new bus",
                               {.path = bus.path});
-    bus.header = read_header(*file);
+    bus.header = read_bus_file(bus, *file, open != Open::read_only);
     take_changing(bus, bus.header);
-    if (bus.header.inode != file->inode()) {
-        bus.header.inode = file->inode();
-        if (open != Open::read_only) {
-            write_header(*file, bus.header);
-            bus.notice(Notice::Level::info,
-                       bus.path + " is a copy of a bus; it goes on by itself from here");
-        }
-    }
+    const auto inode = file->inode();
+    if (bus.header.inode == inode) return;
+    bus.header.inode = inode;
+    if (open == Open::read_only) return;
+    update_header(bus, [&](log::BusHeader& header) { header.inode = inode; });
+    bus.notice(Notice::Level::info,
+               bus.path + " is a copy of a bus; it goes on by itself from here");
 }
 
 namespace {
 
-// The threads of this process: the file lock is between openings.
+// The threads of this process: the file's lock is between openings, and what one of them read must
+// not be taken for newer than what another wrote meanwhile.
 std::mutex& header_mutex() {
     static std::mutex mutex;
     return mutex;
-}
-
-// As read_header, of the bus that is open.
-log::BusHeader read_header_again(const Attachment& bus, const os::File& file) {
-    auto header = read_header(file);
-    if (header.uuid != bus.header.uuid)
-        throw_no_bus(bus.path, "the bus that was opened", "another bus in its place");
-    return header;
 }
 
 }  // namespace
 
 void update_header(Attachment& bus, FunctionRef<void(log::BusHeader&)> change) {
     const std::lock_guard mutex(header_mutex());
-    auto file = bus.folder->open("bus", os::Create::never, true);
-    if (!file) throw_no_bus(bus.path, "a file named bus", "none");
-    os::FileLock lock(std::move(*file));
-    constexpr std::chrono::seconds longest{5};
-    if (!lock.exclusive(longest))
-        throw Busy(ErrorCode::busy, bus.path + ": another process is changing the file bus",
-                   {.path = bus.path});
-    auto header = read_header_again(bus, lock.file());
-    change(header);
-    write_header(lock.file(), header);
-    take_changing(bus, header);
+    take_changing(bus, change_bus_file(bus, change));
 }
 
 void refresh_header(Attachment& bus) {
     const std::lock_guard mutex(header_mutex());
     const auto file = bus.folder->open("bus", os::Create::never, false);
     if (!file) throw_no_bus(bus.path, "a file named bus", "none");
-    take_changing(bus, read_header_again(bus, *file));
+    const auto header = read_bus_file(bus, *file, false);
+    check_same_bus(bus, header);
+    take_changing(bus, header);
 }
 
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "replay/checkpoint.hpp"
+#include "state/bus_file.hpp"
 #include "state/open.hpp"
 
 namespace mmsb::state {
@@ -28,11 +29,7 @@ void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
 /// clears the poison where that works. Only where nobody else is attached.
 void mend_poison(Attachment& bus);
 
-[[noreturn]] void throw_no_bus(const std::string& path, const std::string& expected,
-                               const std::string& found);
 [[noreturn]] void throw_exists(const std::string& path);
-/// Throws what a refused header means for this file.
-[[noreturn]] void throw_refused(const std::string& file, const log::Refusal& refusal);
 
 /// Where the arena of this bus is, or is to be: named in the bus's file `arena`.
 class ArenaFile {

@@ -296,7 +296,10 @@ TEST_P(SegmentFiles, RefuseDamageByFileAndOffset) {
     other.start += 8;
     put(2, other);
     named(thrown<Corrupt>([&] { open(); }));
+    put(2, second);
     file(2).write(0, test::bytes("GARBAGE!"));
+    named(thrown<Corrupt>([&] { open(); }));  // the rest says that it is ours
+    file(2).write(200, test::bytes("GARBAGE!"));
     named(thrown<NotABus>([&] { open(); }));
     file(2).truncate(100);
     put(2, second);
@@ -310,7 +313,10 @@ TEST_P(SegmentFiles, RefuseDamageByFileAndOffset) {
 
 TEST_P(SegmentFiles, RefuseAFormatThatIsNewer) {
     open()->start_segment(0, 0);
+    // Its checksum is not ours with another version put in: that would be damage.
     file(1).write(8, std::vector{std::byte{2}, std::byte{0}});
+    EXPECT_THROW(open(), Corrupt);
+    file(1).write(12, std::vector{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}});
     EXPECT_THROW(open(), NewerFormat);
 }
 
