@@ -173,8 +173,8 @@ nlohmann::json to_json(const Times& times, const Times& bare) {
 }
 
 void print(const char* where, const std::vector<Row>& rows, Times Row::* times) {
-    fmt::print("\n{:22} {:>17} {:>8} {:>10} {:>8} {:>10}\n", where, "back and forth us",
-               "x futex", "asleep us", "x futex", "p99 us");
+    fmt::print("\n{:22} {:>17} {:>8} {:>10} {:>8} {:>10}\n", where, "back and forth us", "x futex",
+               "asleep us", "x futex", "p99 us");
     const auto& bare = rows.front().*times;
     for (const auto& row : rows) {
         const auto& t = row.*times;

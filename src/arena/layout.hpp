@@ -78,7 +78,7 @@ struct Control {
     Word time{};       ///< ns of the last record.
     Word structure{};  ///< Start of the newest structural record, 0 for none; low bit: busy.
     Word next_page{};
-    Word sources{};  ///< Numbers given so far.
+    Word sources{};                         ///< Numbers given so far.
     std::atomic<std::uint32_t> bell{};      ///< futex: changes when sleepers are woken.
     std::atomic<std::uint32_t> sleepers{};  ///< Commits that somebody sleeps for; see state/wait.
     alignas(64) Word flushed{};

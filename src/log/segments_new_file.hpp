@@ -1,5 +1,5 @@
-/// log/segments_new_file: a file of the log's folder, or of the checkpoints', that gets its name only
-/// when it is complete. For log and state.
+/// log/segments_new_file: a file of the log's folder, or of the checkpoints', that gets its name
+/// only when it is complete. For log and state.
 #pragma once
 
 #include "log/format.hpp"
