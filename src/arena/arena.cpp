@@ -3,6 +3,7 @@
 #include "arena/shared_bytes.hpp"
 #include "base/assert.hpp"
 #include "base/bytes.hpp"
+#include "base/steps.hpp"
 
 #include <algorithm>
 #include <new>
@@ -223,6 +224,7 @@ bool Arena::rebuild_allocator() noexcept {
     const auto words =
         std::min(base::round_up(end / granule, 64) / 64, c.used_backed.load(relaxed) / 8);
     std::memset(used(), 0, words * 8);
+    MMSB_STEP("allocator.cleared");
     std::uint64_t taken = 0, live = 0, total = 0, pages[3] = {0, 0, 0};
     bool good = true;
     const auto lines = c.lines_used.load(relaxed);

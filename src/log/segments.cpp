@@ -1,5 +1,6 @@
 #include "log/segments.hpp"
 
+#include "base/steps.hpp"
 #include "log/segments_new_file.hpp"
 #include "os/process.hpp"
 
@@ -171,9 +172,13 @@ Segments::Known Segments::make_segment(Lsn start, std::int64_t base_time_ns, std
     NewFile made(folder_);
     made.file().allocate(0, segment_header_size + std::min(room, header.capacity));
     made.file().write(0, bytes);
+    MMSB_STEP("segment.written");
     made.file().sync_data();
+    MMSB_STEP("segment.synced");
     if (!made.publish(name)) os::fail(EEXIST, "link", folder_.path() + '/' + name);
+    MMSB_STEP("segment.named");
     folder_.sync();
+    MMSB_STEP("segment.name_synced");
     auto segment = open_segment(header.id);
     const std::unique_lock lock(mutex_);
     add(segment);
@@ -328,6 +333,7 @@ void Segments::drop_before(Lsn lsn) {
         const auto id = segment_id(name);
         if (!id || *id >= first) continue;
         folder_.remove(name);
+        MMSB_STEP("segment.removed");
         // One by one, so that no power cut leaves an older one without a newer one.
         folder_.sync();
     }

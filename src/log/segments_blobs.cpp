@@ -1,5 +1,6 @@
 // The blob files: the entries of records that are too large for the ring.
 #include "base/checksum.hpp"
+#include "base/steps.hpp"
 #include "log/segments.hpp"
 #include "log/segments_new_file.hpp"
 
@@ -44,11 +45,15 @@ BlobReference Segments::write_blob(std::span<const std::byte> bytes, bool durabl
     do {  // Another process may take an id first.
         header.id = next_blob();
         made.file().write(0, encode_blob(header));
+        MMSB_STEP("blob.written");
         if (durable) made.file().sync_data();
+        MMSB_STEP("blob.synced");
     } while (!made.publish(blob_name(header.id)));
+    MMSB_STEP("blob.named");
     if (durable) {
         try {
             folder_.sync();
+            MMSB_STEP("blob.name_synced");
         } catch (...) {
             remove_blob(header.id);
             throw;

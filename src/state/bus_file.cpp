@@ -1,5 +1,7 @@
 #include "state/bus_file.hpp"
 
+#include "base/steps.hpp"
+
 #include <fmt/format.h>
 #include <algorithm>
 
@@ -23,6 +25,7 @@ void write_both(const os::File& file, const log::BusHeader& header, std::size_t 
     for (const auto which : {1 - counts, counts}) {
         file.write(which * log::bus_header_size, slot);
         file.sync_data();
+        MMSB_STEP("header.copy");
     }
 }
 

@@ -1,6 +1,7 @@
 #include "state/checkpoints.hpp"
 
 #include "base/bytes.hpp"
+#include "base/steps.hpp"
 #include "log/segments_new_file.hpp"
 #include "state/cursor.hpp"
 #include "state/flush.hpp"
@@ -175,6 +176,7 @@ public:
         // Whatever a copy has is logged by now.
         const auto to = bus_.words().logged.load(std::memory_order_acquire);
         add_changes(to);
+        MMSB_STEP("checkpoint.changes");
         end_.lsn = to;
         end_.structure = std::max(end_.structure, structure_.head);
         // Ids are taken before they are committed: no page of the log has one above.
@@ -208,6 +210,7 @@ private:
         writer_.contents(
             id, {.epoch = Epoch{info.epoch}, .sequence = Sequence{info.sequence}, .lsn = info.lsn},
             wanted.bytes);
+        MMSB_STEP("checkpoint.page");
         if (info.lsn > from_) newer_[id] = info.lsn;
     }
 
@@ -267,12 +270,17 @@ CheckpointFile write_checkpoint_in(
         made.file().write(size, bytes);
         size += bytes.size();
     });
+    MMSB_STEP("checkpoint.streamed");
     made.file().sync_data();
+    MMSB_STEP("checkpoint.synced");
     static_cast<void>(read_checkpoint_file(made.file(), {.which = replay::Keep::Which::none}));
+    MMSB_STEP("checkpoint.read_back");
     CheckpointFile file{position.sequence, position.lsn,
                         checkpoint_name(position.sequence, position.lsn)};
     static_cast<void>(made.publish(file.name));  // taken: another one as of the same record
+    MMSB_STEP("checkpoint.named");
     folder.sync();
+    MMSB_STEP("checkpoint.name_synced");
     return file;
 }
 
@@ -282,14 +290,18 @@ CheckpointFile checkpoint_bus(Attachment& bus, std::chrono::milliseconds timeout
     const auto known = checkpoint_files(bus);
     if (!known.empty() && known.back().sequence == newest(bus).sequence) return known.back();
     log::NewFile::sweep(*bus.checkpoints);
+    MMSB_STEP("checkpoint.begun");
     auto file = write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
         const auto position = stream_checkpoint(bus, write);
         flush(bus, Flush::sync, position.lsn, timeout);
+        MMSB_STEP("checkpoint.durable");
         return position;
     });
     words.checkpoint_lsn.store(file.lsn);
+    MMSB_STEP("checkpoint.position");
     words.checkpoint_time.store(static_cast<std::uint64_t>(os::clock_ns()));
     words.checkpoint_sequence.store(number(file.sequence));
+    MMSB_STEP("checkpoint.told");
     return file;
 }
 

@@ -2,6 +2,7 @@
 
 #include "arena/shared_bytes.hpp"
 #include "base/bytes.hpp"
+#include "base/steps.hpp"
 #include "state/flush.hpp"
 #include "state/past.hpp"
 #include "state/redo.hpp"
@@ -65,15 +66,19 @@ public:
         as.body = body;
     }
 
-    /// Ring bytes, busy lines, `logged`: from here on it is committed.
+    /// Ring bytes, busy lines, `logged`: from here on it is committed. (docs/model/commit.pml,
+    /// Writer: wto = n; rA, rB; busy(my); logged = n.)
     void log_batch(std::span<const std::uint32_t> lines) noexcept {
         words_.reserve.store(std::max(words_.reserve.load(relaxed), batch_.end), relaxed);
         arena::write_fence();
+        MMSB_STEP("commit.reserved");
         arena::copy_to_shared(bus_.arena->ring(batch_.start), bus_.scratch.batch.data(),
                               bus_.scratch.batch.size());
+        MMSB_STEP("commit.bytes");
         mark_busy(bus_, lines);
         words_.logged.store(batch_.end, std::memory_order_release);
         arena::write_fence();
+        MMSB_STEP("commit.logged");
     }
 
     [[nodiscard]] Batch& batch() noexcept { return batch_; }
@@ -178,7 +183,7 @@ void strip_deltas(std::vector<std::byte>& body) {
     body = std::move(stripped);
 }
 
-// Under the lock, below the last thing that may throw.
+// Under the lock, below the last thing that may throw. (The model's apply, up to applied = n.)
 void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch& batch,
                        std::span<const std::byte> body) noexcept {
     auto& words = bus.words();
@@ -192,8 +197,11 @@ void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch
     if (batch.source.kind != log::RecordKind::filler) publish(bus, batch.source);
     publish(bus, batch.record);
     words.allocating.store(0, relaxed);
+    MMSB_STEP("commit.allocated");
     words.structure.store(words.structure.load(relaxed) & ~arena::busy, std::memory_order_release);
+    MMSB_STEP("commit.structure_idle");
     words.applied.store(batch.end, std::memory_order_release);
+    MMSB_STEP("commit.applied");
 }
 
 // REQUIRES the writers' lock and scratch.body. Committed when it returns.
@@ -214,6 +222,7 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
         blob = bus.segments->write_blob(scratch.body, !bus.is_private);
     try {
         appender.make_room((blob ? 64 : scratch.body.size()) + overhead + source_size + 16);
+        MMSB_STEP("commit.room");
         appender.begin();
         const auto number_ = name_source(bus, appender, source);
         auto fields = appender.fields(log::RecordKind::commit);
@@ -230,9 +239,11 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
                                         : appender.structure_head();
         appender.add(fields, blob ? std::span<const std::byte>{} : scratch.body,
                      appender.batch().record);
+        MMSB_STEP("commit.built");
         if (encoded.structural || named.kind != log::RecordKind::filler)
             words.structure.store(words.structure.load(relaxed) | arena::busy,
                                   std::memory_order_release);
+        MMSB_STEP("commit.structure_busy");
     } catch (...) {
         if (blob) bus.segments->remove_blob(blob->id);
         throw;
@@ -264,8 +275,10 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
         outcome.result.conflict = conflict->page;
         return outcome;
     }
+    MMSB_STEP("commit.validated");
     try {
         const auto encoded = encode(bus, staged, under_lock);
+        MMSB_STEP("commit.encoded");
         if (encoded.stale_ahead) {
             outcome.again = true;
             release_places(bus);

@@ -1,6 +1,7 @@
 #include "state/cursor.hpp"
 
 #include "arena/shared_bytes.hpp"
+#include "base/steps.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -26,6 +27,7 @@ std::size_t read_log(Attachment& bus, Lsn lsn, std::span<std::byte> out) {
             std::min({static_cast<std::uint64_t>(out.size()), logged - lsn, ring}));
         arena::copy_from_shared(out.data(), bus.arena->ring(lsn), size);
         arena::read_fence();
+        MMSB_STEP("read.ring");
         // The ring is written up to `reserve`: what lies a lap before it may be gone. Then it was
         // flushed before.
         if (words.reserve.load(std::memory_order_acquire) <= lsn + ring) return size;

@@ -1,6 +1,7 @@
 #include "state/flush.hpp"
 
 #include "arena/shared_bytes.hpp"
+#include "base/steps.hpp"
 #include "state/redo.hpp"
 
 #include <fmt/format.h>
@@ -26,13 +27,16 @@ public:
     }
     ~FilesLock() {
         bus_.words().files_pid.store(0, relaxed);
+        MMSB_STEP("files.unsigned");
         bus_.files.unlock();
+        MMSB_STEP("files.released");
     }
     FilesLock(const FilesLock&) = delete;
     FilesLock& operator=(const FilesLock&) = delete;
 
 private:
     void sign() noexcept {
+        MMSB_STEP("files.taken");
         bus_.words().files_pid.store(static_cast<std::uint64_t>(bus_.process), relaxed);
     }
     Attachment& bus_;
@@ -62,28 +66,41 @@ void write_ring(Attachment& bus, Lsn from, Lsn to) {
     }
 }
 
-// The batch before died, or threw, inside: what it wrote may be half there, and a failed sync may
-// have been seen by nobody. Everything not known to be durable is written again from the ring; what
-// the ring no longer has must be in the files as it was, or the bus is poisoned.
+// Bytes of the log from `at` on, all of them flushed: from the ring where it still has them, else
+// from the files. Writers go on meanwhile, and may lap what is being copied.
+std::size_t read_flushed(Attachment& bus, Lsn at, std::span<std::byte> out) {
+    const auto ring = bus.arena->ring_size();
+    const auto ring_begins = [&] {
+        const auto reserve = bus.words().reserve.load(std::memory_order_acquire);
+        return reserve > ring ? reserve - ring : 0;
+    };
+    if (at >= ring_begins()) {
+        MMSB_STEP("flush.mending");
+        arena::copy_from_shared(out.data(), bus.arena->ring(at), out.size());
+        arena::read_fence();
+        if (at >= ring_begins()) return out.size();
+    }
+    const auto size = std::min<std::uint64_t>(out.size(), ring_begins() - at);
+    const auto got = bus.segments->read(at, out.first(static_cast<std::size_t>(size)));
+    if (got == 0)
+        throw Io(ErrorCode::io, "bytes that were written cannot be read back",
+                 {.path = bus.path, .system = EIO});
+    return got;
+}
+
+// The batch before died, or threw, inside: a failed sync may have been seen by nobody. Everything
+// that is flushed and not known to be durable is written again.
 void mend_unsure(Attachment& bus) {
-    auto& words = bus.words();
-    const auto durable = words.durable.load(relaxed), flushed = words.flushed.load(relaxed);
-    const auto ring = bus.arena->ring_size(),
-               reserve = words.reserve.load(std::memory_order_acquire);
-    const auto in_ring = std::max(durable, reserve > ring ? reserve - ring : 0);
+    const auto& words = bus.words();
+    const auto flushed = words.flushed.load(relaxed);
     std::vector<std::byte> bytes;
-    for (auto at = durable;
-         at < std::min(in_ring, flushed);) {  // not in the ring: read back, written again
+    for (auto at = words.durable.load(relaxed); at < flushed;) {
         bytes.resize(static_cast<std::size_t>(
-            std::min<std::uint64_t>(batch_chunk, std::min(in_ring, flushed) - at)));
-        const auto got = bus.segments->read(at, bytes);
-        if (got == 0)
-            throw Io(ErrorCode::io, "bytes that were written cannot be read back",
-                     {.path = bus.path, .system = EIO});
+            std::min<std::uint64_t>({batch_chunk, flushed - at, bus.arena->ring_size()})));
+        const auto got = read_flushed(bus, at, bytes);
         bus.segments->write(at, std::span(bytes).first(got));
         at += got;
     }
-    if (in_ring < flushed) write_ring(bus, in_ring, flushed);
 }
 
 }  // namespace
@@ -108,24 +125,34 @@ bool is_done(const Attachment& bus, Flush how, Lsn upto) {
            upto;
 }
 
-// REQUIRES the files' lock.
+// REQUIRES the files' lock. (docs/model/commit.pml, flush_locked, in the same order.)
 void flush_locked(Attachment& bus, Flush how, Lsn upto) {
     auto& words = bus.words();
     if (words.poison.load() != 0) throw_poisoned(bus);  // looked at again, with the lock
     if (is_done(bus, how, upto)) return;
     const auto target = newest(bus);
     try {
-        if (words.unsure.load() != 0) mend_unsure(bus);
+        if (words.unsure.load() != 0) {
+            mend_unsure(bus);
+            MMSB_STEP("flush.mended");
+        }
         words.unsure.store(1);
+        MMSB_STEP("flush.unsure");
         write_ring(bus, words.flushed.load(relaxed), target.lsn);
+        MMSB_STEP("flush.written");
         words.flushed.store(std::max(target.lsn, words.flushed.load(relaxed)),
                             std::memory_order_release);
+        MMSB_STEP("flush.flushed");
         if (how == Flush::sync) {
             bus.segments->sync(words.durable.load(relaxed), target.lsn);
+            MMSB_STEP("flush.synced");
             words.durable_sequence.store(number(target.sequence), relaxed);
+            MMSB_STEP("flush.durable_sequence");
             words.durable.store(target.lsn, std::memory_order_release);
+            MMSB_STEP("flush.durable");
         }
         words.unsure.store(0);
+        MMSB_STEP("flush.sure");
     } catch (const Io& e) {
         poison(bus, e.system_error());
         throw_poisoned(bus);
@@ -134,6 +161,7 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
         throw_poisoned(bus);
     }
     if (how == Flush::sync) ring_bell(words);
+    MMSB_STEP("flush.bell");
 }
 
 }  // namespace
@@ -150,8 +178,10 @@ void prepare(Attachment& bus, Lsn upto) {
     if (upto <= words.prepared.load(relaxed) && bus.segments->find(upto - 1)) return;
     const auto time =
         std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
-    words.prepared.store(bus.segments->prepare(upto, time, words.flushed.load()),
-                         std::memory_order_release);
+    const auto prepared = bus.segments->prepare(upto, time, words.flushed.load());
+    MMSB_STEP("prepare.grown");
+    words.prepared.store(prepared, std::memory_order_release);
+    MMSB_STEP("prepare.prepared");
 }
 
 void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence,
@@ -206,6 +236,7 @@ void timer_loop(Attachment& bus) {
         }
         os::futex_wait(timer.awake, 1, std::chrono::milliseconds(1));
         try {
+            MMSB_STEP("timer.turn");
             const bool sync = every != 0 && os::steady_ns() - last_sync >= every;
             if (sync) last_sync = os::steady_ns();
             flush(bus, sync ? Flush::sync : Flush::write, words.logged.load());

@@ -1,6 +1,7 @@
 #include "state/header.hpp"
 
 #include "base/bytes.hpp"
+#include "base/steps.hpp"
 #include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
 #include "state/flush.hpp"
@@ -58,7 +59,9 @@ void create_header(Attachment& bus, const OpenOptions& options) {
     bus.header.keep_seconds = static_cast<std::uint64_t>(config.max_tlog_age.count());
     bus.header.generation = 1;
     write_bus_file(*file, bus.header);
+    MMSB_STEP("attach.header_written");
     bus.folder->rename("bus.new", "bus");
+    MMSB_STEP("attach.header_named");
     bus.folder->sync();
 }
 
@@ -229,6 +232,7 @@ os::File ArenaFile::create() {
 
 void ArenaFile::publish() {
     in_->rename(temporary_, name_);
+    MMSB_STEP("attach.arena_named");
     auto file = bus_.folder->open("arena.new", os::Create::if_need, true);
     file->truncate(0);
     file->write(0, bytes_of(path_));

@@ -1,6 +1,7 @@
 #include "state/open.hpp"
 
 #include "base/bytes.hpp"
+#include "base/steps.hpp"
 #include "state/commit.hpp"
 #include "state/flush.hpp"
 #include "state/header.hpp"
@@ -154,7 +155,9 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         set_history(bus);
         if (words.poison.load() != 0) mend_poison(bus);
         const WriterLock lock(bus, options.config.lock_timeout);
+        MMSB_STEP("attach.recovered");
         words.clean.store(0);
+        MMSB_STEP("attach.dirty");
         bus.recovery.replayed = 0;
     } else {
         if (found == Found::elsewhere)
@@ -164,8 +167,10 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
                     ": its shared memory was laid out by another build; rebuilt from the log");
         auto file = place.create();
         bus.arena = std::make_unique<arena::Arena>(std::move(file), stamps_for(bus));
+        MMSB_STEP("attach.arena_made");
         set_history(bus);
         const auto rebuilt = rebuild_from_files(bus);
+        MMSB_STEP("attach.rebuilt");
         map_locks(bus);
         auto& words = bus.words();
         bus.recovery.needed = !rebuilt.clean && !rebuilt.fresh;
@@ -180,6 +185,7 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         // A torn tail is never appended to again: a new file, a new salt.
         if (bus.recovery.needed || rebuilt.fresh)
             bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(words.time.load()));
+        MMSB_STEP("attach.segment");
         if (bus.recovery.needed) {  // ids of commits that were lost stay lost
             words.next_page.store(
                 std::max(words.next_page.load(), bus.changing.page_id_ceiling.load() + 1));
@@ -188,8 +194,11 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
             const WriterLock lock(bus, options.config.lock_timeout);
             append_note(bus, log::RecordKind::incarnation, bus.arena->control().stamps.incarnation);
         }
+        MMSB_STEP("attach.incarnation");
         flush(bus, Flush::sync, words.logged.load(), options.config.lock_timeout);
+        MMSB_STEP("attach.flushed");
         place.publish();
+        MMSB_STEP("attach.published");
     }
     finish_compaction(bus);
     bus.recovery.sequence = newest(bus).sequence;
@@ -232,7 +241,9 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     // Held until the arena is there: short, or as long as a recovery takes.
     os::FileLock opening;
     if (!bus.read_only) opening = lock_for_opening(*bus.folder, config.lock_timeout);
+    MMSB_STEP("attach.opening");
     load_header(bus, options);
+    MMSB_STEP("attach.header");
     bus.log_folder = bus.folder->folder("log", !bus.read_only);
     if (!bus.log_folder) throw_no_bus(bus.path, "a folder log/", "none");
     bus.segments = std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid,
@@ -243,10 +254,13 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     auto lock_file = bus.folder->open("lock", os::Create::if_need, true);
     bus.presence = os::FileLock(std::move(*lock_file));
     if (bus.presence.try_exclusive()) {
+        MMSB_STEP("attach.alone");
         open_alone(bus, options, place);
         bus.presence.to_shared();
+        MMSB_STEP("attach.shared");
     } else if (bus.presence.try_shared()) {
         join(bus, place);
+        MMSB_STEP("attach.joined");
     } else {
         throw_elsewhere(bus, place.path());
     }
@@ -260,21 +274,29 @@ void close(Attachment& bus) {
     stop_keeper(bus);
     stop_timer(bus);
     auto opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
+    MMSB_STEP("leave.opening");
     bus.presence.release();
+    MMSB_STEP("leave.released");
     if (!bus.presence.try_exclusive()) {
         flush(bus, Flush::write, bus.words().logged.load());
         return;
     }
+    MMSB_STEP("leave.alone");
     auto& words = bus.words();
     if (words.poison.load() != 0) return;  // what the arena holds is mended by the next who opens
     {
         const WriterLock lock(bus, std::chrono::seconds(5));
         append_note(bus, log::RecordKind::close, {});
     }
+    MMSB_STEP("leave.closed");
     flush(bus, Flush::sync, words.logged.load());
+    MMSB_STEP("leave.flushed");
     bus.segments->trim(words.logged.load());
+    MMSB_STEP("leave.trimmed");
     words.prepared.store(words.logged.load());
+    MMSB_STEP("leave.prepared");
     words.clean.store(1);
+    MMSB_STEP("leave.clean");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "state/read.hpp"
 
 #include "arena/shared_bytes.hpp"
+#include "base/steps.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
 #include "state/redo.hpp"
@@ -129,10 +130,13 @@ std::optional<Position> slow_round(Attachment& bus, std::span<Redone> pages) {
     const auto& words = bus.words();
     const auto from = words.applied.load(std::memory_order_acquire);
     Sequence sequence{words.sequence.load(std::memory_order_acquire)};
+    MMSB_STEP("read.from");
     for (auto& page : pages)
         if (!copy_fuzzy(bus, page)) return std::nullopt;
     arena::read_fence();
+    MMSB_STEP("read.copied");
     const auto to = words.logged.load(std::memory_order_acquire);
+    MMSB_STEP("read.to");
     // A record that is walked says its sequence. Where none is, nothing was logged behind `from`,
     // and `sequence`, which moves after `logged`, is that of the last one.
     Cursor cursor(bus, from, to);
@@ -184,6 +188,7 @@ bool read_quick(Attachment& bus, PageId page, const arena::PageLine& line, std::
     if (!from) return false;
     arena::copy_from_shared(out.data(), from->data(), out.size());
     arena::read_fence();
+    MMSB_STEP("read.quick");
     return line.lsn.load(std::memory_order_acquire) == info.lsn;
 }
 

@@ -1,6 +1,7 @@
 #include "state/rebuild.hpp"
 
 #include "base/bytes.hpp"
+#include "base/steps.hpp"
 #include "log/scan.hpp"
 #include "replay/image.hpp"
 #include "state/redo.hpp"
@@ -163,6 +164,7 @@ private:
             bus_.catalog.take(record, record.body);
         }
         publish(bus_, record);
+        MMSB_STEP("rebuild.record");
         return true;
     }
 

@@ -2,6 +2,7 @@
 
 #include "arena/shared_bytes.hpp"
 #include "base/assert.hpp"
+#include "base/steps.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
 #include "state/wait.hpp"
@@ -28,12 +29,14 @@ void apply_created(Attachment& bus, arena::PageLine& line, const log::PageEntry&
     const auto bytes = bus.arena->bytes(offset, entry.size);
     MMSB_ASSERT(bytes.has_value());
     arena::zero_shared(bytes->data(), bytes->size());
+    MMSB_STEP("apply.zeroed");
     if (!entry.delta.empty()) delta::apply_shared(entry.delta, *bytes);
     if (line.id.load(relaxed) == 0) {
         add(pages_at(words, static_cast<std::uint32_t>(entry.location)), 1);
         add(words.page_bytes, entry.size);
     }
     line.id.store(number(entry.page), relaxed);
+    MMSB_STEP("apply.id");
     line.offset.store(offset, relaxed);
     line.size.store(entry.size, relaxed);
     line.location.store(static_cast<std::uint32_t>(entry.location), relaxed);
@@ -43,10 +46,12 @@ void apply_deleted(Attachment& bus, arena::PageLine& line) noexcept {
     auto& words = bus.words();
     const auto size = line.size.load(relaxed);
     bus.arena->release(line.offset.load(relaxed), size);
+    MMSB_STEP("apply.released");
     add(pages_at(words, line.location.load(relaxed)), ~std::uint64_t{0});
     add(words.page_bytes, ~size + 1);
     add(words.lines_free, 1);
     line.id.store(0, relaxed);
+    MMSB_STEP("apply.line_freed");
     line.size.store(0, relaxed);
 }
 
@@ -65,7 +70,9 @@ void apply_resized(Attachment& bus, arena::PageLine& line, const log::PageEntry&
             arena::copy_to_shared(place->data(), old->data(), kept);
     if (entry.size > kept) arena::zero_shared(place->data() + kept, place->size() - kept);
     if (!entry.delta.empty()) delta::apply_shared(entry.delta, *place);
+    MMSB_STEP("apply.moved");
     line.offset.store(to, std::memory_order_release);
+    MMSB_STEP("apply.place");
     line.size.store(entry.size, relaxed);
     if (!switched) bus.arena->release(from, old_size);
     add(words.page_bytes, entry.size - old_size);
@@ -83,6 +90,7 @@ void apply_entry(Attachment& bus, arena::PageLine& line, const log::PageEntry& e
         // changed it since. Then the page's bytes are his doing, and no others are touched.
         if (bytes && bytes->size() == entry.size) delta::apply_shared(entry.delta, *bytes);
     }
+    MMSB_STEP("apply.bytes");
     if (!entry.delta.empty()) {
         auto& words = bus.words();
         add(words.deltas, 1);
@@ -115,6 +123,7 @@ void forget_unlogged(Attachment& bus) {
         if (parsed.status != log::ParseStatus::good) return;
         at += parsed.size;
         if (parsed.record.kind != log::RecordKind::commit) continue;
+        MMSB_STEP("forget.parsed");
         lines.clear();
         // Whoever threw has cleared his busy bits and removed his blob; whoever died has left it.
         std::vector<std::byte> blob;
@@ -130,9 +139,11 @@ void forget_unlogged(Attachment& bus) {
 }
 
 // REQUIRES the writers' lock. Throws what reading the log throws; the words stay as they are then.
+// (docs/model/commit.pml, Writer: what stands between recovery and commit.)
 void recover(Attachment& bus) {
     auto& words = bus.words();
     bus.catalog.follow(bus);
+    MMSB_STEP("redo.followed");
     if (words.logged.load(relaxed) != words.applied.load(relaxed)) {
         Cursor cursor(bus, words.applied.load(relaxed));
         while (cursor.next()) {
@@ -141,11 +152,14 @@ void recover(Attachment& bus) {
             std::vector<std::uint32_t> lines;
             if (record.kind == log::RecordKind::commit && bus.logging) {
                 lines_of(bus, body, lines);
+                MMSB_STEP("redo.lines");
                 apply(bus, body, lines, record.end, record.sequence);
             }
             publish(bus, record);
+            MMSB_STEP("redo.record");
         }
         words.applied.store(cursor.to(), std::memory_order_release);
+        MMSB_STEP("redo.applied");
         wake_now(bus, every_commit);  // whoever committed them died before he could
     } else if (words.reserve.load(relaxed) > words.logged.load(relaxed)) {
         forget_unlogged(bus);
@@ -158,8 +172,11 @@ void recover(Attachment& bus) {
                           {.path = bus.arena->file().path(),
                            .expected = "pages that do not overlap",
                            .found = "overlapping ones"});
+        MMSB_STEP("redo.allocator");
         words.allocating.store(0, relaxed);
+        MMSB_STEP("redo.allocated");
         words.structure.store(head & ~arena::busy, std::memory_order_release);
+        MMSB_STEP("redo.structure");
     }
 }
 
@@ -183,7 +200,9 @@ WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_
     if (bus.writers.lock(timeout) == os::RobustLock::Outcome::timed_out)
         throw_busy(bus, "the writers' lock", words.writer_pid.load(relaxed), bus.writers.holder(),
                    timeout);
+    MMSB_STEP("lock.taken");
     words.writer_pid.store(static_cast<std::uint64_t>(bus.process), relaxed);
+    MMSB_STEP("lock.signed");
     const auto logged = words.logged.load(relaxed);
     if (words.applied.load(relaxed) == logged && words.reserve.load(relaxed) <= logged &&
         (words.structure.load(relaxed) & arena::busy) == 0 && words.allocating.load(relaxed) == 0)
@@ -198,7 +217,9 @@ WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_
 
 WriterLock::~WriterLock() {
     bus_.words().writer_pid.store(0, relaxed);
+    MMSB_STEP("lock.unsigned");
     bus_.writers.unlock();
+    MMSB_STEP("lock.released");
 }
 
 void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std::uint32_t>& lines) {
@@ -239,6 +260,7 @@ void mark_busy(Attachment& bus, std::span<const std::uint32_t> lines) noexcept {
     for (const auto n : lines) {
         auto& lsn = bus.arena->line(n)->lsn;
         lsn.store(lsn.load(relaxed) | arena::busy, relaxed);
+        MMSB_STEP("commit.line_busy");
     }
 }
 
@@ -246,6 +268,7 @@ void mark_idle(Attachment& bus, std::span<const std::uint32_t> lines) noexcept {
     for (const auto n : lines) {
         auto& lsn = bus.arena->line(n)->lsn;
         lsn.store(lsn.load(relaxed) & ~arena::busy, std::memory_order_release);
+        MMSB_STEP("forget.line");
     }
 }
 
@@ -281,9 +304,12 @@ void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std
         if (line.lsn.load(relaxed) == end) continue;
         line.lsn.store(line.lsn.load(relaxed) | arena::busy, relaxed);
         arena::write_fence();
+        MMSB_STEP("apply.line_busy");
         apply_entry(bus, line, entry.page);
         line.sequence.store(number(sequence), relaxed);
+        MMSB_STEP("apply.fields");
         line.lsn.store(end, std::memory_order_release);
+        MMSB_STEP("apply.line");
     }
 }
 
@@ -293,8 +319,10 @@ void publish(Attachment& bus, const log::Record& record) noexcept {
         // Stays busy inside a batch of records; whoever ends the batch clears the bit.
         const auto was_busy = words.structure.load(relaxed) & arena::busy;
         words.structure.store(record.start | was_busy, std::memory_order_release);
+        MMSB_STEP("publish.structure");
     }
     words.time.store(static_cast<std::uint64_t>(record.time_ns), relaxed);
+    MMSB_STEP("publish.time");
     if (record.kind == log::RecordKind::source) {
         if (const auto source = log::read_source(record.body))
             words.sources.store(
@@ -302,6 +330,7 @@ void publish(Attachment& bus, const log::Record& record) noexcept {
     }
     if (record.kind == log::RecordKind::commit)
         words.sequence.store(number(record.sequence), std::memory_order_release);
+    MMSB_STEP("publish.sequence");
 }
 
 }  // namespace mmsb::state

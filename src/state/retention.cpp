@@ -1,5 +1,6 @@
 #include "state/retention.hpp"
 
+#include "base/steps.hpp"
 #include "state/cursor.hpp"
 #include "state/header.hpp"
 #include "state/past.hpp"
@@ -32,8 +33,11 @@ void move_base(Attachment& bus, const CheckpointFile& base) {
         header.base_sequence = number(base.sequence);
         header.base_lsn = base.lsn;
     });
+    MMSB_STEP("compact.header");
     words.history_sequence.store(number(base.sequence));
+    MMSB_STEP("compact.sequence");
     words.history_lsn.store(base.lsn);
+    MMSB_STEP("compact.moved");
     finish_compaction(bus);
 }
 
@@ -57,7 +61,10 @@ void remove_blobs(Attachment& bus, Lsn from, Lsn to) {
             if (cursor.record().blob) blobs.push_back(cursor.record().blob->id);
     } catch (const Error&) {  // then the ones met so far
     }
-    for (const auto id : blobs) bus.segments->remove_blob(id);
+    for (const auto id : blobs) {
+        bus.segments->remove_blob(id);
+        MMSB_STEP("compact.blob");
+    }
 }
 
 }  // namespace
@@ -110,6 +117,7 @@ void compact_to(Attachment& bus, Sequence oldest, std::chrono::milliseconds time
         if (!there && oldest != newest(bus).sequence &&
             number(oldest) > bus.words().history_sequence.load())
             write_base(bus, oldest);
+        MMSB_STEP("compact.base");
     }
     // Another one in front of the base: the log is kept back to the second newest.
     static_cast<void>(checkpoint_bus(bus, timeout));
@@ -138,7 +146,10 @@ void let_go(Attachment& bus) {
     files = checkpoint_files(bus);
     const Sequence base{bus.words().history_sequence.load()};
     for (std::size_t i = 0; i + 2 < files.size(); ++i)
-        if (files[i].sequence != base) bus.checkpoints->remove(files[i].name);
+        if (files[i].sequence != base) {
+            bus.checkpoints->remove(files[i].name);
+            MMSB_STEP("compact.needless");
+        }
 }
 
 void finish_compaction(Attachment& bus) {
@@ -148,11 +159,15 @@ void finish_compaction(Attachment& bus) {
     if (const auto oldest = bus.segments->oldest(); oldest < base) {
         remove_blobs(bus, std::max(oldest, first_lsn), base);
         bus.segments->drop_before(base);
+        MMSB_STEP("compact.segments");
         bus.segments->punch_before(base);
+        MMSB_STEP("compact.punched");
     }
     for (const auto& file : checkpoint_files(bus))
-        if (file.sequence < Sequence{bus.changing.base_sequence.load()})
+        if (file.sequence < Sequence{bus.changing.base_sequence.load()}) {
             bus.checkpoints->remove(file.name);
+            MMSB_STEP("compact.checkpoint");
+        }
 }
 
 // ---- the keeper

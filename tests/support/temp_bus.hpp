@@ -43,10 +43,9 @@ inline void remove_arena(const fs::path& folder) {
 /// A path that is free at first. Removes what was made there, and its arena.
 class TempFolder {
 public:
-    TempFolder() {
+    explicit TempFolder(const fs::path& parent = fs::temp_directory_path()) {
         static std::atomic<int> next{0};
-        path_ = fs::temp_directory_path() /
-                ("mmsb-test-" + std::to_string(::getpid()) + "-" + std::to_string(next++));
+        path_ = parent / ("mmsb-test-" + std::to_string(::getpid()) + "-" + std::to_string(next++));
         fs::remove_all(path_);
     }
     ~TempFolder() {
