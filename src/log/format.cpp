@@ -47,6 +47,7 @@ struct BlobLayout {
     Uuid bus;
     std::uint64_t id, size;
     std::uint32_t contents_checksum, zero;
+    std::uint64_t log_end;
 };
 
 static_assert(std::has_unique_object_representations_v<Prefix> && sizeof(Prefix) == 16);
@@ -66,9 +67,10 @@ static_assert(offsetof(SegmentLayout, bus) == 16 && offsetof(SegmentLayout, id) 
 static_assert(offsetof(SegmentLayout, salt) == 40 && offsetof(SegmentLayout, start) == 48);
 static_assert(offsetof(SegmentLayout, capacity) == 56);
 static_assert(offsetof(SegmentLayout, base_time_ns) == 64);
-static_assert(std::has_unique_object_representations_v<BlobLayout> && sizeof(BlobLayout) == 56);
+static_assert(std::has_unique_object_representations_v<BlobLayout> && sizeof(BlobLayout) == 64);
 static_assert(offsetof(BlobLayout, bus) == 16 && offsetof(BlobLayout, id) == 32);
 static_assert(offsetof(BlobLayout, size) == 40 && offsetof(BlobLayout, contents_checksum) == 48);
+static_assert(offsetof(BlobLayout, log_end) == 56);
 
 std::uint32_t header_checksum(std::span<const std::byte> header) noexcept {
     constexpr auto at = offsetof(Prefix, checksum);
@@ -315,6 +317,7 @@ std::array<std::byte, blob_header_size> encode_blob(const BlobHeader& header) {
     layout.id = header.id;
     layout.size = header.size;
     layout.contents_checksum = header.checksum;
+    layout.log_end = header.log_end;
     return encode<blob_header_size>(layout, blob_magic);
 }
 
@@ -322,7 +325,11 @@ Decoded<BlobHeader> decode_blob(std::span<const std::byte> header) {
     if (auto refusal = refuse_header(header, blob_magic, blob_header_size)) return {{}, *refusal};
     const auto l = load<BlobLayout>(header);
     if (l.id == 0) return {{}, damaged(offsetof(BlobLayout, id), "an id from 1", "0")};
-    return {BlobHeader{.bus = l.bus, .id = l.id, .size = l.size, .checksum = l.contents_checksum},
+    return {BlobHeader{.bus = l.bus,
+                       .id = l.id,
+                       .size = l.size,
+                       .checksum = l.contents_checksum,
+                       .log_end = l.log_end},
             {}};
 }
 

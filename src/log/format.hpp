@@ -95,6 +95,7 @@ struct BlobHeader {
     std::uint64_t id = 0;        ///< From 1, never used again.
     std::uint64_t size = 0;      ///< Bytes behind the header.
     std::uint32_t checksum = 0;  ///< CRC32C of them, seeded with ~0.
+    Lsn log_end = 0;             ///< When it was written: the next commit behind is its own.
 };
 [[nodiscard]] std::array<std::byte, blob_header_size> encode_blob(const BlobHeader& header);
 [[nodiscard]] Decoded<BlobHeader> decode_blob(std::span<const std::byte> header);

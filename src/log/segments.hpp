@@ -69,12 +69,16 @@ public:
     void punch_before(Lsn lsn);
     [[nodiscard]] std::uint64_t file_bytes();  ///< Of all segments and blobs, as allocated.
 
-    /// A blob file with a new id: written and, where `durable`, synced with its folder.
-    BlobReference write_blob(std::span<const std::byte> bytes, bool durable);
+    /// A blob file with a new id: written and, where `durable`, synced with its folder. REQUIRES
+    /// the writers' lock, held until its record is logged: at `log_end` or behind.
+    BlobReference write_blob(std::span<const std::byte> bytes, Lsn log_end, bool durable);
     /// Its bytes, header and checksum checked. Corrupt, Io.
     [[nodiscard]] std::vector<std::byte> read_blob(const BlobReference& blob);
     void sync_blob(const BlobReference& blob);
     void remove_blob(std::uint64_t id) noexcept;
+    /// Removes the blobs whose writer died before he logged their record: those written when the
+    /// log ended at or behind `last_commit_end`. REQUIRES the writers' lock, or to be alone.
+    void remove_orphans(Lsn last_commit_end) noexcept;
     [[nodiscard]] std::vector<std::uint64_t> blobs();
 
 private:

@@ -36,12 +36,13 @@ std::uint64_t Segments::next_blob() {
     return ++last_blob_;
 }
 
-BlobReference Segments::write_blob(std::span<const std::byte> bytes, bool durable) {
+BlobReference Segments::write_blob(std::span<const std::byte> bytes, Lsn log_end, bool durable) {
     const BlobReference blob{0, bytes.size(), checksum_of(bytes)};
     NewFile made(folder_);
     made.file().allocate(0, blob_header_size + bytes.size());
     made.file().write(blob_header_size, bytes);
-    BlobHeader header{.bus = bus_, .size = blob.size, .checksum = blob.checksum};
+    BlobHeader header{
+        .bus = bus_, .size = blob.size, .checksum = blob.checksum, .log_end = log_end};
     do {  // Another process may take an id first.
         header.id = next_blob();
         made.file().write(0, encode_blob(header));
@@ -107,7 +108,27 @@ void Segments::remove_blob(std::uint64_t id) noexcept {
     try {
         folder_.remove(blob_name(id));
     } catch (const std::exception&) {
-        // An orphan: who recovers removes it.
+        // It stays: nothing reads it.
+    }
+}
+
+void Segments::remove_orphans(Lsn last_commit_end) noexcept {
+    try {
+        auto ids = blobs();
+        std::ranges::sort(ids, std::greater{});
+        for (const auto id : ids) {
+            const auto file = folder_.open(blob_name(id), os::Create::never, false);
+            std::array<std::byte, blob_header_size> bytes{};
+            const auto size = file ? file->read(0, bytes) : 0;
+            const auto header = decode_blob(std::span(bytes).first(size));
+            // One that cannot be read is left to whoever reads its record, if there is one.
+            if (header.value && header.value->bus == bus_) {
+                if (header.value->log_end < last_commit_end) return;
+                remove_blob(id);
+            }
+        }
+    } catch (const std::exception&) {
+        // They stay until somebody recovers again; nothing reads them.
     }
 }
 

@@ -219,7 +219,7 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
     const auto overhead = log::record_overhead(options.label.size());
     const auto source_size = base::round_up(log::record_overhead(0) + source.size() + 16, 8);
     if (scratch.body.size() + overhead > bus.header.geometry.largest_record())
-        blob = bus.segments->write_blob(scratch.body, !bus.is_private);
+        blob = bus.segments->write_blob(scratch.body, words.logged.load(relaxed), !bus.is_private);
     try {
         appender.make_room((blob ? 64 : scratch.body.size()) + overhead + source_size + 16);
         MMSB_STEP("commit.room");

@@ -182,6 +182,7 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
                 fmt::format("{}: a torn tail of {} bytes behind sequence {} was dropped; without a "
                             "close record it cannot be told from damage of what was synced last",
                             bus.path, rebuilt.dropped_bytes, words.sequence.load()));
+        if (bus.recovery.needed) bus.segments->remove_orphans(rebuilt.last_commit_end);
         // A torn tail is never appended to again: a new file, a new salt.
         if (bus.recovery.needed || rebuilt.fresh)
             bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(words.time.load()));

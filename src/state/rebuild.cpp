@@ -63,6 +63,7 @@ public:
         result_.end = start_ == nullptr
                           ? first_lsn
                           : std::max<Lsn>(first_lsn, base::round_up(start_->lsn(), 8));
+        result_.last_commit_end = result_.end;
         const auto all = bus_.segments->all();
         if (!all.empty() && all.front()->header.start > result_.end)
             damaged(result_.end, fmt::format("a segment that holds position {}", result_.end),
@@ -160,6 +161,7 @@ private:
             apply(bus_, body, lines_, record.end, record.sequence);
             if (record.structural) bus_.catalog.take(record, body);
             ++result_.records;
+            result_.last_commit_end = record.end;
         } else if (record.structural) {
             bus_.catalog.take(record, record.body);
         }

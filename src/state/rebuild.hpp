@@ -10,9 +10,10 @@ namespace mmsb::state {
 
 /// What the log turned out to be.
 struct Rebuilt {
-    Lsn end = 0;         ///< Of the good prefix.
-    bool clean = false;  ///< It ends with a close record, and nothing was dropped.
-    bool fresh = false;  ///< There is no log yet.
+    Lsn end = 0;              ///< Of the good prefix.
+    Lsn last_commit_end = 0;  ///< The end of its last commit, or where the replay began.
+    bool clean = false;       ///< It ends with a close record, and nothing was dropped.
+    bool fresh = false;       ///< There is no log yet.
     std::uint64_t dropped_bytes = 0;
     std::uint64_t records = 0;
 };

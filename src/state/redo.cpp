@@ -197,19 +197,26 @@ void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word
 
 WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
     auto& words = bus.words();
-    if (bus.writers.lock(timeout) == os::RobustLock::Outcome::timed_out)
+    const auto outcome = bus.writers.lock(timeout);
+    if (outcome == os::RobustLock::Outcome::timed_out)
         throw_busy(bus, "the writers' lock", words.writer_pid.load(relaxed), bus.writers.holder(),
                    timeout);
     MMSB_STEP("lock.taken");
     words.writer_pid.store(static_cast<std::uint64_t>(bus.process), relaxed);
     MMSB_STEP("lock.signed");
     const auto logged = words.logged.load(relaxed);
+    const bool owner_died = outcome == os::RobustLock::Outcome::owner_died;
     if (words.applied.load(relaxed) == logged && words.reserve.load(relaxed) <= logged &&
-        (words.structure.load(relaxed) & arena::busy) == 0 && words.allocating.load(relaxed) == 0)
+        (words.structure.load(relaxed) & arena::busy) == 0 && words.allocating.load(relaxed) == 0 &&
+        !owner_died)
         return;
     try {
         recover(bus);
+        // Not before: what the dead one had not logged yet may be needed to undo it.
+        bus.segments->remove_orphans(words.logged.load(relaxed));
     } catch (...) {
+        // The next one is not told of the death: this makes him recover all the same.
+        if (owner_died) words.allocating.store(1, relaxed);
         bus.writers.unlock();
         throw;
     }

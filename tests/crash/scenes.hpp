@@ -4,6 +4,7 @@
 
 #include "crash/saved_bus.hpp"
 #include "crash/steps.hpp"
+#include "state/cursor.hpp"
 #include "support/child.hpp"
 #include "support/contents.hpp"
 
@@ -19,6 +20,15 @@ namespace mmsb::test {
 
 [[nodiscard]] inline state::Attachment& attachment_of(const State& bus) {
     return detail::Bus::get(detail::Bus::handle_of(bus)).at();
+}
+
+/// Blob files, and the records that have one: as many, or a blob is nobody's.
+[[nodiscard]] inline std::pair<std::size_t, std::size_t> blobs_and_owners(const State& bus) {
+    auto& at = attachment_of(bus);
+    std::size_t owners = 0;
+    state::Cursor cursor(at, at.words().history_lsn.load());
+    while (cursor.next()) owners += cursor.record().blob ? 1 : 0;
+    return {at.segments->blobs().size(), owners};
 }
 
 /// A commit of one kind; the same bytes each time.

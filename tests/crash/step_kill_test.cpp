@@ -36,6 +36,8 @@ void check(const BusPlace& place, const Contents& expected, bool thorough) {
         EXPECT_TRUE(bus.recovery().needed);
         ASSERT_EQ(contents_of(bus), expected);
         ASSERT_TRUE(bus.verify().good);
+        const auto [blobs, owners] = blobs_and_owners(bus);
+        ASSERT_EQ(blobs, owners);
         if (!thorough) return;
         change_all(bus);
         ASSERT_TRUE(bus.verify().good);
@@ -45,6 +47,8 @@ void check(const BusPlace& place, const Contents& expected, bool thorough) {
     place.lose_arena();
     const auto bus = place.open();
     ASSERT_EQ(contents_of(bus), last);
+    const auto [blobs, owners] = blobs_and_owners(bus);
+    ASSERT_EQ(blobs, owners);
 }
 
 std::vector<Scene> special_scenes() {
@@ -186,6 +190,27 @@ TEST_P(WhoeverRecovers, MayFailAtEachStepOfIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(From, WhoeverRecovers, testing::ValuesIn(special_scenes()), name_of_scene);
+
+// ---- what is left in a file
+// -----------------------------------------------------------------------
+
+// What was not in the files is lost with the shared memory; the blob is, and nobody's.
+TEST(ABlobOfACommitThatDied, IsRemovedAfterAReboot) {
+    const Stage stage(*std::ranges::find(scenes(), std::string_view("blob"), &Scene::name));
+    const auto named = std::ranges::find(stage.trace(), std::string_view("blob.named"), name_of) -
+                       stage.trace().begin();
+    ASSERT_EQ(stage.play({.action = Action::kill, .nth = static_cast<unsigned>(named) + 1}),
+              -SIGKILL);
+    const auto files = [&] {
+        return std::ranges::count_if(fs::directory_iterator(stage.place().root() / "bus" / "log"),
+                                     [](const auto& e) { return e.path().extension() == ".blob"; });
+    };
+    ASSERT_EQ(files(), 2);
+    stage.place().lose_arena();
+    const auto bus = stage.place().open();
+    EXPECT_EQ(blobs_and_owners(bus), std::pair(std::size_t{1}, std::size_t{1}));
+    EXPECT_EQ(files(), 1);
+}
 
 // ---- what is left in the ring -------------------------------------------------------------------
 

@@ -33,7 +33,9 @@ BusHeader some_bus(std::uint64_t generation) {
             .page_id_ceiling = 1024,
             .created_ns = 1'700'000'000'000'000'000};
 }
-BlobHeader some_blob() { return {.bus = some_uuid(), .id = 9, .size = 77, .checksum = 0xdeadbeef}; }
+BlobHeader some_blob() {
+    return {.bus = some_uuid(), .id = 9, .size = 77, .checksum = 0xdeadbeef, .log_end = 4242};
+}
 template <std::size_t n>
 Buffer buffer(const std::array<std::byte, n>& bytes) {
     return {bytes.begin(), bytes.end()};
@@ -68,6 +70,7 @@ TEST(Headers, ComeBackAsTheyWereWritten) {
     EXPECT_EQ(blob->id, 9U);
     EXPECT_EQ(blob->size, 77U);
     EXPECT_EQ(blob->checksum, 0xdeadbeefU);
+    EXPECT_EQ(blob->log_end, 4242U);
 }
 
 template <class Decode>

@@ -24,7 +24,7 @@ protected:
 
 TEST_F(Blobs, GiveBackWhatWasPutIn) {
     for (const std::size_t size : {0U, 1U, 5000U, 3'000'000U}) {
-        const auto blob = segments_.write_blob(content(size), size % 2 == 0);
+        const auto blob = segments_.write_blob(content(size), 0, size % 2 == 0);
         EXPECT_EQ(blob.size, size);
         EXPECT_EQ(blob.checksum, base::crc32c(~0U, content(size)));
         EXPECT_EQ(Segments(*folder_, test_bus, small, false).read_blob(blob), content(size));
@@ -34,19 +34,32 @@ TEST_F(Blobs, GiveBackWhatWasPutIn) {
     EXPECT_GE(segments_.file_bytes(), 3'000'000U);
 }
 
+TEST_F(Blobs, ThatWereNeverLoggedGo) {
+    segments_.write_blob(content(10), 64, false);
+    segments_.write_blob(content(10), 200, false);
+    segments_.write_blob(content(10), 200, false);
+    segments_.write_blob(content(10), 400, false);
+    segments_.remove_orphans(401);
+    EXPECT_EQ(segments_.blobs().size(), 4U);
+    segments_.remove_orphans(200);
+    EXPECT_EQ(segments_.blobs(), (std::vector<std::uint64_t>{1}));
+    segments_.remove_orphans(65);
+    EXPECT_EQ(segments_.blobs(), (std::vector<std::uint64_t>{1}));
+}
+
 TEST_F(Blobs, NeverGetAnIdAgainWhileTheirMakerLives) {
-    const auto first = segments_.write_blob(content(10), false);
+    const auto first = segments_.write_blob(content(10), 0, false);
     Segments other(*folder_, test_bus, small, true);
-    const auto second = other.write_blob(content(10), false);
+    const auto second = other.write_blob(content(10), 0, false);
     EXPECT_LT(first.id, second.id);
     other.remove_blob(second.id);
     other.remove_blob(second.id);
-    EXPECT_LT(second.id, other.write_blob(content(10), false).id);
-    EXPECT_LT(second.id, segments_.write_blob(content(10), false).id);
+    EXPECT_LT(second.id, other.write_blob(content(10), 0, false).id);
+    EXPECT_LT(second.id, segments_.write_blob(content(10), 0, false).id);
 }
 
 TEST_F(Blobs, AreRefusedWhereAnythingIsNotAsTheRecordSays) {
-    const auto blob = segments_.write_blob(content(5000), false);
+    const auto blob = segments_.write_blob(content(5000), 0, false);
     const auto refused = [&](const BlobReference& asked) {
         const auto e = thrown<Corrupt>([&] { static_cast<void>(segments_.read_blob(asked)); });
         ASSERT_TRUE(e);
@@ -76,7 +89,7 @@ TEST_F(Blobs, AreRefusedWhereAnythingIsNotAsTheRecordSays) {
 }
 
 TEST_F(Blobs, OfAnotherBusAreRefused) {
-    const auto blob = segments_.write_blob(content(100), false);
+    const auto blob = segments_.write_blob(content(100), 0, false);
     auto uuid = test_bus;
     uuid[3] = std::byte{9};
     Segments other(*folder_, uuid, small, true);
@@ -90,7 +103,7 @@ TEST_F(Blobs, AreWrittenWholeOrNotAtAllWhicheverCallFails) {
         {
             const Failing failing(n % 2 == 0 ? EIO : ENOSPC, n);
             try {
-                static_cast<void>(segments_.write_blob(content(100), true));
+                static_cast<void>(segments_.write_blob(content(100), 0, true));
             } catch (const Error&) {
                 EXPECT_EQ(segments_.blobs(), before) << n;
             }
@@ -112,7 +125,7 @@ TEST_F(Blobs, AreMadeByManyThreadsAtOnce) {
     for (std::size_t t = 0; t < objects.size(); ++t) {
         threads.emplace_back([&, t] {
             for (std::size_t i = 0; i < 10; ++i) {
-                made[t * 10 + i] = objects[t]->write_blob(content(1000 + t * 10 + i), false);
+                made[t * 10 + i] = objects[t]->write_blob(content(1000 + t * 10 + i), 0, false);
             }
         });
     }
@@ -241,7 +254,7 @@ TEST(SegmentFaults, MeetARealFullDisk) {
         ASSERT_LT(at, 1 * limits::mib);
     }
     EXPECT_GE(at, 512 * limits::kib);
-    EXPECT_THROW(static_cast<void>(segments.write_blob(log_bytes(0, limits::mib), false)),
+    EXPECT_THROW(static_cast<void>(segments.write_blob(log_bytes(0, limits::mib), 0, false)),
                  OutOfSpace);
     EXPECT_EQ(folder->list(), std::vector<std::string>{segment_name(1)});
     Segments again(*folder, test_bus, stepped, false);
