@@ -107,7 +107,7 @@ struct ByteRange {
 namespace detail {
 // True where each byte of a T belongs to a value: std::bit_cast is no constant expression else.
 template <class T>
-concept no_padding = requires {
+concept NoPadding = requires {
     typename std::bool_constant<(
         static_cast<void>(std::bit_cast<std::array<signed char, sizeof(T)>>(T{})), true)>;
 };
@@ -117,7 +117,7 @@ concept no_padding = requires {
 /// its garbage would be logged as changes and make equal states differ: name it as a member.
 template <class T>
 concept Plain = std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T> &&
-                !std::is_pointer_v<T> && detail::no_padding<T>;
+                !std::is_pointer_v<T> && detail::NoPadding<T>;
 
 /// A function that changes a T in place. One that takes T or const T& would edit a copy and lose
 /// it: refused, by asking whether it also takes a temporary.

@@ -1,6 +1,5 @@
 #include "api/bus.hpp"
 
-#include "os/mapping.hpp"
 #include "state/commit.hpp"
 #include "state/read.hpp"
 

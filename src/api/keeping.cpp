@@ -3,7 +3,6 @@
 #include "state/flush.hpp"
 #include "state/header.hpp"
 #include "state/past.hpp"
-#include "state/read.hpp"
 #include "state/retention.hpp"
 
 #include <mmsb/mmsb.hpp>

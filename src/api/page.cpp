@@ -1,5 +1,4 @@
 #include "api/bus.hpp"
-#include "delta/codec.hpp"
 #include "state/commit.hpp"
 #include "state/read.hpp"
 

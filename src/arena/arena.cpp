@@ -1,7 +1,6 @@
 #include "arena/arena.hpp"
 
 #include "arena/shared_bytes.hpp"
-#include "base/assert.hpp"
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
 

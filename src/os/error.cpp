@@ -1,7 +1,5 @@
 #include "os/error.hpp"
 
-#include "os/file.hpp"
-
 #include <sys/statvfs.h>
 
 #include <atomic>

@@ -92,6 +92,7 @@ struct Keeping : testing::Test {
         }
     }
 };
+using KeepingAcrossProcesses = Keeping;
 
 TEST_F(Keeping, ABusIsRebuiltFromItsNewestCheckpoint) {
     commit(300);
@@ -223,7 +224,7 @@ TEST_F(Keeping, BlobsGoWithTheRecordsThatNameThem) {
     expect_past_from(oldest);
 }
 
-TEST_F(Keeping, AnotherProcessThatSleptFindsItsWay) {
+TEST_F(KeepingAcrossProcesses, AnotherProcessThatSleptFindsItsWay) {
     commit(100);
     Pipe go, done;
     Child other([&] {
@@ -293,7 +294,7 @@ TEST_F(Keeping, CheckpointsAreExactWhileWritersWork) {
 
 // A checkpoint that was begun before the base and ends behind it: its names are of a time whose
 // records are gone, and who attaches has to take those of its end.
-TEST_F(Keeping, ACheckpointThatStraddlesTheBaseStillSaysWhoIsThere) {
+TEST_F(KeepingAcrossProcesses, ACheckpointThatStraddlesTheBaseStillSaysWhoIsThere) {
     commit(60);
     auto& attachment = detail::Bus::get(detail::Bus::handle_of(bus)).at();
     Sequence between = Sequence::zero;
@@ -325,7 +326,7 @@ TEST_F(Keeping, ACheckpointThatStraddlesTheBaseStillSaysWhoIsThere) {
 }
 
 // Killed at random instants of compactions: the past that was to be kept is there, whole.
-TEST_F(Keeping, ACompactionMayBeKilledAtAnyInstant) {
+TEST_F(KeepingAcrossProcesses, ACompactionMayBeKilledAtAnyInstant) {
     std::mt19937 random(std::random_device{}());
     for (int i = 0; i < 4; ++i) commit(100);
     for (int round = 0; round < 12; ++round) {

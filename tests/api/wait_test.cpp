@@ -21,6 +21,7 @@ struct Waiting : testing::Test {
     State bus = start_with(at(folder));
     Page page = bus.create_page(8, {.name = "page"});
 };
+using WaitingAcrossProcesses = Waiting;
 
 bool readable(const Watch& watch, int timeout_ms = 0) {
     pollfd ready{.fd = watch.fd(), .events = POLLIN, .revents = 0};
@@ -55,7 +56,7 @@ TEST_F(Waiting, AThreadIsWokenByACommitOfAnother) {
 }
 
 // Each process answers the other's count: a wake that is lost ends the game.
-TEST_F(Waiting, TwoProcessesPassABallAThousandTimes) {
+TEST_F(WaitingAcrossProcesses, TwoProcessesPassABallAThousandTimes) {
     const auto ball = bus.create<std::uint64_t>({.name = "ball"});
     constexpr std::uint64_t passes = 1000;
     Child other([&] {
@@ -75,7 +76,7 @@ TEST_F(Waiting, TwoProcessesPassABallAThousandTimes) {
 }
 
 // Four processes commit as fast as they can; four wait for each of their sequences in turn.
-TEST_F(Waiting, NoWakeIsLostInAStorm) {
+TEST_F(WaitingAcrossProcesses, NoWakeIsLostInAStorm) {
     constexpr std::uint64_t writers = 4, commits = 1500;
     const auto first = bus.sequence();
     const auto last = first + writers * commits;
@@ -105,7 +106,7 @@ TEST_F(Waiting, NoWakeIsLostInAStorm) {
     EXPECT_GE(bus.sequence(), last);
 }
 
-TEST_F(Waiting, AWriterThatIsKilledKeepsNobodyWaiting) {
+TEST_F(WaitingAcrossProcesses, AWriterThatIsKilledKeepsNobodyWaiting) {
     for (int round = 0; round < 15; ++round) {
         Pipe begun;
         Child writer([&] {
@@ -180,7 +181,7 @@ TEST_F(Waiting, AWatchIsReadableWhileThereIsSomethingToTake) {
     EXPECT_EQ(taken(all), std::vector{page.id()});
 }
 
-TEST_F(Waiting, AWatchSeesOtherProcessesAndOutlivesItsState) {
+TEST_F(WaitingAcrossProcesses, AWatchSeesOtherProcessesAndOutlivesItsState) {
     auto watch = bus.watch({page});
     Child other([&] {
         start_with(at(folder)).page("page").write(0, bytes_of("theirs"));
