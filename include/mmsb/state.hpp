@@ -138,6 +138,11 @@ private:
 /// Flushes, writes `checkpoint_file` if one is named, and closes. Other processes go on. Throws
 /// what the flush throws; the State is closed all the same.
 void stop(State&& state, const std::string& checkpoint_file = {});
+/// Removes a bus: the files of its folder, and its shared memory. A folder that holds other things,
+/// too, stays with them. Killed midway, it can be called again. Throws NotABus, Busy (it is open
+/// for writing somewhere, this process included: nothing is removed), Io. Viewers keep what they
+/// see.
+void remove_bus(const std::string& path);
 void print_stats(std::ostream& out, const Stats& stats);
 
 }  // namespace mmsb

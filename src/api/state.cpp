@@ -119,6 +119,8 @@ void stop(State&& state, const std::string& checkpoint_file) {
     if (failed) std::rethrow_exception(failed);
 }
 
+void remove_bus(const std::string& path) { state::remove_bus(path); }
+
 namespace {
 
 void close_quietly(const detail::Handle& handle) noexcept {

@@ -88,6 +88,8 @@ public:
 /// exactly `permissions`, whatever the umask.
 [[nodiscard]] std::unique_ptr<Folder> open_folder(const std::string& path, bool create,
                                                   unsigned permissions);
+/// Removes an empty folder; false, with nothing changed, where it is not empty. Absent is fine.
+bool remove_folder(const std::string& path);
 /// Files are memfds with these names; folders likewise. Gone with the object.
 [[nodiscard]] std::unique_ptr<Folder> memory_folder();
 

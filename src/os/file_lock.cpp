@@ -1,6 +1,4 @@
 #include "os/call.hpp"
-#include "os/mapping.hpp"
-#include "os/process.hpp"
 
 #include <sys/file.h>
 

@@ -21,6 +21,13 @@ void sync_folder(const File& folder) {
     }
 }
 
+bool remove_folder(const std::string& path) {
+    const Operation what{.call = Call::remove, .path = path.c_str()};
+    if (call(what, [&] { return ::rmdir(path.c_str()); }) == 0 || errno == ENOENT) return true;
+    if (errno != ENOTEMPTY && errno != EEXIST) fail(errno, "rmdir", path);
+    return false;
+}
+
 namespace {
 
 /// Read permission for a file is permission to pass through its folder.

@@ -1,6 +1,5 @@
 #include "os/lock.hpp"
 
-#include "os/mapping.hpp"
 #include "os/process.hpp"
 
 #include <linux/futex.h>

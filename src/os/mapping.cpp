@@ -1,6 +1,6 @@
 #include "os/mapping.hpp"
 
-#include "os/call.hpp"
+#include "os/error.hpp"
 
 #include <sys/mman.h>
 #include <unistd.h>

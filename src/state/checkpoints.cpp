@@ -3,9 +3,9 @@
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
 #include "log/segments_new_file.hpp"
+#include "state/bus_file.hpp"
 #include "state/cursor.hpp"
 #include "state/flush.hpp"
-#include "state/header.hpp"
 #include "state/read.hpp"
 
 #include <fmt/format.h>

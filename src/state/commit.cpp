@@ -224,10 +224,10 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
         appender.make_room((blob ? 64 : scratch.body.size()) + overhead + source_size + 16);
         MMSB_STEP("commit.room");
         appender.begin();
-        const auto number_ = name_source(bus, appender, source);
+        const auto source_number = name_source(bus, appender, source);
         auto fields = appender.fields(log::RecordKind::commit);
         fields.sequence = fields.sequence + 1;
-        fields.source = number_;
+        fields.source = source_number;
         fields.tag = options.tag;
         fields.label = options.label;
         fields.blob = blob;

@@ -239,6 +239,10 @@ void ArenaFile::publish() {
     bus_.folder->rename("arena.new", "arena");
 }
 
+void ArenaFile::remove() {
+    if (in_) in_->remove(name_);
+}
+
 // Arenas whose bus was deleted by hand, and half-made ones of processes that died, would hold
 // memory until the next boot. Only what its last user closed cleanly, and whose bus is gone, is
 // removed.

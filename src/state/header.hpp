@@ -41,6 +41,7 @@ public:
     [[nodiscard]] os::File create();
     /// It is complete: gives it its name.
     void publish();
+    void remove();
 
 private:
     void sweep();

@@ -22,6 +22,11 @@ struct OpenOptions {
 /// Throws what the flush throws; it is left all the same.
 void leave(std::shared_ptr<Attachment>&& bus);
 
+/// Removes the bus in that folder, its shared memory with it; a folder that holds other things,
+/// too, stays with them. Killed midway, it can be called again. Throws NotABus, Busy (it is open
+/// somewhere, this process included), ArenaElsewhere, Io.
+void remove_bus(const std::string& path);
+
 /// An id that no page has had. Throws Io, OutOfSpace where the ceiling cannot be raised durably.
 [[nodiscard]] PageId take_page_id(Attachment& bus);
 

@@ -1,10 +1,8 @@
 #include "state/stage.hpp"
 
-#include "base/assert.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
 #include "state/read.hpp"
-#include "state/redo.hpp"
 
 #include <fmt/format.h>
 
@@ -256,8 +254,7 @@ void encode_ahead(Attachment& bus, Staged& staged) {
 
 std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged) {
     for (const auto& read : staged.reads) {
-        const auto number_ = read.line;
-        const auto* line = number_ == unknown_line ? nullptr : bus.arena->line(number_);
+        const auto* line = read.line == unknown_line ? nullptr : bus.arena->line(read.line);
         if (line == nullptr || line->id.load(relaxed) != number(read.page) ||
             line->epoch.load(relaxed) != number(read.epoch))
             return ConflictAt{read.page};

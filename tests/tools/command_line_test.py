@@ -279,6 +279,16 @@ class Looking(tool.Tool):
         self.assertIn("no amount", self.run_mmsb("compact", "x.bus", "--keep", "much", code=2).stderr)
         self.assertTrue(self.json("verify", "x.bus")[0]["good"])
 
+    def test_a_bus_is_removed_and_nothing_else(self):
+        self.assertIn("removed x.bus", self.mmsb("remove", "x.bus"))
+        self.assertFalse((self.folder / "x.bus").exists())
+        self.assertIn("x.bus", self.run_mmsb("remove", "x.bus", code=4).stderr)
+        self.mmsb("capture", "y.bus", "a")
+        self.write("y.bus/mine", "other")
+        (gone,) = self.json("remove", "y.bus")
+        self.assertEqual((gone["path"], gone["folder_left"]), ("y.bus", True))
+        self.assertEqual(self.read("y.bus/mine"), b"other")
+
     def test_a_reader_that_leaves_early_is_no_error_message(self):
         for command in (["log", "x.bus"], ["show", "x.bus", "a"], ["log", "--help"]):
             read, write = os.pipe()

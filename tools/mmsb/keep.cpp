@@ -1,6 +1,7 @@
-// checkpoint, compact: what is kept of a bus's past.
+// checkpoint, compact, remove: what is kept of a bus, and of its past.
 #include "command.hpp"
 #include "exit_code.hpp"
+#include "os_files.hpp"
 #include "parse.hpp"
 #include "progress.hpp"
 
@@ -39,6 +40,33 @@ constexpr CommandText compact_text{
         "  oldest (the oldest sequence that can be gone back to), sequence, retention: {bytes,\n"
         "  records, age_seconds} (0: no limit)",
 };
+
+constexpr CommandText remove_text{
+    .name = "remove",
+    .summary = "Remove a bus: its files and its shared memory.",
+    .usage = "[OPTIONS] BUS",
+    .description =
+        "Nothing of the bus is left, and nobody is asked. A bus that a program has open\n"
+        "for writing is not touched. A folder that holds other things, too, stays with\n"
+        "them.",
+    .example =
+        "$ mmsb remove demo.bus\n"
+        "removed demo.bus, 3.5 MiB",
+    .json = "  path, disk_bytes (what its files took), folder_left (it holds other things)",
+};
+
+int remove(const std::string& path, Context& context) {
+    const Progress progress("removing");
+    const std::uint64_t size = folder_size(path);
+    remove_bus(path);
+    const bool left = signature_of(path).has_value();
+    if (context.json)
+        context.out.json({{"path", path}, {"disk_bytes", size}, {"folder_left", left}});
+    else
+        context.out.print("removed {}, {}{}\n", printable(path), size_text(size),
+                          left ? "; the folder holds other things and stays" : "");
+    return exit_ok;
+}
 
 int checkpoint(const std::string& path, const std::string& file, Context& context) {
     const Progress progress("writing");
@@ -86,6 +114,11 @@ void add_keep(Program& program) {
     });
     bus_argument(checkpoints, *path);
     checkpoints.add_option("FILE", *file, "A file outside the bus.")->option_text(" ");
+
+    auto removed = std::make_shared<std::string>();
+    bus_argument(
+        program.add(remove_text, [removed](Context& context) { return remove(*removed, context); }),
+        *removed);
 
     auto options = std::make_shared<Compact>();
     CLI::App& compacts = program.add(
