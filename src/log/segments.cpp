@@ -50,7 +50,9 @@ Segments::Segments(os::Folder& folder, const Uuid& bus, const limits::Geometry& 
                     fmt::format("segment {}", expected), fmt::format("segment {} next", *id));
         }
         expected = *id + 1;
-        add(open_segment(*id));
+        auto segment = open_segment(*id);
+        if (!segment) segments_.clear();  // dropped by another process meanwhile: so were these
+        add(std::move(segment));
     }
 }
 
@@ -88,10 +90,31 @@ void Segments::add(Known segment) {
 
 void Segments::refresh() {
     for (;;) {
-        auto next = open_segment(segments_.empty() ? 1 : segments_.back()->header.id + 1);
+        const auto last = segments_.empty() ? 0 : segments_.back()->header.id;
+        auto next = open_segment(last + 1);
+        if (!next) next = open_behind(last);
         if (!next) return;
         add(std::move(next));
     }
+}
+
+// Others may have made segments and dropped them again before this object looked. They drop the
+// oldest ones first, so the last one that is known here is gone then, and all before it.
+Segments::Known Segments::open_behind(std::uint64_t last) {
+    if (last != 0 && folder_.open(segment_name(last), os::Create::never, false)) return nullptr;
+    for (bool any = true; any;) {
+        any = false;
+        for (const auto& name : folder_.list()) {
+            const auto id = segment_id(name);
+            if (!id || *id <= last) continue;
+            any = true;
+            if (auto found = open_segment(*id)) {
+                segments_.clear();
+                return found;
+            }
+        }
+    }
+    return nullptr;
 }
 
 Segments::Place Segments::place_of(Lsn lsn) const {
@@ -146,7 +169,8 @@ std::vector<std::shared_ptr<const Segment>> Segments::all() {
 }
 
 Lsn Segments::oldest() {
-    const std::shared_lock lock(mutex_);
+    const std::unique_lock lock(mutex_);
+    refresh();
     return segments_.empty() ? no_lsn : segments_.front()->header.start;
 }
 

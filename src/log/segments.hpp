@@ -39,7 +39,8 @@ public:
     /// writable. `folder` outlives this.
     Segments(os::Folder& folder, const Uuid& bus, const limits::Geometry& geometry, bool writable);
 
-    /// The one whose range holds `lsn`; looks for files made by other processes; nullptr: none.
+    /// The one whose range holds `lsn`; looks for files made by other processes, which may have
+    /// dropped some of them again since; nullptr: none.
     [[nodiscard]] std::shared_ptr<const Segment> find(Lsn lsn);
     /// Where the range of `segment` ends: its capacity, or where the next one starts.
     [[nodiscard]] Lsn end_of(const Segment& segment);
@@ -94,6 +95,7 @@ private:
     [[nodiscard]] Place place_of(Lsn lsn) const;
     void add(Known segment);
     void refresh();
+    Known open_behind(std::uint64_t last);
 
     Place locate(Lsn lsn);
     std::vector<Place> places();

@@ -238,6 +238,24 @@ TEST_P(SegmentFiles, DropWhatEndsBeforeAPositionAndNeverTheLast) {
     EXPECT_EQ(ids(*open()), (Ids{4, 5}));
 }
 
+// Another process has made segments and dropped them again since this one looked.
+TEST_P(SegmentFiles, AreFollowedOverThoseThatCameAndWentUnseen) {
+    const auto busy = open(), idle = open(), reader = open(small, false);
+    busy->start_segment(0, 0);
+    ASSERT_EQ(ids(*idle), Ids{1});
+    ASSERT_EQ(ids(*reader), Ids{1});
+    write_log(*busy, 0, 4 * small.segment_size + 100);
+    busy->drop_before(3 * small.segment_size);
+    ASSERT_EQ(ids(*busy), (Ids{4, 5}));
+    ASSERT_NE(reader->find(4 * small.segment_size), nullptr);
+    EXPECT_EQ(reader->find(4 * small.segment_size)->header.id, 5U);
+    EXPECT_EQ(reader->find(0), nullptr);
+    EXPECT_GE(idle->prepare(5 * small.segment_size + 8, 0), 5 * small.segment_size + 8);
+    EXPECT_EQ(ids(*idle), (Ids{4, 5, 6}));
+    EXPECT_EQ(ids(*busy), (Ids{4, 5, 6}));
+    EXPECT_EQ(folder_->list().size(), 3U);
+}
+
 TEST_P(SegmentFiles, SyncThoseThatHoldTheRangeAndTheirNamesOnce) {
     const auto segments = open();
     segments->start_segment(0, 0);
