@@ -235,6 +235,23 @@ void open_read_only(Attachment& bus, ArenaFile& place) {
     bus.recovery.sequence = newest(bus).sequence;
 }
 
+// Lets <bus>/lock go unless it is kept. Made behind lock.open, so that it goes first: whoever holds
+// lock.open takes it that what he does not get there is held by living processes elsewhere.
+class Presence {
+public:
+    explicit Presence(Attachment& bus) : bus_(bus) {}
+    ~Presence() {
+        if (!kept_) bus_.presence.release();
+    }
+    Presence(const Presence&) = delete;
+    Presence& operator=(const Presence&) = delete;
+    void keep() noexcept { kept_ = true; }
+
+private:
+    Attachment& bus_;
+    bool kept_ = false;
+};
+
 void open_path(Attachment& bus, const OpenOptions& options) {
     const auto& config = options.config;
     bus.is_private = false;
@@ -254,17 +271,23 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     if (bus.read_only) return open_read_only(bus, place);
     auto lock_file = bus.folder->open("lock", os::Create::if_need, true);
     bus.presence = os::FileLock(std::move(*lock_file));
-    if (bus.presence.try_exclusive()) {
+    Presence presence(bus);
+    bool alone = bus.presence.try_exclusive();
+    const bool beside = !alone && bus.presence.try_shared();
+    // Neither: whoever died with it for himself alone may still be closing his files.
+    if (!alone && !beside) alone = bus.presence.exclusive(config.lock_timeout);
+    if (alone) {
         MMSB_STEP("attach.alone");
         open_alone(bus, options, place);
         bus.presence.to_shared();
         MMSB_STEP("attach.shared");
-    } else if (bus.presence.try_shared()) {
+    } else if (beside) {
         join(bus, place);
         MMSB_STEP("attach.joined");
     } else {
         throw_elsewhere(bus, place.path());
     }
+    presence.keep();
     start_timer(bus);
     start_keeper(bus, config.checkpoint_interval);
 }
@@ -275,6 +298,7 @@ void close(Attachment& bus) {
     stop_keeper(bus);
     stop_timer(bus);
     auto opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
+    const Presence presence(bus);
     MMSB_STEP("leave.opening");
     bus.presence.release();
     MMSB_STEP("leave.released");

@@ -50,5 +50,54 @@ TEST(AFlusherThatMends, WritesNoBytesOfALaterLap) {
     EXPECT_EQ(contents_at(place), expected);
 }
 
+// Whoever lets go of the past reads it first. It is stopped in the middle of that; another one who
+// wants to do the same must not drop what is being read.
+TEST(WhoeverCompacts, IsAloneWithThePast) {
+    const BusPlace place;
+    {
+        const auto bus = place.open();
+        make_pages(bus);
+        bus.set_retention({.bytes = 8});
+    }
+    Child one([&] {
+        let_timer_rest();
+        const auto bus = place.open();
+        bus.page("a").write(0, pattern(9, 3));  // is in the ring only, and is reached last
+        arm({.action = Action::stop, .step = "read.ring"});
+        bus.compact();
+        std::_Exit(0);
+        return 0;
+    });
+    ASSERT_TRUE(one.wait_until_stopped());
+    auto config = place.config();
+    config.lock_timeout = std::chrono::milliseconds(20);
+    const auto bus = place.open(config);
+    EXPECT_THROW(bus.compact(), Busy);
+    one.signal(SIGCONT);
+    EXPECT_EQ(one.wait(), 0);
+    bus.compact();
+    EXPECT_TRUE(bus.verify().good);
+}
+
+// The last one that leaves has the bus for himself alone for a moment. Whoever comes then waits for
+// him, and does not take him for somebody in another container.
+TEST(WhoeverLeaves, IsNeverTakenForSomebodyElsewhere) {
+    const BusPlace place;
+    {
+        const auto bus = place.open();
+    }
+    const auto come_and_go = [&] {
+        for (int n = 0; n < 150; ++n) {
+            auto bus = place.open();
+            stop(std::move(bus));
+        }
+        return 0;
+    };
+    Child one(come_and_go), other(come_and_go), third(come_and_go);
+    EXPECT_EQ(one.wait(), 0);
+    EXPECT_EQ(other.wait(), 0);
+    EXPECT_EQ(third.wait(), 0);
+}
+
 }  // namespace
 }  // namespace mmsb::test
