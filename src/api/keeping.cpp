@@ -78,10 +78,7 @@ void State::compact(std::optional<Sequence> oldest_kept) const {
                                   {.expected = "no sequence", .found = "one"});
         return state::fold_past(bus);
     }
-    state::refresh_header(bus);
-    const auto oldest =
-        oldest_kept ? *oldest_kept : state::oldest_to_keep(bus, state::retention_of(bus));
-    state::compact_to(bus, oldest, open.config.lock_timeout);
+    state::compact_to(bus, oldest_kept, open.config.lock_timeout);
 }
 
 void State::set_retention(const Retention& retention) const {

@@ -286,6 +286,10 @@ CheckpointFile write_checkpoint_in(
 
 CheckpointFile checkpoint_bus(Attachment& bus, std::chrono::milliseconds timeout) {
     const auto lock = lock_checkpoints(bus, timeout);
+    return checkpoint_locked(bus, timeout);
+}
+
+CheckpointFile checkpoint_locked(Attachment& bus, std::chrono::milliseconds timeout) {
     auto& words = bus.words();
     const auto known = checkpoint_files(bus);
     if (!known.empty() && known.back().sequence == newest(bus).sequence) return known.back();

@@ -51,6 +51,8 @@ CheckpointFile write_checkpoint_in(
 /// A new checkpoint in the bus; where nothing was committed since the newest one, that one. Throws
 /// Busy (another process makes one, for longer than `timeout`), Poisoned, OutOfSpace, Io.
 CheckpointFile checkpoint_bus(Attachment& bus, std::chrono::milliseconds timeout);
+/// REQUIRES the lock on checkpoints. `timeout`: of the flush.
+CheckpointFile checkpoint_locked(Attachment& bus, std::chrono::milliseconds timeout);
 
 /// Who makes, removes or counts on checkpoints holds this.
 [[nodiscard]] os::FileLock lock_checkpoints(Attachment& bus, std::chrono::milliseconds timeout);

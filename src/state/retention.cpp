@@ -106,23 +106,24 @@ Sequence oldest_to_keep(Attachment& bus, const Retention& retention) {
     return oldest;
 }
 
-void compact_to(Attachment& bus, Sequence oldest, std::chrono::milliseconds timeout) {
-    check_view(bus, oldest);
-    {
-        const auto lock = lock_checkpoints(bus, timeout);
-        const auto files = checkpoint_files(bus);
-        const bool there = std::any_of(files.begin(), files.end(), [&](const CheckpointFile& file) {
-            return file.sequence == oldest;
-        });
-        if (!there && oldest != newest(bus).sequence &&
-            number(oldest) > bus.words().history_sequence.load())
-            write_base(bus, oldest);
-        MMSB_STEP("compact.base");
-    }
-    // Another one in front of the base: the log is kept back to the second newest.
-    static_cast<void>(checkpoint_bus(bus, timeout));
+void compact_to(Attachment& bus, std::optional<Sequence> oldest_kept,
+                std::chrono::milliseconds timeout) {
+    // Held all the time: the past that is read here must not be dropped by another one meanwhile.
     const auto lock = lock_checkpoints(bus, timeout);
-    const auto files = checkpoint_files(bus);
+    refresh_header(bus);
+    const auto oldest = oldest_kept ? *oldest_kept : oldest_to_keep(bus, retention_of(bus));
+    check_view(bus, oldest);
+    auto files = checkpoint_files(bus);
+    const bool there = std::any_of(files.begin(), files.end(), [&](const CheckpointFile& file) {
+        return file.sequence == oldest;
+    });
+    if (!there && oldest != newest(bus).sequence &&
+        number(oldest) > bus.words().history_sequence.load())
+        write_base(bus, oldest);
+    MMSB_STEP("compact.base");
+    // Another one in front of the base: the log is kept back to the second newest.
+    static_cast<void>(checkpoint_locked(bus, timeout));
+    files = checkpoint_files(bus);
     for (std::size_t i = files.size(); i-- > 0;) {
         if (files[i].sequence > oldest || i + 1 == files.size()) continue;
         move_base(bus, files[i]);

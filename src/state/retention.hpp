@@ -18,10 +18,12 @@ void set_retention(Attachment& bus, const Retention& retention);
 /// The oldest sequence that `retention` keeps. Walks the log where it has to find a moment in it.
 [[nodiscard]] Sequence oldest_to_keep(Attachment& bus, const Retention& retention);
 
-/// Drops what is older than `oldest`: afterwards the oldest View is that of `oldest`, or of the
-/// second newest checkpoint where that is older. Throws as checkpoint_bus; nothing that is kept is
+/// Drops what is older than `oldest_kept`, or than what the bus's retention keeps: afterwards the
+/// oldest View is of there, or of the second newest checkpoint where that is older. Throws as
+/// checkpoint_bus, and HistoryDropped where `oldest_kept` is gone already; nothing that is kept is
 /// touched.
-void compact_to(Attachment& bus, Sequence oldest, std::chrono::milliseconds timeout);
+void compact_to(Attachment& bus, std::optional<Sequence> oldest_kept,
+                std::chrono::milliseconds timeout);
 
 /// After a checkpoint: drops what the bus's retention lets go of, as far as checkpoints are there;
 /// removes checkpoints that nobody needs. REQUIRES the lock on checkpoints.

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -249,12 +250,20 @@ private:
         if (child.wait() != 0) std::abort();
     }
 
-    const Scene& scene_;
+    Scene scene_;
     BusPlace place_;
     std::unique_ptr<SavedBus> saved_{};
     Contents before_{}, after_{};
     std::vector<std::uint16_t> trace_{};
     std::size_t logged_ = 0;
 };
+
+/// The stage of a scene, made once for all tests of a program.
+inline const Stage& stage_of(const Scene& scene) {
+    static std::map<std::string, std::unique_ptr<Stage>> stages;
+    auto& stage = stages[scene.name];
+    if (!stage) stage = std::make_unique<Stage>(scene);
+    return *stage;
+}
 
 }  // namespace mmsb::test
