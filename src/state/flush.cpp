@@ -119,6 +119,20 @@ void throw_poisoned(const Attachment& bus) {
 
 namespace {
 
+[[noreturn]] void throw_not_durable(const Attachment& bus, Sequence sequence,
+                                    std::chrono::nanoseconds waited) {
+    const auto pid = holder_of(bus.files.holder(), bus.words().files_pid.load(relaxed));
+    const auto name = os::process_name(pid);
+    throw NotDurable(
+        ErrorCode::not_durable,
+        fmt::format("{}: sequence {} is committed, but not known to be on the disk after {} ms; "
+                    "the files' lock is held by process {} ({})",
+                    bus.path, number(sequence),
+                    std::chrono::duration_cast<std::chrono::milliseconds>(waited).count(), pid,
+                    name),
+        {.name = name, .path = bus.path, .sequence = sequence, .process = pid});
+}
+
 bool is_done(const Attachment& bus, Flush how, Lsn upto) {
     const auto& words = bus.words();
     return (how == Flush::sync ? words.durable : words.flushed).load(std::memory_order_acquire) >=
@@ -200,13 +214,7 @@ void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence,
             flush_locked(bus, Flush::sync, lsn);
             continue;
         }
-        if (os::steady_ns() > end)
-            throw NotDurable(
-                ErrorCode::not_durable,
-                fmt::format("{}: sequence {} is committed, but the disk has not answered for {} ms",
-                            bus.path, number(sequence),
-                            std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()),
-                {.path = bus.path, .sequence = sequence});
+        if (os::steady_ns() > end) throw_not_durable(bus, sequence, timeout);
         const auto bell = words.durable_bell.load();
         words.durable_sleepers.store(1);
         if (words.durable.load(std::memory_order_acquire) < lsn)

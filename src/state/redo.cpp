@@ -182,10 +182,13 @@ void recover(Attachment& bus) {
 
 }  // namespace
 
+std::int32_t holder_of(std::int32_t thread, std::uint64_t pid_word) noexcept {
+    return thread != 0 ? os::process_of_thread(thread) : static_cast<std::int32_t>(pid_word);
+}
+
 void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word,
                 std::int32_t thread, std::chrono::nanoseconds waited) {
-    auto pid = static_cast<std::int32_t>(pid_word);
-    if (pid == 0 && thread != 0) pid = os::process_of_thread(thread);
+    const auto pid = holder_of(thread, pid_word);
     throw Busy(
         ErrorCode::busy,
         fmt::format("{}: {} has been held for {} ms by process {} ({}); nothing was committed",

@@ -22,6 +22,10 @@ private:
     Attachment& bus_;
 };
 
+/// The process that holds a lock, 0 where nobody does. The thread in the lock's word is told by the
+/// kernel; the word beside it is that of whoever signed last, who may have died since.
+[[nodiscard]] std::int32_t holder_of(std::int32_t thread, std::uint64_t pid_word) noexcept;
+
 /// Throws Busy, naming who holds the lock.
 [[noreturn]] void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word,
                              std::int32_t thread, std::chrono::nanoseconds waited);
