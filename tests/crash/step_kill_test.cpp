@@ -59,7 +59,7 @@ std::vector<Scene> special_scenes() {
 class AtEachStep : public testing::TestWithParam<Scene> {};
 
 TEST_P(AtEachStep, AKilledCommitIsThereWholeOrNotAtAll) {
-    const Stage stage(GetParam());
+    const auto& stage = stage_of(GetParam());
     ASSERT_NE(stage.before(), stage.after());
     const std::size_t stride = is_long() ? 1 : is_special(GetParam()) ? 2 : 4;
     for (auto step = seed() % stride; step < stage.trace().size(); step += stride) {
@@ -76,7 +76,7 @@ TEST_P(AtEachStep, AKilledCommitIsThereWholeOrNotAtAll) {
 class AtEachStepOfSome : public AtEachStep {};
 
 TEST_P(AtEachStepOfSome, AFailedCommitIsThereWholeOrNotAtAll) {
-    const Stage stage(GetParam());
+    const auto& stage = stage_of(GetParam());
     unsigned failures = 0;
     for (std::size_t step = 0; step < stage.trace().size(); ++step) {
         if (!base::step_names.at(stage.trace()[step]).may_throw) continue;
@@ -156,7 +156,7 @@ protected:
     // Plays the scene, killed at one step after the other; a sample of them in CI.
     template <class F>
     void after_each_death(const F& recover) {
-        const Stage stage(GetParam());
+        const auto& stage = stage_of(GetParam());
         const std::size_t stride = is_long() ? 1 : 10;
         int count = 0;
         for (auto step = seed() % stride; step < stage.trace().size(); step += stride) {
@@ -253,7 +253,7 @@ TEST(AnOldAttempt, IsNoRecordOfTheOneThatCameAfterIt) {
 TEST(TheNamedSteps, OfCommitsAndRecoveriesAreAllMet) {
     std::set<std::string_view> met;
     for (const auto& scene : scenes()) {
-        const Stage stage(scene);
+        const auto& stage = stage_of(scene);
         for (const auto step : stage.trace()) met.insert(name_of(step));
         for (const auto* at : {"commit.line_busy", "apply.line_busy", "flush.flushed"}) {
             if (stage.play({.action = Action::kill, .step = at}) == 0) continue;
