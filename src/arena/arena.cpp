@@ -183,14 +183,17 @@ std::uint64_t Arena::take(std::uint64_t size) {
     Control& c = *control_;
     const auto place = place_size(size), alignment = place >= 4096 ? 4096 : granule;
     const auto end = c.heap_end.load(relaxed), free = c.heap_free.load(relaxed);
+    const auto hole = [&]() -> std::optional<std::uint64_t> {
+        const auto found = find_hole(place / granule, alignment / granule);
+        if (!found) return std::nullopt;
+        mark(*found, place / granule, true);
+        c.heap_free.store(free - place, relaxed);
+        c.heap_cursor.store(*found + place / granule, relaxed);
+        return *found * granule;
+    };
     // Searching pays where a good part of the heap is free; else the end is taken.
     if (free >= std::max(place, end / 4)) {
-        if (const auto hole = find_hole(place / granule, alignment / granule)) {
-            mark(*hole, place / granule, true);
-            c.heap_free.store(free - place, relaxed);
-            c.heap_cursor.store(*hole + place / granule, relaxed);
-            return *hole * granule;
-        }
+        if (const auto found = hole()) return *found;
     }
     const auto at = base::round_up(end, alignment);
     if (place > limits::address_room || at + place > heap_.room())
@@ -200,9 +203,15 @@ std::uint64_t Arena::take(std::uint64_t size) {
                           .needed = place,
                           .available = heap_.room() - std::min(at, heap_.room())});
     const auto step = std::clamp<std::uint64_t>(end / 8, limits::mib, 64 * limits::mib);
-    back(used_, used_at, c.used_backed, base::round_up((at + place) / granule / 8 + 8, 8),
-         64 * limits::kib, "the bitmap");
-    back(heap_, heap_at, c.heap_backed, at + place, step, "pages");
+    try {
+        back(used_, used_at, c.used_backed, base::round_up((at + place) / granule / 8 + 8, 8),
+             64 * limits::kib, "the bitmap");
+        back(heap_, heap_at, c.heap_backed, at + place, step, "pages");
+    } catch (const OutOfSpace&) {  // then every place that was given back is looked for
+        const auto found = free >= place ? hole() : std::nullopt;
+        if (!found) throw;
+        return *found;
+    }
     mark(at / granule, place / granule, true);
     c.heap_free.store(free + (at - end), relaxed);
     c.heap_end.store(at + place, relaxed);
@@ -224,14 +233,14 @@ bool Arena::rebuild_allocator() noexcept {
         std::min(base::round_up(end / granule, 64) / 64, c.used_backed.load(relaxed) / 8);
     std::memset(used(), 0, words * 8);
     MMSB_STEP("allocator.cleared");
-    std::uint64_t taken = 0, live = 0, total = 0, pages[3] = {0, 0, 0};
+    std::uint64_t taken = 0, live = 0, total = 0, pages[3] = {0, 0, 0}, lines = 0;
     bool good = true;
-    const auto lines = c.lines_used.load(relaxed);
-    for (std::uint64_t n = 0; n < lines; ++n) {
+    for (std::uint64_t n = 0; n < c.lines_used.load(relaxed); ++n) {
         const PageLine* l = line(static_cast<std::uint32_t>(n));
         if (l == nullptr) return false;
         if (l->id.load(relaxed) == 0) continue;
         ++live;
+        lines = n + 1;
         const auto size = l->size.load(relaxed), offset = l->offset.load(relaxed);
         pages[std::min<std::uint32_t>(l->location.load(relaxed), 2)]++;
         total += size;
@@ -246,6 +255,8 @@ bool Arena::rebuild_allocator() noexcept {
         taken += place;
     }
     c.heap_free.store(end - std::min(end, taken), relaxed);
+    // Lines that were taken in vain are given back, else there could be more of them than page ids.
+    c.lines_used.store(lines, relaxed);
     c.lines_free.store(lines - live, relaxed);
     for (std::size_t i = 0; i < 3; ++i) c.pages_at[i].store(pages[i], relaxed);
     c.page_bytes.store(total, relaxed);

@@ -102,7 +102,7 @@ struct Control {
     std::atomic<std::uint32_t> durable_sleepers{};
     alignas(64) Word allocating{};  ///< Not 0: the bitmap may say more than the table (a commit
                                     ///< under way, or dead).
-    Word lines_used{};              ///< Lines that ever held a page.
+    Word lines_used{};              ///< All behind these are free.
     Word lines_free{};              ///< Of these: free now.
     Word line_cursor{};
     Word heap_end{};   ///< Bytes of the heap that were ever given out.

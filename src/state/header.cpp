@@ -140,6 +140,13 @@ void refresh_header(Attachment& bus) {
     take_changing(bus, header);
 }
 
+bool may_be_a_line(Attachment& bus, std::uint32_t line) {
+    const auto& ceiling = bus.changing.page_id_ceiling;
+    if (line >= ceiling.load() && !bus.is_private)
+        refresh_header(bus);  // others may have raised it
+    return line < ceiling.load();
+}
+
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {
     if (id <= bus.changing.page_id_ceiling.load()) return;
     update_header(bus, [&](log::BusHeader& header) {
@@ -169,7 +176,7 @@ void mend_poison(Attachment& bus) {
     auto& words = bus.words();
     const auto error = words.poison.load();
     words.poison.store(0);
-    words.unsure.store(1);
+    words.unsure.store(2);  // as after a sync whose end nobody saw
     try {
         // Reading all of it back checks every record that the disk may have forgotten.
         Cursor cursor(bus, words.history_lsn.load(), words.flushed.load());
@@ -190,6 +197,9 @@ void mend_poison(Attachment& bus) {
                 "{}: an earlier write or sync had failed, and mending failed too: {}; it can be "
                 "read, not written",
                 bus.path, e.what()));
+    } catch (...) {  // no memory to mend it with: whoever opens it next does
+        words.poison.store(error);
+        throw;
     }
     bus.recovery.needed = true;
 }
@@ -204,7 +214,7 @@ ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permis
     if (const auto file = bus.folder->open("arena", os::Create::never, false)) {
         std::vector<std::byte> text(4096);
         text.resize(file->read(0, text));
-        path_ = text_of(text);
+        path_ = remembered_ = text_of(text);
         if (folder_.empty() && path_.ends_with("/" + name_))
             folder_ = path_.substr(0, path_.size() - name_.size() - 1);
     }
@@ -233,10 +243,16 @@ os::File ArenaFile::create() {
 void ArenaFile::publish() {
     in_->rename(temporary_, name_);
     MMSB_STEP("attach.arena_named");
+    remember();
+}
+
+void ArenaFile::remember() {
+    if (remembered_ == path_) return;
     auto file = bus_.folder->open("arena.new", os::Create::if_need, true);
     file->truncate(0);
     file->write(0, bytes_of(path_));
     bus_.folder->rename("arena.new", "arena");
+    remembered_ = path_;
 }
 
 void ArenaFile::remove() {

@@ -12,6 +12,8 @@ namespace mmsb::state {
 /// things is refused. A copy (the file's inode is another) gets its own inode written into it, and
 /// so its own arena. Throws NotABus, NewerFormat, Corrupt, InvalidArgument.
 void load_header(Attachment& bus, const OpenOptions& options);
+/// Can there be a line of this number in the page table? There are no more lines than ids.
+[[nodiscard]] bool may_be_a_line(Attachment& bus, std::uint32_t line);
 /// Makes these the fields that are known here.
 void take_changing(Attachment& bus, const log::BusHeader& header);
 /// Changes the header, durably, and what is known of it here: others may have changed it before, so
@@ -42,6 +44,9 @@ public:
     /// It is complete: gives it its name.
     void publish();
     void remove();
+    /// Writes down where it is, unless that stands there: who published it may have died, or met a
+    /// full disk, before he did.
+    void remember();
 
 private:
     void sweep();
@@ -49,7 +54,7 @@ private:
     std::string folder_, path_{};
     unsigned permissions_;
     std::unique_ptr<os::Folder> in_{};
-    std::string name_, temporary_;
+    std::string name_, temporary_, remembered_{};
 };
 
 }  // namespace mmsb::state

@@ -5,6 +5,7 @@
 #include "base/steps.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
+#include "state/header.hpp"
 #include "state/wait.hpp"
 
 #include <fmt/format.h>
@@ -237,15 +238,14 @@ void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std:
     for (log::Entry entry; reader.next(entry);) {
         if (entry.kind != log::EntryKind::page) continue;
         if (entry.page.created) {
-            if (entry.page.line > bus.words().lines_used.load(relaxed) + lines.size())
-                throw Corrupt(
-                    ErrorCode::corrupt,
-                    fmt::format("{}: page {} claims line {} of the page table", bus.path,
-                                number(entry.page.page), entry.page.line),
-                    {.page = entry.page.page,
-                     .path = bus.path,
-                     .expected = fmt::format("at most {}", bus.words().lines_used.load(relaxed)),
-                     .found = fmt::format("{}", entry.page.line)});
+            if (!may_be_a_line(bus, entry.page.line))
+                throw Corrupt(ErrorCode::corrupt,
+                              fmt::format("{}: page {} claims line {} of the page table", bus.path,
+                                          number(entry.page.page), entry.page.line),
+                              {.page = entry.page.page,
+                               .path = bus.path,
+                               .expected = "no more lines than ids",
+                               .found = fmt::format("{}", entry.page.line)});
             bus.arena->back_line(entry.page.line);
             lines.push_back(entry.page.line);
             continue;

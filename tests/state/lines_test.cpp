@@ -1,0 +1,73 @@
+// Lines of the page table that no record of the kept log tells of: those of pages that were
+// refused, and of pages that were gone before a checkpoint. The log is replayed without them.
+#include "support/contents.hpp"
+#include "support/faults.hpp"
+#include "support/raises.hpp"
+#include "support/temp_bus.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+namespace mmsb::test {
+namespace {
+
+void expect_rebuilt(const TempFolder& folder, State&& bus) {
+    EXPECT_TRUE(bus.verify().good);
+    const auto all = contents_of(bus);
+    stop(std::move(bus));
+    remove_arena(folder.path());
+    const auto again = start_with(at(folder));
+    EXPECT_EQ(contents_of(again), all);
+    EXPECT_TRUE(again.verify().good);
+}
+
+TEST(APageTable, IsRebuiltFromTheLogAfterPagesWereRefused) {
+    const TempFolder folder;
+    auto bus = start_with(at(folder));
+    for (int i = 0; i < 50; ++i) bus.create_page(10);
+    {
+        const Faults full(always(os::Call::allocate, ENOSPC));
+        for (int i = 0; i < 500; ++i)
+            raises<OutOfSpace>(bus, [&] {
+                bus.transact([](Transaction& tx) {
+                    for (int n = 0; n < 3; ++n) tx.create_page(10);
+                    tx.create_page(64U << 20U);
+                });
+            });
+    }
+    bus.create_page(10, {.name = "behind them"});
+    expect_rebuilt(folder, std::move(bus));
+}
+
+TEST(APageTable, IsRebuiltFromACheckpointThatDoesNotKnowItsLastLines) {
+    const TempFolder folder;
+    auto bus = start_with(at(folder));
+    for (int i = 0; i < 100; ++i) bus.create_page(10);
+    auto pages = bus.pages();
+    for (std::size_t i = 90; i < pages.size(); ++i) bus.delete_page(pages[i]);
+    static_cast<void>(bus.checkpoint());
+    bus.create_page(10, {.name = "on the next line"});
+    expect_rebuilt(folder, std::move(bus));
+}
+
+TEST(AFullArena, HasRoomWhereAPageWasDeleted) {
+    const TempFolder folder;
+    auto bus = start_with(at(folder));
+    for (int i = 0; i < 200; ++i) bus.create_page(8192);
+    const Faults full(always(os::Call::allocate, ENOSPC));
+    raises<OutOfSpace>(bus, [&] { bus.create_page(64U << 20U); });
+    while (true) {
+        try {
+            bus.create_page(8192);
+        } catch (const OutOfSpace&) {
+            break;
+        }
+    }
+    bus.delete_page(bus.pages()[100]);
+    EXPECT_EQ(bus.create_page(8000, {.contents = pattern(8000)}).read(), pattern(8000));
+    raises<OutOfSpace>(bus, [&] { bus.create_page(8192); });
+}
+
+}  // namespace
+}  // namespace mmsb::test
