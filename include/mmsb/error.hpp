@@ -1,5 +1,6 @@
 /// Errors. A call that throws one of these has changed nothing, with one exception: Poisoned from
-/// a wait for the disk and NotDurable: their commit is visible but not known to be durable.
+/// a wait for the disk and NotDurable: their commit is visible but not known to be durable. Where
+/// the heap is exhausted calls throw std::bad_alloc, and have changed nothing then, either.
 ///
 /// Ordinary outcomes are values instead: a page that find_page does not find, a timeout, a
 /// transaction's conflict (Transaction::try_commit), an unstable peek, a torn tail (Recovery).
@@ -114,6 +115,8 @@ public:
     [[nodiscard]] const std::string& where() const noexcept { return details().path; }
     [[nodiscard]] std::uint64_t needed() const noexcept { return details().needed; }
     [[nodiscard]] std::uint64_t available() const noexcept { return details().available; }
+    /// errno, or 0 where a limit of MMSB's own was met.
+    [[nodiscard]] int system_error() const noexcept { return details().system; }
 };
 class Io : public Error {
 public:

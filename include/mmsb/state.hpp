@@ -92,7 +92,9 @@ public:
 
     // -- keeping
     [[nodiscard]] Sequence durable_sequence() const;
-    /// Until the disk has everything up to `sequence`. false: timeout. Throws Poisoned.
+    /// Until the disk has everything up to `sequence`. false: timeout. Throws Poisoned; and what
+    /// has kept this process from writing for Config::lock_timeout (Io, OutOfSpace), where no other
+    /// process has written either.
     bool wait_durable(Sequence sequence, Timeout timeout = forever) const;
     /// Everything as of the sequence that is returned: into the bus (no file: it is rebuilt from
     /// there after a reboot, and views of later moments begin there), or as one file, from which a

@@ -33,12 +33,11 @@ bool State::wait_durable(Sequence sequence, Timeout timeout) const {
                               {.expected = fmt::format("at most {}", number(now.sequence)),
                                .found = fmt::format("{}", number(sequence))});
     if (durable_sequence() >= sequence) return true;
-    try {
-        state::wait_until_durable(bus, now.lsn, sequence, timeout);
-    } catch (const NotDurable&) {
-        return false;
-    }
-    return true;
+    std::exception_ptr why;
+    if (state::wait_until_durable(bus, now.lsn, timeout, open.config.lock_timeout, why))
+        return true;
+    if (why) std::rethrow_exception(why);
+    return false;
 }
 
 Sequence State::checkpoint(const std::string& file) const {

@@ -125,7 +125,9 @@ namespace {
 
 void close_quietly(const detail::Handle& handle) noexcept {
     if (handle.bus == nullptr || handle.bus->generation.load() != handle.generation) return;
-    const auto on_notice = handle.bus->config.on_notice;
+    // Another opening may have the slot afterwards. (Swapping a function allocates nothing.)
+    std::function<void(const Notice&)> on_notice;
+    on_notice.swap(handle.bus->config.on_notice);
     try {
         Bus::close(handle);
     } catch (const std::exception& e) {

@@ -193,7 +193,7 @@ void Transaction::discard() noexcept {
     try {
         auto& bus = impl_->at();
         if (!impl_->pages.empty() && !bus.read_only) bus.at().words().abandoned.fetch_add(1);
-    } catch (const Error&) {  // stopped meanwhile: nobody counts any more
+    } catch (const std::exception&) {  // stopped meanwhile: nobody counts any more
     }
     impl_->clear();
 }

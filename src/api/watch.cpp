@@ -127,12 +127,20 @@ void Watcher::add(const std::shared_ptr<Watched>& watched) {
     try {
         start();
     } catch (const std::system_error& e) {
-        const std::lock_guard lock(mutex_);
-        watched_.clear();  // there were no others
+        forget_all();
         throw OutOfSpace(ErrorCode::out_of_space,
                          std::string("no thread for a Watch can be started: ") + e.what(),
                          {.path = "threads", .system = e.code().value()});
+    } catch (...) {
+        forget_all();
+        throw;
     }
+}
+
+// Where no thread could be started: there were no others.
+void Watcher::forget_all() noexcept {
+    const std::lock_guard lock(mutex_);
+    watched_.clear();
 }
 
 void Watcher::remove(const std::shared_ptr<Watched>& watched) noexcept {
@@ -234,7 +242,7 @@ struct Watch::Impl {
         try {
             const detail::Pin pin(bus);
             pin->watcher->remove(watched);
-        } catch (const Error&) {  // stopped, or the parent's: nobody looks at it any more
+        } catch (const std::exception&) {  // stopped, or the parent's: nobody looks any more
         }
     }
 };

@@ -63,6 +63,7 @@ public:
 
 private:
     void start();
+    void forget_all() noexcept;
     void stop_thread() noexcept;
     void run() noexcept;
     /// What is to be slept for, after a look at all that are not readable.

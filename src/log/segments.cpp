@@ -31,6 +31,21 @@ std::uint64_t file_offset(const Segment& segment, Lsn lsn) {
     return segment_header_size + (lsn - segment.header.start);
 }
 
+/// Runs what writes or syncs. Whatever the disk says of that is said as InDoubt, its errno kept.
+template <class F>
+void in_doubt_if_it_fails(const std::string& path, F write) {
+    const auto doubt = [&](const Error& e, int system_error) {
+        throw InDoubt(ErrorCode::io, e.what(), {.path = path, .system = system_error});
+    };
+    try {
+        write();
+    } catch (const Io& e) {
+        doubt(e, e.system_error());
+    } catch (const OutOfSpace& e) {
+        doubt(e, e.system_error());
+    }
+}
+
 [[noreturn]] void missing(const std::string& path, std::string expected, std::string found) {
     refuse(path, {Refusal::Kind::damaged, 0, std::move(expected), std::move(found)});
 }
@@ -201,7 +216,7 @@ Segments::Known Segments::make_segment(Lsn start, std::int64_t base_time_ns, std
     MMSB_STEP("segment.synced");
     if (!made.publish(name)) os::fail(EEXIST, "link", folder_.path() + '/' + name);
     MMSB_STEP("segment.named");
-    folder_.sync();
+    in_doubt_if_it_fails(folder_.path(), [&] { folder_.sync(); });
     MMSB_STEP("segment.name_synced");
     auto segment = open_segment(header.id);
     const std::unique_lock lock(mutex_);
@@ -227,7 +242,7 @@ public:
         for (const auto& [segment, size] : grown_) {
             try {
                 segment->file.truncate(size);
-            } catch (const Error&) {
+            } catch (const std::exception&) {
                 // Then it takes more room than it needs: the next prepare finds it there.
             }
         }
@@ -293,7 +308,9 @@ void Segments::write(Lsn lsn, std::span<const std::byte> bytes) {
             missing(folder_.path(), fmt::format("a segment that holds position {}", lsn), "none");
         }
         const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), end - lsn));
-        segment->file.write(file_offset(*segment, lsn), bytes.first(n));
+        in_doubt_if_it_fails(segment->file.path(), [&, to = segment] {
+            to->file.write(file_offset(*to, lsn), bytes.first(n));
+        });
         bytes = bytes.subspan(n);
         lsn += n;
     }
@@ -319,7 +336,7 @@ void Segments::sync(Lsn from, Lsn to) {
     std::uint64_t newest = 0;
     for (const auto& [segment, end] : places()) {
         if (end <= from || segment->header.start >= to) continue;
-        segment->file.sync_data();
+        in_doubt_if_it_fails(segment->file.path(), [&, of = segment] { of->file.sync_data(); });
         newest = segment->header.id;
     }
     {
@@ -327,7 +344,7 @@ void Segments::sync(Lsn from, Lsn to) {
         if (newest <= names_synced_) return;
     }
     // Who made the file may have died before its name was synced.
-    folder_.sync();
+    in_doubt_if_it_fails(folder_.path(), [&] { folder_.sync(); });
     const std::unique_lock lock(mutex_);
     names_synced_ = std::max(names_synced_, newest);
 }

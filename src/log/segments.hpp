@@ -14,18 +14,28 @@
 /// Threads: everything from any thread; who writes (write, prepare, sync, start_segment, trim,
 /// drop_before) holds the bus's files' lock, except prepare() by a committer with the writers'
 /// lock, who takes it too. Blobs are written with or without it. Errors: Io, OutOfSpace, Corrupt
-/// (file, offset, expected, found), NotABus (a foreign file, another bus's), NewerFormat. An Io of
-/// a sync, prepare's included, poisons like one of sync().
+/// (file, offset, expected, found), NotABus (a foreign file, another bus's), NewerFormat. Where
+/// the disk is in doubt, InDoubt: of write() and sync(), and of prepare() and start_segment() where
+/// the new file's name could not be synced.
 #pragma once
 
 #include "log/record.hpp"
 #include "os/file.hpp"
+
+#include <mmsb/error.hpp>
 
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
 
 namespace mmsb::log {
+
+/// What the disk has is in doubt: a write into a segment failed, or a sync of one or of its name.
+/// No later answer of that disk is to be believed before all of it was written again. (A call that
+/// fails before anything was written is another error, and harms nobody but its caller.)
+class InDoubt : public Io {
+    using Io::Io;
+};
 
 struct Segment {
     SegmentHeader header{};

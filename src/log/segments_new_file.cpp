@@ -28,7 +28,7 @@ NewFile::~NewFile() {
     if (name_.empty()) return;
     try {
         folder_.remove(name_);
-    } catch (const Error&) {
+    } catch (const std::exception&) {
         // It is swept later.
     }
 }

@@ -16,6 +16,12 @@
 
 namespace mmsb::os {
 
+// Delegating: were there no memory for the path, the destructor would close the file all the same.
+File::File(int fd, std::string_view path) : File() {
+    fd_ = fd;
+    path_ = path;
+}
+
 File::File(File&& o) noexcept : fd_(std::exchange(o.fd_, -1)), path_(std::move(o.path_)) {}
 
 File& File::operator=(File&& o) noexcept {
@@ -164,10 +170,11 @@ void File::sync_data() const {
 }
 
 File memory_file(const std::string& name) {
+    const auto path = "memory:" + name;
     const int fd =
         call(Call::memory_file, name, [&] { return ::memfd_create(name.c_str(), MFD_CLOEXEC); });
     if (fd < 0) fail(errno, "memfd_create", name);
-    return {fd, "memory:" + name};
+    return {fd, path};
 }
 
 ReplacingFile::ReplacingFile(const std::string& path, unsigned permissions)
@@ -182,7 +189,12 @@ ReplacingFile::ReplacingFile(const std::string& path, unsigned permissions)
                       permissions);
     });
     if (fd < 0) fail(errno, "open", temporary_);
-    file_ = File(fd, temporary_);
+    try {
+        file_ = File(fd, temporary_);
+    } catch (...) {
+        ::unlink(temporary_.c_str());
+        throw;
+    }
 }
 
 ReplacingFile::~ReplacingFile() {

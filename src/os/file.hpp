@@ -24,7 +24,8 @@ namespace mmsb::os {
 class File {
 public:
     File() = default;
-    File(int fd, std::string path) noexcept : fd_(fd), path_(std::move(path)) {}
+    /// Owns fd from here on, also where there is no memory for the path.
+    File(int fd, std::string_view path);
     File(File&& o) noexcept;
     File& operator=(File&& o) noexcept;
     ~File();

@@ -97,7 +97,7 @@ std::optional<File> DiskFolder::try_open(const std::string& name, int flags) con
                         permissions_);
     });
     if (fd < 0) return std::nullopt;
-    return File(fd, std::move(path));
+    return File(fd, path);
 }
 
 std::optional<File> DiskFolder::open(const std::string& name, Create create, bool writable) {

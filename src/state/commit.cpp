@@ -28,7 +28,9 @@ struct Batch {
 
 class Appender {
 public:
-    explicit Appender(Attachment& bus) : bus_(bus), words_(bus.words()) {}
+    /// `timeout`: for the files' lock, where room must be made.
+    Appender(Attachment& bus, std::chrono::nanoseconds timeout)
+        : bus_(bus), words_(bus.words()), timeout_(timeout) {}
 
     /// Room for `size` bytes of records, in the ring and on the disk. Throws OutOfSpace, Poisoned,
     /// Io.
@@ -38,9 +40,9 @@ public:
         // A filler may come before each of them; where a segment ends, the next one must be there.
         const auto left = bus_.scratch.segment_end - logged;
         const auto upto = logged + size + (size > left ? left : 0) + 16;
-        if (upto > words_.prepared.load(std::memory_order_acquire)) prepare(bus_, upto);
+        if (upto > words_.prepared.load(std::memory_order_acquire)) prepare(bus_, upto, timeout_);
         if (upto > words_.flushed.load(std::memory_order_acquire) + bus_.arena->ring_size())
-            flush(bus_, Flush::write, upto - bus_.arena->ring_size());
+            flush(bus_, Flush::write, upto - bus_.arena->ring_size(), timeout_);
     }
 
     void begin() {
@@ -111,7 +113,7 @@ private:
             return;
         scratch.segment = bus_.segments->find(lsn);
         if (!scratch.segment) {
-            prepare(bus_, lsn + 1);
+            prepare(bus_, lsn + 1, timeout_);
             scratch.segment = bus_.segments->find(lsn);
         }
         if (!scratch.segment)
@@ -136,6 +138,7 @@ private:
 
     Attachment& bus_;
     arena::Control& words_;
+    std::chrono::nanoseconds timeout_;
     Batch batch_{};
     std::int64_t time_ns_ = 0;
 };
@@ -204,12 +207,14 @@ void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch
     MMSB_STEP("commit.applied");
 }
 
-// REQUIRES the writers' lock and scratch.body. Committed when it returns.
+// REQUIRES the writers' lock and scratch.body. Committed when it returns. `late` gets what a wait
+// for the disk throws in the end: made here, where it may still fail.
 Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encoded& encoded,
-                       const CommitOptions& options, std::string_view source) {
+                       const CommitOptions& options, std::string_view source,
+                       std::optional<NotDurable>& late) {
     auto& scratch = bus.scratch;
     auto& words = bus.words();
-    Appender appender(bus);
+    Appender appender(bus, handle.lock_timeout);
     std::vector<std::byte> full;
     if (!bus.logging) {
         full = scratch.body;
@@ -239,6 +244,8 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
                                         : appender.structure_head();
         appender.add(fields, blob ? std::span<const std::byte>{} : scratch.body,
                      appender.batch().record);
+        if (options.durability.value_or(handle.durability) == Durability::sync)
+            late.emplace(not_durable(bus, fields.sequence, handle.lock_timeout));
         MMSB_STEP("commit.built");
         if (encoded.structural || named.kind != log::RecordKind::filler)
             words.structure.store(words.structure.load(relaxed) | arena::busy,
@@ -259,7 +266,8 @@ struct Outcome {
     CommitResult result{};
     Lsn end = 0;
     WakeBits wakes = 0;
-    bool again = false;  ///< A large write must be compared anew.
+    std::optional<NotDurable> late{};  ///< Of a commit that waits for the disk.
+    bool again = false;                ///< A large write must be compared anew.
 };
 
 Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged,
@@ -289,7 +297,7 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
             outcome.end = words.logged.load(relaxed);
             return outcome;
         }
-        const auto batch = append_and_apply(bus, handle, encoded, options, source);
+        const auto batch = append_and_apply(bus, handle, encoded, options, source, outcome.late);
         outcome.result.status = CommitStatus::committed;
         outcome.result.committed = {batch.record.sequence, encoded.changed_bytes, true};
         outcome.end = batch.end;
@@ -337,14 +345,20 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     wake(bus, outcome.wakes);
     wake_timer(bus);
     if (bus.is_private) fold_past(bus);
-    if (durability == Durability::sync)
-        wait_until_durable(bus, outcome.end, outcome.result.committed.sequence,
-                           handle.lock_timeout);
+    if (durability == Durability::sync) {
+        if (!outcome.late)
+            outcome.late.emplace(
+                not_durable(bus, outcome.result.committed.sequence, handle.lock_timeout));
+        std::exception_ptr why;
+        if (!wait_until_durable(bus, outcome.end, handle.lock_timeout, handle.lock_timeout, why))
+            throw NotDurable(*outcome.late);
+    }
     return outcome.result;
 }
 
-void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte> body) {
-    Appender appender(bus);
+void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte> body,
+                 std::chrono::nanoseconds timeout) {
+    Appender appender(bus, timeout);
     appender.make_room(body.size() + log::record_overhead(0) + 16);
     appender.begin();
     appender.add(appender.fields(kind), body, appender.batch().record);

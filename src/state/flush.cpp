@@ -2,6 +2,7 @@
 
 #include "arena/shared_bytes.hpp"
 #include "base/steps.hpp"
+#include "state/cursor.hpp"
 #include "state/redo.hpp"
 
 #include <fmt/format.h>
@@ -14,6 +15,8 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr std::size_t batch_chunk = limits::mib;
+// `unsure`: what the batch that is under way, or died, was about.
+constexpr std::uint64_t unsure_write = 1, unsure_sync = 2;
 
 class FilesLock {
 public:
@@ -51,9 +54,12 @@ void poison(Attachment& bus, int system_error) noexcept {
     auto& words = bus.words();
     words.poison.store(static_cast<std::uint64_t>(system_error == 0 ? EIO : system_error));
     ring_bell(words);
-    bus.notice(Notice::Level::warning,
-               fmt::format("{}: a write or sync failed ({}); the bus takes no more commits",
-                           bus.path, std::strerror(system_error)));
+    try {
+        bus.notice(Notice::Level::warning,
+                   fmt::format("{}: a write or sync failed ({}); the bus takes no more commits",
+                               bus.path, std::strerror(system_error)));
+    } catch (const std::exception&) {  // no memory for the text; whoever commits is told
+    }
 }
 
 // Ring bytes [from, to) into the files. What is below `to` is logged and whole.
@@ -66,30 +72,34 @@ void write_ring(Attachment& bus, Lsn from, Lsn to) {
     }
 }
 
+// What lies before it may be gone from the ring.
+Lsn ring_begins(const Attachment& bus) noexcept {
+    const auto reserve = bus.words().reserve.load(std::memory_order_acquire);
+    return reserve - std::min(reserve, bus.arena->ring_size());
+}
+
 // Bytes of the log from `at` on, all of them flushed: from the ring where it still has them, else
 // from the files. Writers go on meanwhile, and may lap what is being copied.
 std::size_t read_flushed(Attachment& bus, Lsn at, std::span<std::byte> out) {
-    const auto ring = bus.arena->ring_size();
-    const auto ring_begins = [&] {
-        const auto reserve = bus.words().reserve.load(std::memory_order_acquire);
-        return reserve > ring ? reserve - ring : 0;
-    };
-    if (at >= ring_begins()) {
+    if (at >= ring_begins(bus)) {
         MMSB_STEP("flush.mending");
         arena::copy_from_shared(out.data(), bus.arena->ring(at), out.size());
         arena::read_fence();
-        if (at >= ring_begins()) return out.size();
+        if (at >= ring_begins(bus)) return out.size();
     }
-    const auto size = std::min<std::uint64_t>(out.size(), ring_begins() - at);
+    const auto size = std::min<std::uint64_t>(out.size(), ring_begins(bus) - at);
     const auto got = bus.segments->read(at, out.first(static_cast<std::size_t>(size)));
     if (got == 0)
-        throw Io(ErrorCode::io, "bytes that were written cannot be read back",
-                 {.path = bus.path, .system = EIO});
+        throw Corrupt(ErrorCode::corrupt, "bytes that were written cannot be read back",
+                      {.path = bus.path});
     return got;
 }
 
-// The batch before died, or threw, inside: a failed sync may have been seen by nobody. Everything
-// that is flushed and not known to be durable is written again.
+// The sync before died, or threw, inside: it may have failed, and nobody has seen that. (A write
+// that nobody saw ending needs no mending: `flushed` has not moved past it, and it is made again.)
+// Everything that is flushed and not known to be durable is written again. What the ring no longer
+// has must be in the files as it was, or the bus is poisoned: once the kernel has forgotten what it
+// could not write, reading gives what the disk had before.
 void mend_unsure(Attachment& bus) {
     const auto& words = bus.words();
     const auto flushed = words.flushed.load(relaxed);
@@ -100,6 +110,9 @@ void mend_unsure(Attachment& bus) {
         const auto got = read_flushed(bus, at, bytes);
         bus.segments->write(at, std::span(bytes).first(got));
         at += got;
+    }
+    Cursor check(bus, words.durable.load(relaxed), flushed);
+    while (check.at() < ring_begins(bus) && check.next()) {
     }
 }
 
@@ -119,20 +132,6 @@ void throw_poisoned(const Attachment& bus) {
 
 namespace {
 
-[[noreturn]] void throw_not_durable(const Attachment& bus, Sequence sequence,
-                                    std::chrono::nanoseconds waited) {
-    const auto pid = holder_of(bus.files.holder(), bus.words().files_pid.load(relaxed));
-    const auto name = os::process_name(pid);
-    throw NotDurable(
-        ErrorCode::not_durable,
-        fmt::format("{}: sequence {} is committed, but not known to be on the disk after {} ms; "
-                    "the files' lock is held by process {} ({})",
-                    bus.path, number(sequence),
-                    std::chrono::duration_cast<std::chrono::milliseconds>(waited).count(), pid,
-                    name),
-        {.name = name, .path = bus.path, .sequence = sequence, .process = pid});
-}
-
 bool is_done(const Attachment& bus, Flush how, Lsn upto) {
     const auto& words = bus.words();
     return (how == Flush::sync ? words.durable : words.flushed).load(std::memory_order_acquire) >=
@@ -146,18 +145,19 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
     if (is_done(bus, how, upto)) return;
     const auto target = newest(bus);
     try {
-        if (words.unsure.load() != 0) {
+        if (words.unsure.load() == unsure_sync) {
             mend_unsure(bus);
             MMSB_STEP("flush.mended");
         }
-        words.unsure.store(1);
-        MMSB_STEP("flush.unsure");
+        words.unsure.store(unsure_write);
         write_ring(bus, words.flushed.load(relaxed), target.lsn);
         MMSB_STEP("flush.written");
         words.flushed.store(std::max(target.lsn, words.flushed.load(relaxed)),
                             std::memory_order_release);
         MMSB_STEP("flush.flushed");
         if (how == Flush::sync) {
+            words.unsure.store(unsure_sync);
+            MMSB_STEP("flush.unsure");
             bus.segments->sync(words.durable.load(relaxed), target.lsn);
             MMSB_STEP("flush.synced");
             words.durable_sequence.store(number(target.sequence), relaxed);
@@ -167,11 +167,11 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
         }
         words.unsure.store(0);
         MMSB_STEP("flush.sure");
-    } catch (const Io& e) {
+    } catch (const log::InDoubt& e) {
         poison(bus, e.system_error());
         throw_poisoned(bus);
-    } catch (const OutOfSpace&) {
-        poison(bus, ENOSPC);
+    } catch (const Corrupt&) {
+        poison(bus, EIO);
         throw_poisoned(bus);
     }
     if (how == Flush::sync) ring_bell(words);
@@ -186,35 +186,63 @@ void flush(Attachment& bus, Flush how, Lsn upto, std::chrono::nanoseconds timeou
     flush_locked(bus, how, upto);
 }
 
-void prepare(Attachment& bus, Lsn upto) {
+void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout) {
     auto& words = bus.words();
-    const FilesLock lock(bus, std::chrono::seconds(5));
+    const FilesLock lock(bus, timeout);
     if (upto <= words.prepared.load(relaxed) && bus.segments->find(upto - 1)) return;
     const auto time =
         std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
-    const auto prepared = bus.segments->prepare(upto, time, words.flushed.load());
-    MMSB_STEP("prepare.grown");
-    words.prepared.store(prepared, std::memory_order_release);
-    MMSB_STEP("prepare.prepared");
+    try {
+        const auto prepared = bus.segments->prepare(upto, time, words.flushed.load());
+        MMSB_STEP("prepare.grown");
+        words.prepared.store(prepared, std::memory_order_release);
+        MMSB_STEP("prepare.prepared");
+    } catch (const log::InDoubt& e) {
+        poison(bus, e.system_error());
+        throw_poisoned(bus);
+    }
 }
 
-void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence,
-                        std::chrono::nanoseconds timeout) {
+NotDurable not_durable(const Attachment& bus, Sequence sequence, std::chrono::nanoseconds timeout) {
+    const auto pid = holder_of(bus.files.holder(), bus.words().files_pid.load(relaxed));
+    const auto name = os::process_name(pid);
+    return {ErrorCode::not_durable,
+            fmt::format("{}: sequence {} is committed, but not known to be on the disk after {} "
+                        "ms; the files' lock is held by process {} ({})",
+                        bus.path, number(sequence),
+                        std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count(), pid,
+                        name),
+            {.name = name, .path = bus.path, .sequence = sequence, .process = pid}};
+}
+
+bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeout,
+                        std::chrono::nanoseconds patience, std::exception_ptr& why) {
     auto& words = bus.words();
-    const auto now = os::steady_ns();
-    const auto end = timeout.count() < std::numeric_limits<std::int64_t>::max() - now
-                         ? now + timeout.count()
+    const auto began = os::steady_ns();
+    const auto end = timeout.count() < std::numeric_limits<std::int64_t>::max() - began
+                         ? began + timeout.count()
                          : std::numeric_limits<std::int64_t>::max();
+    std::int64_t failing_since = 0;
     for (;;) {
-        if (words.durable.load(std::memory_order_acquire) >= lsn) return;
-        if (words.poison.load() != 0) throw_poisoned(bus);
+        if (words.durable.load(std::memory_order_acquire) >= lsn) return true;
         os::RobustLock::Outcome outcome{};
-        if (bus.files.try_lock(outcome)) {
-            const FilesLock lock(bus);
-            flush_locked(bus, Flush::sync, lsn);
-            continue;
+        why = nullptr;
+        try {
+            if (words.poison.load() != 0) throw_poisoned(bus);
+            if (bus.files.try_lock(outcome)) {
+                const FilesLock lock(bus);
+                flush_locked(bus, Flush::sync, lsn);
+                continue;
+            }
+        } catch (const Poisoned&) {
+            throw;
+        } catch (const std::exception&) {
+            // This process cannot write now. Another one may, or this one a moment later.
+            why = std::current_exception();
         }
-        if (os::steady_ns() > end) throw_not_durable(bus, sequence, timeout);
+        const auto now = os::steady_ns();
+        if (!why || failing_since == 0) failing_since = why ? now : 0;
+        if (now > end || (why && now - failing_since > patience.count())) return false;
         const auto bell = words.durable_bell.load();
         words.durable_sleepers.store(1);
         if (words.durable.load(std::memory_order_acquire) < lsn)
@@ -248,8 +276,8 @@ void timer_loop(Attachment& bus) {
             const bool sync = every != 0 && os::steady_ns() - last_sync >= every;
             if (sync) last_sync = os::steady_ns();
             flush(bus, sync ? Flush::sync : Flush::write, words.logged.load());
-        } catch (const Error&) {
-            continue;  // poison was told; Busy: the next round tries again
+        } catch (const std::exception&) {
+            continue;  // poison was told; Busy, or no memory: the next round tries again
         }
     }
 }
@@ -257,7 +285,13 @@ void timer_loop(Attachment& bus) {
 }  // namespace
 
 void start_timer(Attachment& bus) {
-    bus.timer.thread = std::thread([&bus] { timer_loop(bus); });
+    if (const int refused = os::fault(os::Call::thread, bus.path.c_str()); refused != 0)
+        os::fail(refused, "pthread_create", bus.path);
+    try {
+        bus.timer.thread = std::thread([&bus] { timer_loop(bus); });
+    } catch (const std::system_error& e) {
+        os::fail(e.code().value(), "pthread_create", bus.path);
+    }
 }
 
 void stop_timer(Attachment& bus) noexcept {

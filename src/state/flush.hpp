@@ -11,17 +11,24 @@ namespace mmsb::state {
 enum class Flush : std::uint8_t { write, sync };
 
 /// Writes what is logged; sync: until the disk has it, too. Does nothing where that is done already
-/// up to `upto`. Throws Poisoned, Busy (the files' lock), Io.
+/// up to `upto`. Throws Poisoned, Busy (the files' lock), and what keeps this process from writing
+/// at all (no descriptors, no memory): that harms nobody else, and the next one goes on.
 void flush(Attachment& bus, Flush how, Lsn upto,
            std::chrono::nanoseconds timeout = std::chrono::seconds(5));
 
-/// Reserves room in the segments up to `upto`. Throws OutOfSpace: nothing is lost.
-void prepare(Attachment& bus, Lsn upto);
+/// Reserves room in the segments up to `upto`. Throws OutOfSpace: nothing is lost; Busy after
+/// `timeout`; Poisoned where the name of a new segment could not be synced.
+void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout);
 
-/// Until the disk has everything up to `lsn`. Throws NotDurable (committed; do not repeat) after
-/// `timeout`, Poisoned.
-void wait_until_durable(Attachment& bus, Lsn lsn, Sequence sequence,
-                        std::chrono::nanoseconds timeout);
+/// What a wait for this sequence throws when `timeout` is over. A commit makes it before it is
+/// one, so that running out of memory cannot make it look as if it had not been.
+[[nodiscard]] NotDurable not_durable(const Attachment& bus, Sequence sequence,
+                                     std::chrono::nanoseconds timeout);
+/// Until the disk has everything up to `lsn`. False: not within `timeout`; or, for `patience`, this
+/// process could not write and no other did (no descriptors, no memory): `why` has the error then.
+/// Throws Poisoned, nothing else.
+bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeout,
+                        std::chrono::nanoseconds patience, std::exception_ptr& why);
 
 [[noreturn]] void throw_poisoned(const Attachment& bus);
 

@@ -141,6 +141,22 @@ Rebuilt rebuild_from_files(Attachment& bus) {
     return rebuild(bus, &start->image);
 }
 
+// What was rebuilt from the files is not on the disk for that: they may have been written a moment
+// ago by processes that were killed. (What a sync failed for may be in memory only, and no later
+// sync says so.) Nothing may count on it, or be put behind it, before the disk has it.
+void make_durable(Attachment& bus, const Rebuilt& rebuilt) {
+    if (rebuilt.fresh) return bus.folder->sync();  // who made log/ may have died before
+    std::vector<std::byte> bytes;
+    for (auto at = rebuilt.promised; at < rebuilt.end;) {
+        bytes.resize(std::min<std::uint64_t>(limits::mib, rebuilt.end - at));
+        const auto got = bus.segments->read(at, bytes);
+        if (got == 0) break;  // zeros at the end of a segment that were never written
+        bus.segments->write(at, std::span(bytes).first(got));
+        at += got;
+    }
+    bus.segments->sync(rebuilt.promised, rebuilt.end);
+}
+
 // Nobody else is attached. Uses what the last ones left, or builds a new arena from the log.
 void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
     arena::Stamps stamps;
@@ -151,6 +167,7 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         map_locks(bus);
         auto& words = bus.words();
         bus.recovery.needed = words.clean.load() == 0;
+        place.remember();
         load_structure(bus);
         set_history(bus);
         if (words.poison.load() != 0) mend_poison(bus);
@@ -182,6 +199,7 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
                 fmt::format("{}: a torn tail of {} bytes behind sequence {} was dropped; without a "
                             "close record it cannot be told from damage of what was synced last",
                             bus.path, rebuilt.dropped_bytes, words.sequence.load()));
+        make_durable(bus, rebuilt);
         if (bus.recovery.needed) bus.segments->remove_orphans(rebuilt.last_commit_end);
         // A torn tail is never appended to again: a new file, a new salt.
         if (bus.recovery.needed || rebuilt.fresh)
@@ -193,7 +211,8 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
         }
         {
             const WriterLock lock(bus, options.config.lock_timeout);
-            append_note(bus, log::RecordKind::incarnation, bus.arena->control().stamps.incarnation);
+            append_note(bus, log::RecordKind::incarnation, bus.arena->control().stamps.incarnation,
+                        options.config.lock_timeout);
         }
         MMSB_STEP("attach.incarnation");
         flush(bus, Flush::sync, words.logged.load(), options.config.lock_timeout);
@@ -309,9 +328,12 @@ void close(Attachment& bus) {
     MMSB_STEP("leave.alone");
     auto& words = bus.words();
     if (words.poison.load() != 0) return;  // what the arena holds is mended by the next who opens
+    // The close record says that the disk has all before it. So that must be so before it can be
+    // there: written together, a power cut may leave the one without the other.
+    flush(bus, Flush::sync, words.logged.load());
     {
         const WriterLock lock(bus, std::chrono::seconds(5));
-        append_note(bus, log::RecordKind::close, {});
+        append_note(bus, log::RecordKind::close, {}, std::chrono::seconds(5));
     }
     MMSB_STEP("leave.closed");
     flush(bus, Flush::sync, words.logged.load());

@@ -96,8 +96,11 @@ void fold_past(Attachment& bus) noexcept {
         // What is not written out yet still needs its segment.
         bus.segments->drop_before(std::min(words.history_lsn.load(), words.flushed.load()));
     } catch (const std::exception& e) {
-        bus.notice(Notice::Level::warning,
-                   fmt::format("the history could not be folded: {}", e.what()));
+        try {
+            bus.notice(Notice::Level::warning,
+                       fmt::format("the history could not be folded: {}", e.what()));
+        } catch (const std::exception&) {  // no memory for the text: the next commit tries again
+        }
     }
 }
 

@@ -64,6 +64,7 @@ public:
                           ? first_lsn
                           : std::max<Lsn>(first_lsn, base::round_up(start_->lsn(), 8));
         result_.last_commit_end = result_.end;
+        result_.promised = result_.end;  // of a checkpoint: the log was durable first
         const auto all = bus_.segments->all();
         if (!all.empty() && all.front()->header.start > result_.end)
             damaged(result_.end, fmt::format("a segment that holds position {}", result_.end),
@@ -146,6 +147,7 @@ private:
     }
 
     bool replay(const log::Record& record) {
+        if (record.durable) result_.promised = std::max(result_.promised, *record.durable);
         last_was_close_ = record.kind == log::RecordKind::close;
         if (record.kind == log::RecordKind::commit) {
             std::vector<std::byte> blob;

@@ -207,8 +207,12 @@ void keep(Attachment& bus) {
         } catch (const Busy&) {
             continue;  // another process is at it
         } catch (const std::exception& e) {
-            bus.notice(Notice::Level::warning,
-                       fmt::format("{}: no checkpoint could be made: {}", bus.path, e.what()));
+            try {
+                bus.notice(Notice::Level::warning,
+                           fmt::format("{}: no checkpoint could be made: {}", bus.path, e.what()));
+            } catch (const std::exception&) {
+                continue;  // no memory for the text: the next one may be made
+            }
         }
     }
 }
@@ -219,7 +223,14 @@ void start_keeper(Attachment& bus, std::chrono::nanoseconds every) {
     if (bus.is_private || bus.read_only || every.count() <= 0) return;
     const auto known = bus.keeper.every_ns.load();
     bus.keeper.every_ns.store(known == 0 ? every.count() : std::min(known, every.count()));
-    if (!bus.keeper.thread.joinable()) bus.keeper.thread = std::thread([&bus] { keep(bus); });
+    if (bus.keeper.thread.joinable()) return;
+    if (const int refused = os::fault(os::Call::thread, bus.path.c_str()); refused != 0)
+        os::fail(refused, "pthread_create", bus.path);
+    try {
+        bus.keeper.thread = std::thread([&bus] { keep(bus); });
+    } catch (const std::system_error& e) {
+        os::fail(e.code().value(), "pthread_create", bus.path);
+    }
 }
 
 void stop_keeper(Attachment& bus) noexcept {

@@ -21,7 +21,7 @@ TEST(AFlusherThatMends, WritesNoBytesOfALaterLap) {
         let_timer_rest();
         const auto bus = place.open();
         make_pages(bus);
-        arm({.action = Action::kill, .step = "flush.flushed"});
+        arm({.action = Action::kill, .step = "flush.unsure"});
         bus.wait_durable(Sequence::newest);
         return 0;
     });
