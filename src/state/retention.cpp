@@ -2,6 +2,7 @@
 
 #include "base/steps.hpp"
 #include "state/cursor.hpp"
+#include "state/flush.hpp"
 #include "state/header.hpp"
 #include "state/past.hpp"
 
@@ -41,11 +42,13 @@ void move_base(Attachment& bus, const CheckpointFile& base) {
     finish_compaction(bus);
 }
 
-// A checkpoint as of a sequence of the past, by replaying the log.
-void write_base(Attachment& bus, Sequence at) {
+// A checkpoint as of a sequence of the past, by replaying the log; which must be durable up to
+// there first, as for each checkpoint: else a rebuilt log would have a hole before it.
+void write_base(Attachment& bus, Sequence at, std::chrono::milliseconds timeout) {
     const auto image = image_at(bus, at, {});
     write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
         replay::write_checkpoint(image, bus.header.uuid, write);
+        flush(bus, Flush::sync, image.lsn(), timeout);
         return Position{image.lsn(), image.sequence()};
     });
 }
@@ -119,7 +122,7 @@ void compact_to(Attachment& bus, std::optional<Sequence> oldest_kept,
     });
     if (!there && oldest != newest(bus).sequence &&
         number(oldest) > bus.words().history_sequence.load())
-        write_base(bus, oldest);
+        write_base(bus, oldest, timeout);
     MMSB_STEP("compact.base");
     // Another one in front of the base: the log is kept back to the second newest.
     static_cast<void>(checkpoint_locked(bus, timeout));

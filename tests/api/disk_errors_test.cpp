@@ -239,6 +239,36 @@ TEST(AFailingDisk, PoisonsTheBusWhoseCommitIsVisibleAndNotDurable) {
     EXPECT_EQ(text_of(start(at(folder)).page("p").read()), "on.t");
 }
 
+// Compacting a bus whose newest commits never got to the disk.
+TEST(AFailingDisk, LeavesNoCheckpointThatIsAheadOfTheLog) {
+    const TempFolder folder;
+    auto config = at(folder);
+    config.on_notice = [](const Notice&) {};
+    auto bus = start_with(config);
+    const auto page = bus.create_page(1000, {.name = "p"});
+    page.update(pattern(1000, 1), {.durability = Durability::sync});
+    const auto durable = bus.sequence();
+    {
+        std::atomic<bool> go{false};
+        const Faults slow_and_broken([&](os::Call call, std::string_view path) {
+            if (call != os::Call::pwrite || path.find("/log/") == path.npos) return 0;
+            while (!go.load()) ::usleep(100);
+            return EIO;
+        });
+        for (unsigned i = 0; i < 10; ++i) page.update(pattern(1000, 2 + i));
+        go.store(true);
+        EXPECT_THROW(static_cast<void>(bus.wait_durable(bus.sequence())), Poisoned);
+    }
+    EXPECT_EQ(bus.durable_sequence(), durable);
+    EXPECT_THROW(bus.compact(bus.sequence() - 2), Poisoned);
+    stop(std::move(bus));
+    remove_arena(folder.path());
+    bus = start_with(config);
+    EXPECT_EQ(bus.sequence(), durable);
+    EXPECT_TRUE(bus.verify().good);
+    stop(std::move(bus));
+}
+
 TEST(AFailingDisk, PoisonsTheBusInTheBackgroundToo) {
     const TempFolder folder;
     auto config = at(folder);
