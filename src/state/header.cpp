@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <filesystem>
 
 namespace mmsb::state {
 
@@ -206,6 +207,21 @@ void mend_poison(Attachment& bus) {
 
 // ---- the arena's file
 // -------------------------------------------------------------------------------
+
+arena::Stamps stamps_for(const Attachment& bus) {
+    arena::Stamps s;
+    s.layout = arena::layout_fingerprint;
+    s.bus = bus.header.uuid;
+    os::random_bytes(s.incarnation);
+    s.bus_inode = bus.header.inode;
+    s.pid_namespace = os::pid_namespace();
+    s.geometry = bus.header.geometry;
+    os::boot_id().copy(s.boot.data(), s.boot.size() - 1);
+    os::platform().copy(s.platform.data(), s.platform.size() - 1);
+    if (!bus.path.empty())
+        std::filesystem::absolute(bus.path).string().copy(s.folder.data(), s.folder.size() - 1);
+    return s;
+}
 
 ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permissions)
     : bus_(bus), folder_(folder), permissions_(permissions) {

@@ -33,6 +33,9 @@ void mend_poison(Attachment& bus);
 
 [[noreturn]] void throw_exists(const std::string& path);
 
+/// What an arena of this bus says of itself.
+[[nodiscard]] arena::Stamps stamps_for(const Attachment& bus);
+
 /// Where the arena of this bus is, or is to be: named in the bus's file `arena`.
 class ArenaFile {
 public:

@@ -11,7 +11,6 @@
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 
 namespace mmsb::state {
@@ -31,21 +30,6 @@ Registry& registry() {
 void map_locks(Attachment& bus) {
     bus.writers = os::RobustLock(bus.arena->file(), arena::writers_lock_at);
     bus.files = os::RobustLock(bus.arena->file(), arena::files_lock_at);
-}
-
-arena::Stamps stamps_for(const Attachment& bus) {
-    arena::Stamps s;
-    s.layout = arena::layout_fingerprint;
-    s.bus = bus.header.uuid;
-    os::random_bytes(s.incarnation);
-    s.bus_inode = bus.header.inode;
-    s.pid_namespace = os::pid_namespace();
-    s.geometry = bus.header.geometry;
-    os::boot_id().copy(s.boot.data(), s.boot.size() - 1);
-    os::platform().copy(s.platform.data(), s.platform.size() - 1);
-    if (!bus.path.empty())
-        std::filesystem::absolute(bus.path).string().copy(s.folder.data(), s.folder.size() - 1);
-    return s;
 }
 
 // ---- private
