@@ -219,8 +219,8 @@ WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_
         // Not before: what the dead one had not logged yet may be needed to undo it.
         bus.segments->remove_orphans(words.logged.load(relaxed));
     } catch (...) {
-        // The next one is not told of the death: this makes him recover all the same.
-        if (owner_died) words.allocating.store(1, relaxed);
+        // The next one is not told of the death: this makes him recover, all of it, all the same.
+        words.allocating.store(1, relaxed);
         bus.writers.unlock();
         throw;
     }
