@@ -44,6 +44,7 @@ double median_of(std::vector<double> v, double at = 0.5) {
 }
 double median(const std::vector<Turn>& turns, double Turn::* field) {
     std::vector<double> v;
+    v.reserve(turns.size());
     for (const auto& turn : turns) v.push_back(turn.*field);
     return median_of(v);
 }
@@ -79,6 +80,7 @@ Turn run(const bench::Way& way, const std::string& folder, std::size_t writers, 
     std::vector<std::vector<double>> took(writers);
     std::vector<std::exception_ptr> failed(writers);
     std::vector<std::thread> threads;
+    threads.reserve(writers);
     const auto mine = pages_a_writer * bench::page_size;
     for (std::size_t i = 0; i < writers; ++i)
         threads.emplace_back([&, i] {

@@ -33,7 +33,7 @@ std::uint64_t file_offset(const Segment& segment, Lsn lsn) {
 
 /// Runs what writes or syncs. Whatever the disk says of that is said as InDoubt, its errno kept.
 template <class F>
-void in_doubt_if_it_fails(const std::string& path, F write) {
+void in_doubt_if_it_fails(const std::string& path, const F& write) {
     const auto doubt = [&](const Error& e, int system_error) {
         throw InDoubt(ErrorCode::io, e.what(), {.path = path, .system = system_error});
     };

@@ -21,6 +21,7 @@ void remove_files(const Attachment& bus, const std::string& name) {
 // The shared memory goes first, while the header still says which it is; the header goes last: what
 // is left of a removal that was killed is a bus that can be removed again.
 void remove_bus(const std::string& path) {
+    os::FileLock opening;  // let go last: <bus>/lock is free when the next one opens
     Attachment bus;
     bus.path = path;
     bus.folder = os::open_folder(path, false, 0600);
@@ -28,7 +29,7 @@ void remove_bus(const std::string& path) {
     const auto file = bus.folder->open("bus", os::Create::never, false);
     if (!file) throw_no_bus(path, "a file named bus", "none");
     static_cast<void>(read_bus_file(bus, *file, false));  // nothing is written into what is no bus
-    const auto opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
+    opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
     OpenOptions options;
     options.config.path = path;
     options.config.open = Open::existing;

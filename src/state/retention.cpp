@@ -26,20 +26,29 @@ Sequence last_older(Attachment& bus, Older older) {
     return last;
 }
 
+// What the header says of the base is also what the shared memory says, and nothing older is left.
+// Whoever moved it may have died before that; until it is done, the old base must not be counted
+// on.
+void adopt_base(Attachment& bus) {
+    auto& words = bus.words();
+    const auto lsn = bus.changing.base_lsn.load();
+    if (lsn <= words.history_lsn.load()) return;
+    words.history_sequence.store(bus.changing.base_sequence.load());
+    MMSB_STEP("compact.sequence");
+    words.history_lsn.store(lsn);
+    MMSB_STEP("compact.moved");
+    finish_compaction(bus);
+}
+
 // The header first: from then on the base is where the past begins, whoever dies.
 void move_base(Attachment& bus, const CheckpointFile& base) {
-    auto& words = bus.words();
-    if (number(base.sequence) <= words.history_sequence.load()) return;
+    if (number(base.sequence) <= bus.words().history_sequence.load()) return;
     update_header(bus, [&](log::BusHeader& header) {
         header.base_sequence = number(base.sequence);
         header.base_lsn = base.lsn;
     });
     MMSB_STEP("compact.header");
-    words.history_sequence.store(number(base.sequence));
-    MMSB_STEP("compact.sequence");
-    words.history_lsn.store(base.lsn);
-    MMSB_STEP("compact.moved");
-    finish_compaction(bus);
+    adopt_base(bus);
 }
 
 // A checkpoint as of a sequence of the past, by replaying the log; which must be durable up to
@@ -114,6 +123,7 @@ void compact_to(Attachment& bus, std::optional<Sequence> oldest_kept,
     // Held all the time: the past that is read here must not be dropped by another one meanwhile.
     const auto lock = lock_checkpoints(bus, timeout);
     refresh_header(bus);
+    adopt_base(bus);
     const auto oldest = oldest_kept ? *oldest_kept : oldest_to_keep(bus, retention_of(bus));
     check_view(bus, oldest);
     auto files = checkpoint_files(bus);
@@ -206,6 +216,7 @@ void keep(Attachment& bus) {
             static_cast<void>(checkpoint_bus(bus, std::chrono::milliseconds(0)));
             const auto lock = lock_checkpoints(bus, std::chrono::milliseconds(0));
             refresh_header(bus);
+            adopt_base(bus);
             let_go(bus);
         } catch (const Busy&) {
             continue;  // another process is at it

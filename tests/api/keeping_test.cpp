@@ -1,7 +1,6 @@
 // Checkpoints inside a bus, and the past that it lets go of: what a reboot begins from, what damage
 // of a checkpoint costs, and that nothing which is kept is touched.
 #include "state/checkpoints.hpp"
-#include "state/retention.hpp"
 #include "support/child.hpp"
 #include "support/contents.hpp"
 #include "support/raises.hpp"

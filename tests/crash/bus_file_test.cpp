@@ -2,7 +2,6 @@
 // that change it together lose nothing of each other's.
 #include "log/format.hpp"
 #include "support/child.hpp"
-#include "support/in_memory.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>

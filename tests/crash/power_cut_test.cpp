@@ -102,7 +102,7 @@ int commit_until_the_cut(const Disk& disk, unsigned writer, const Pipe& acknowle
     } catch (const Error& e) {
         // Whatever the disk says by now is a typed error of it.
         const bool told = e.code() == ErrorCode::poisoned || e.code() == ErrorCode::io ||
-                          e.code() == ErrorCode::out_of_space;
+                          e.code() == ErrorCode::out_of_space || e.code() == ErrorCode::not_durable;
         if (!told) std::cerr << "writer: " << e.what() << '\n';
         return told ? 0 : 1;
     }

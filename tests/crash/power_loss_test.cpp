@@ -5,7 +5,6 @@
 #include "crash/disk_trace.hpp"
 #include "state/flush.hpp"
 #include "support/contents.hpp"
-#include "support/in_memory.hpp"
 #include "support/tap.hpp"
 #include "support/temp_bus.hpp"
 
@@ -155,7 +154,8 @@ void check(const TempFolder& folder, const Past& past, std::uint64_t promised, C
     counts.torn += bus.recovery().dropped_bytes != 0 ? 1 : 0;
     counts.beyond += sequence - promised;
     const auto page = bus.open_page("after the cut", 100);
-    page.update(pattern(100, counts.states), {.durability = Durability::sync});
+    page.update(pattern(100, static_cast<unsigned>(counts.states)),
+                {.durability = Durability::sync});
     const auto now = contents_of(bus);
     stop(std::move(bus));
     remove_arena(folder.path());
@@ -247,7 +247,8 @@ TEST(APowerCut, AfterARecoveryFromFilesThatWereNeverSyncedLeavesAPrefixToo) {
             longer.erase(longer.upper_bound(number(life.bus().sequence())), longer.end());
             after.promise(number(life.bus().durable_sequence()));
             for (unsigned i = 0; i < 6; ++i)
-                life.commit(trial * 7 + i, i % 3 == 2 ? Durability::sync : Durability::process);
+                life.commit(static_cast<unsigned>(trial) * 7 + i,
+                            i % 3 == 2 ? Durability::sync : Durability::process);
             if (random() % 2 == 0) life.stop_it();
             longer.insert(past.begin(), past.lower_bound(longer.rbegin()->first));
         }

@@ -1,7 +1,6 @@
 // Schedules of several processes that the commit protocol has a rule for, each set up on purpose:
 // somebody is stopped or killed at a named step while others go on.
 #include "crash/scenes.hpp"
-#include "crash/seed.hpp"
 
 #include <gtest/gtest.h>
 

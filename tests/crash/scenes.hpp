@@ -28,7 +28,7 @@ namespace mmsb::test {
     auto& at = attachment_of(bus);
     std::size_t owners = 0;
     state::Cursor cursor(at, at.words().history_lsn.load());
-    while (cursor.next()) owners += cursor.record().blob ? 1 : 0;
+    while (cursor.next()) owners += static_cast<std::size_t>(cursor.record().blob.has_value());
     return {at.segments->blobs().size(), owners};
 }
 

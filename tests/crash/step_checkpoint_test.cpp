@@ -212,6 +212,39 @@ TEST_P(Keeping, IsFinishedByWhoeverOpensTheBusWhoMayBeKilledToo) {
 
 INSTANTIATE_TEST_SUITE_P(Of, Keeping, testing::ValuesIn(keepings()), name_of_scene);
 
+// Others have the bus open when it happens: they must not take the base for one that nobody needs.
+TEST(ABaseMovedByOneWhoDied, IsKeptByThoseWhoLive) {
+    const BusPlace place;
+    auto bus = place.open();
+    const auto page = bus.create_page(100, {.name = "page"});
+    auto commit = [&, n = 0U](int times) mutable {
+        for (int i = 0; i < times; ++i) page.update(pattern(100, ++n));
+    };
+    commit(20);
+    Child child([&] {
+        let_timer_rest();
+        const auto mine = place.open();
+        arm({.action = Action::kill, .step = "compact.header"});
+        mine.compact(Sequence{10});
+        return 1;
+    });
+    ASSERT_EQ(child.wait(), -SIGKILL);
+    for (int i = 0; i < 4; ++i) {  // each one makes an older one needless
+        commit(5);
+        bus.checkpoint();
+    }
+    bus.compact();
+    const auto expected = contents_of(bus);
+    EXPECT_EQ(bus.oldest(), Sequence{10});
+    EXPECT_TRUE(bus.verify().good);
+    stop(std::move(bus));
+    place.lose_arena();
+    const auto again = place.open();
+    EXPECT_EQ(contents_of(again), expected);
+    EXPECT_NO_THROW(static_cast<void>(contents_of(again.at(Sequence{10}))));
+    EXPECT_TRUE(again.verify().good);
+}
+
 TEST(TheNamedSteps, OfCheckpointsAndCompactionAreAllMet) {
     std::set<std::string_view> met;
     for (const auto& scene : keepings()) {
