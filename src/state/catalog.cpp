@@ -55,11 +55,23 @@ void Catalog::follow(Attachment& bus) {
 }
 
 void Catalog::follow_to(Attachment& bus, log::Lsn head) {
-    // Who slept while the log was cut starts again from a checkpoint, which has what was dropped.
-    if (const auto kept = bus.words().history_lsn.load(std::memory_order_acquire);
-        !bus.is_private && followed_ < kept && head >= kept)
-        if (const auto newest = newest_structure(bus); newest && newest->head > followed_)
-            replace(*newest);
+    for (;;) {
+        const auto kept = bus.words().history_lsn.load(std::memory_order_acquire);
+        // Who slept while the log was cut starts again from a checkpoint, which has what was
+        // dropped.
+        if (!bus.is_private && followed_ < kept && head >= kept)
+            if (const auto newest = newest_structure(bus); newest && newest->head > followed_)
+                replace(*newest);
+        try {
+            return walk_to(bus, head);
+        } catch (const HistoryDropped&) {  // cut while it was walked: from the new base, then
+            if (bus.is_private || bus.words().history_lsn.load(std::memory_order_acquire) == kept)
+                throw;
+        }
+    }
+}
+
+void Catalog::walk_to(Attachment& bus, log::Lsn head) {
     std::vector<log::Lsn> chain;
     for (auto at = head; at > followed_ && at != log::no_lsn;) {
         chain.push_back(at);

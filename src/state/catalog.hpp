@@ -54,6 +54,7 @@ public:
 
 private:
     void follow_to(Attachment& bus, log::Lsn head);
+    void walk_to(Attachment& bus, log::Lsn head);
     void follow_unapplied(Attachment& bus);
     void replace(const replay::Structure& by);
     void apply(const log::Record& record, std::span<const std::byte> body);

@@ -6,6 +6,7 @@
 #include "state/bus_file.hpp"
 #include "state/cursor.hpp"
 #include "state/flush.hpp"
+#include "state/header.hpp"
 #include "state/read.hpp"
 
 #include <fmt/format.h>
@@ -36,46 +37,53 @@ std::optional<CheckpointFile> parse_name(const std::string& name) {
     return CheckpointFile{Sequence{*sequence}, *lsn, name};
 }
 
-os::File open_file(Attachment& bus, const CheckpointFile& file) {
-    auto opened = bus.checkpoints->open(file.name, os::Create::never, false);
-    if (!opened)
-        throw Corrupt(ErrorCode::corrupt, file.name + ": the checkpoint is gone",
-                      {.path = bus.checkpoints->path() + "/" + file.name,
-                       .expected = "a checkpoint",
-                       .found = "none"});
-    return std::move(*opened);
+[[noreturn]] void throw_no_way_to(const Attachment& bus, const std::string& problem) {
+    const auto base = bus.changing.base_lsn.load();
+    throw Corrupt(
+        ErrorCode::corrupt,
+        fmt::format("{}: the log is kept from position {} on, and no good checkpoint leads there{}",
+                    bus.path, base, problem.empty() ? "" : ": " + problem),
+        {.path = bus.path + "/checkpoints",
+         .expected = checkpoint_name(Sequence{bus.changing.base_sequence.load()}, base),
+         .found = problem.empty() ? "no checkpoint" : "a damaged one"});
 }
 
-// Runs `read` on the checkpoints not newer than `upto`, newest first, until one is good.
+// Runs `read` on the checkpoints not newer than `upto`, newest first, until one is good. Takes no
+// lock: where one that was listed is gone, or the base has moved, somebody compacts, and the list
+// is made again.
 template <class Read>
 auto first_good(Attachment& bus, Sequence upto, std::string* damaged, Read read)
-    -> std::optional<decltype(read(std::declval<const CheckpointFile&>()))> {
-    auto files = checkpoint_files(bus);
-    while (!files.empty() && files.back().sequence > upto) files.pop_back();
-    std::string problem;
-    for (auto file = files.rbegin(); file != files.rend(); ++file) {
-        try {
-            return read(*file);
-        } catch (const Corrupt& e) {
-            problem = e.what();
-            bus.notice(
-                Notice::Level::warning,
-                fmt::format("{}: a damaged checkpoint was passed over: {}", bus.path, problem));
-            if (damaged != nullptr && damaged->empty())
-                *damaged = bus.checkpoints->path() + "/" + file->name;
+    -> std::optional<decltype(read(std::declval<const CheckpointFile&>(), os::File()))> {
+    if (!bus.checkpoints) return std::nullopt;
+    for (;;) {
+        const auto base = bus.changing.base_lsn.load();
+        auto files = checkpoint_files(bus);
+        while (!files.empty() && files.back().sequence > upto) files.pop_back();
+        std::string problem;
+        bool gone = false;
+        for (; !files.empty() && !gone; files.pop_back()) {
+            const auto& name = files.back().name;
+            auto file = bus.checkpoints->open(name, os::Create::never, false);
+            gone = !file;
+            if (gone) break;
+            try {
+                return read(files.back(), std::move(*file));
+            } catch (const Corrupt& e) {
+                problem = e.what();
+                bus.notice(
+                    Notice::Level::warning,
+                    fmt::format("{}: a damaged checkpoint was passed over: {}", bus.path, problem));
+                if (damaged != nullptr && damaged->empty())
+                    *damaged = bus.checkpoints->path() + "/" + name;
+            }
         }
+        if (gone) continue;
+        refresh_header(bus);
+        if (bus.changing.base_lsn.load() != base) continue;
+        if (base <= first_lsn || upto < Sequence{bus.changing.base_sequence.load()})
+            return std::nullopt;
+        throw_no_way_to(bus, problem);
     }
-    const auto base = bus.changing.base_lsn.load();
-    if (base > first_lsn && upto >= Sequence{bus.changing.base_sequence.load()})
-        throw Corrupt(
-            ErrorCode::corrupt,
-            fmt::format(
-                "{}: the log is kept from position {} on, and no good checkpoint leads there{}",
-                bus.path, base, problem.empty() ? "" : ": " + problem),
-            {.path = bus.path + "/checkpoints",
-             .expected = checkpoint_name(Sequence{bus.changing.base_sequence.load()}, base),
-             .found = problem.empty() ? "no checkpoint" : "a damaged one"});
-    return std::nullopt;
 }
 
 template <class T>
@@ -119,8 +127,7 @@ replay::Checkpoint read_checkpoint_file(const os::File& file, replay::Keep keep)
 
 std::optional<Start> newest_checkpoint(Attachment& bus, Sequence upto, const replay::Keep& keep,
                                        std::string* damaged) {
-    return first_good(bus, upto, damaged, [&](const CheckpointFile& found) {
-        const auto file = open_file(bus, found);
+    return first_good(bus, upto, damaged, [&](const CheckpointFile& found, const os::File& file) {
         auto checkpoint = read_checkpoint_file(file, keep);
         check_bus(bus, file, checkpoint.bus);
         if (checkpoint.image.sequence() != found.sequence)
@@ -134,17 +141,18 @@ std::optional<Start> newest_checkpoint(Attachment& bus, Sequence upto, const rep
 }
 
 std::optional<replay::Structure> newest_structure(Attachment& bus) {
-    return first_good(bus, Sequence::newest, nullptr, [&](const CheckpointFile& found) {
-        const auto file = open_file(bus, found);
-        auto read = reading(file);
-        auto checkpoint = value_of(file, replay::read_checkpoint_structure(read));
-        check_bus(bus, file, checkpoint.bus);
-        // One that was begun before the base leads there by records that are no longer kept: then
-        // the structure at its end, for which all of it has to be read.
-        if (checkpoint.lsn >= bus.words().history_lsn.load())
-            return std::move(checkpoint.structure);
-        return structure_of(read_checkpoint_file(file, {.which = replay::Keep::Which::none}).image);
-    });
+    return first_good(
+        bus, Sequence::newest, nullptr, [&](const CheckpointFile&, const os::File& file) {
+            auto read = reading(file);
+            auto checkpoint = value_of(file, replay::read_checkpoint_structure(read));
+            check_bus(bus, file, checkpoint.bus);
+            // One that was begun before the base leads there by records that are no longer kept:
+            // then the structure at its end, for which all of it has to be read.
+            if (checkpoint.lsn >= bus.words().history_lsn.load())
+                return std::move(checkpoint.structure);
+            return structure_of(
+                read_checkpoint_file(file, {.which = replay::Keep::Which::none}).image);
+        });
 }
 
 // ---- writing

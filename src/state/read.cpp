@@ -8,6 +8,7 @@
 #include "state/stage.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
@@ -103,7 +104,9 @@ Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record,
             arena::copy_from_shared(w.bytes.data() + kept, from->data() + kept, behind);
             // In place and not yet zeroed there: what was behind the old size is zero in the new
             // one.
-            if (now.size != entry.size) std::memset(w.bytes.data() + kept, 0, behind);
+            if (now.size != entry.size)
+                std::fill_n(w.bytes.begin() + static_cast<std::ptrdiff_t>(kept), behind,
+                            std::byte{0});
         } else {
             w.bytes.resize(static_cast<std::size_t>(part_size(page)));
         }
