@@ -141,9 +141,13 @@ void Transaction::Impl::read_live(const Page& page, std::span<std::byte> out,
     const auto there = std::min<std::uint64_t>(out.size(), live - std::min(offset, live));
     std::ranges::fill(out.subspan(static_cast<std::size_t>(there)), std::byte{0});
     if (there == 0) return;
-    const auto version = state::read_into(at().at(), page.id(), line,
-                                          out.first(static_cast<std::size_t>(there)), offset);
-    watch(page.id(), line, version.epoch);
+    try {
+        const auto part = out.first(static_cast<std::size_t>(there));
+        watch(page.id(), line, state::read_into(at().at(), page.id(), line, part, offset).epoch);
+    } catch (const InvalidArgument&) {
+        static_cast<void>(live_size(page));  // it became smaller since: that is a conflict
+        throw;
+    }
 }
 
 CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {

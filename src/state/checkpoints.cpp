@@ -78,6 +78,8 @@ auto first_good(Attachment& bus, Sequence upto, std::string* damaged, Read read)
             }
         }
         if (gone) continue;
+        const auto kept = bus.arena ? bus.words().history_lsn.load() : first_lsn;
+        if (base <= first_lsn && kept <= first_lsn) return std::nullopt;
         refresh_header(bus);
         if (bus.changing.base_lsn.load() != base) continue;
         if (base <= first_lsn || upto < Sequence{bus.changing.base_sequence.load()})

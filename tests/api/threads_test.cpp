@@ -202,6 +202,23 @@ TEST_P(Threads, EveryKindOfCallAtOnce) {
     EXPECT_TRUE(bus.verify().good);
 }
 
+// Its size was asked, it shrank, it is read: that is a conflict, and the function runs again.
+TEST(ATransaction, ThatReadsAPageWhichShrinksRunsAgain) {
+    const auto bus = start();
+    const auto page = bus.create_page(4096, {.name = "page"});
+    std::atomic<bool> done{false};
+    std::thread resizer([&] {
+        for (int i = 0; i < 40'000; ++i) page.resize(i % 2 == 0 ? 64 : 4096);
+        done = true;
+    });
+    while (!done)
+        EXPECT_NO_THROW(bus.transact([&](Transaction& tx) {
+            const auto size = tx.read(page).size();
+            EXPECT_TRUE(size == 64 || size == 4096) << size;
+        }));
+    resizer.join();
+}
+
 TEST(DurableCommitters, AreAllAnsweredBySharedSyncs) {
     const TempFolder folder;
     auto bus = start_with(at(folder));
