@@ -2,12 +2,20 @@
 // cache are dropped (EXT4_IOC_SHUTDOWN) while processes commit durably. Mounted again, and without
 // the shared memory, it has everything that was acknowledged, and nothing by half. Where loop
 // devices are not allowed the test says so.
+//
+// What counts is what was acknowledged before the cut began: the call is not one moment, and an
+// fdatasync that it meets may return 0 for what is not in the journal. (Three processes that only
+// write and fdatasync their places of one file lose their last write so in some cuts of a hundred.)
+#include "crash/shared.hpp"
 #include "support/child.hpp"
 #include "support/mounts.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <iostream>
 #include <random>
@@ -77,7 +85,8 @@ void make(const Disk& disk) {
 }
 
 // Moves amounts between accounts, and counts its commits, until the disk is gone.
-int commit_until_the_cut(const Disk& disk, unsigned writer, const Pipe& acknowledged) {
+int commit_until_the_cut(const Disk& disk, unsigned writer,
+                         std::atomic<std::uint64_t>& acknowledged) {
     try {
         const auto bus = start_with(config_of(disk));
         const auto counter = bus.open<std::uint64_t>(counter_of(writer));
@@ -96,7 +105,7 @@ int commit_until_the_cut(const Disk& disk, unsigned writer, const Pipe& acknowle
                 if (const auto old = tx.find_page(name)) tx.delete_page(*old);
                 tx.create_page(100 + count % 7 * 9000, {.name = name, .contents = bytes_of("new")});
             });
-            acknowledged.write(count);
+            acknowledged.store(count);
             if (writer == 0 && n % 50 == 49) static_cast<void>(bus.checkpoint());
         }
     } catch (const Error& e) {
@@ -109,6 +118,7 @@ int commit_until_the_cut(const Disk& disk, unsigned writer, const Pipe& acknowle
 }
 
 using Counts = std::array<std::uint64_t, writers>;
+using Ledger = std::array<std::atomic<std::uint64_t>, writers>;
 
 void check(const Disk& disk, const Counts& acknowledged) {
     remove_arena(disk.bus());
@@ -127,20 +137,19 @@ void check(const Disk& disk, const Counts& acknowledged) {
 // One cut after a random while; adds to what was acknowledged.
 void cut_once(Disk& disk, std::mt19937& random, Counts& acknowledged) {
     ASSERT_TRUE(disk.mount());
-    std::array<Pipe, writers> pipes;
+    const Shared<Ledger> ledger;
     std::vector<std::unique_ptr<Child>> children;
-    for (unsigned i = 0; i < writers; ++i) {
-        children.push_back(
-            std::make_unique<Child>([&, i] { return commit_until_the_cut(disk, i, pipes[i]); }));
-        pipes[i].close_writing();
-    }
-    if (const auto first = pipes[0].read<std::uint64_t>()) acknowledged[0] = *first;
+    for (unsigned i = 0; i < writers; ++i)
+        children.push_back(std::make_unique<Child>(
+            [&, i] { return commit_until_the_cut(disk, i, (*ledger)[i]); }));
+    const auto none = [](const auto& count) { return count == 0; };
+    while (std::ranges::all_of(*ledger, none))
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 40'000));
+    for (unsigned i = 0; i < writers; ++i)
+        if (const auto count = (*ledger)[i].load(); count != 0) acknowledged[i] = count;
     ASSERT_TRUE(disk.cut());
-    for (unsigned i = 0; i < writers; ++i) {
-        while (const auto count = pipes[i].read<std::uint64_t>()) acknowledged[i] = *count;
-        EXPECT_EQ(children[i]->wait(), 0);
-    }
+    for (const auto& child : children) EXPECT_EQ(child->wait(), 0);
     remove_arena(disk.bus());  // while its place can still be read, if it can
     disk.unmount();
     ASSERT_TRUE(disk.mount());
