@@ -209,6 +209,10 @@ enum class Open : std::uint8_t {
     existing,   ///< NotABus where there is none: for tools, so that a typing error makes nothing.
     create,     ///< InvalidArgument where there is one.
     read_only,  ///< existing, and mapped read-only: can disturb nobody.
+    /// read_only, and from the files alone, whatever is damaged in them: as of the newest sequence
+    /// before the damage (Recovery::damage; there may be none). Past that cannot be read is
+    /// HistoryDropped (State::oldest). Reads the whole log.
+    good_prefix,
 };
 /// Something that a person may want to know; never an error.
 struct Notice {
@@ -256,6 +260,17 @@ struct Retention {
     std::chrono::seconds age{0};
 };
 
+/// Where the good part of a bus's log ends, because bytes that were promised to be there are not.
+struct Damage {
+    std::string file{};        ///< Which,
+    std::uint64_t offset = 0;  ///< where,
+    std::string expected{};    ///< and what should be there.
+    std::string found{};
+    Sequence good_until = Sequence::zero;
+    std::uint64_t bytes = 0;     ///< Of the log behind it: good or not, nothing leads there.
+    std::uint64_t segments = 0;  ///< Files of the log that begin behind it.
+};
+
 /// What opening found.
 struct Recovery {
     bool needed = false;                 ///< Someone died, or the machine restarted.
@@ -264,6 +279,7 @@ struct Recovery {
     std::uint64_t replayed = 0;        ///< Records.
     std::uint64_t dropped_bytes = 0;   ///< Of a torn tail: never acknowledged as durable.
     std::string damaged_checkpoint{};  ///< A newer one that was passed over.
+    std::optional<Damage> damage{};    ///< Only of Open::good_prefix: else it is thrown, Corrupt.
 };
 
 /// How State::verify works.

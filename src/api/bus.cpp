@@ -2,6 +2,7 @@
 
 #include "state/commit.hpp"
 #include "state/read.hpp"
+#include "state/salvage.hpp"
 
 #include <fmt/format.h>
 #include <deque>
@@ -42,7 +43,8 @@ Bus& Bus::get(const Handle& handle) {
 }
 
 Handle Bus::open(const state::OpenOptions& options) {
-    auto attachment = state::attach(options);
+    const bool good_prefix = options.config.open == Open::good_prefix;
+    auto attachment = good_prefix ? state::attach_good_prefix(options) : state::attach(options);
     auto& s = slots();
     const std::lock_guard lock(s.mutex);
     if (s.free.empty()) s.free.push_back(&s.all.emplace_back());
@@ -54,7 +56,7 @@ Handle Bus::open(const state::OpenOptions& options) {
         bus->config.max_tlog_size = limits::private_history;
     bus->handle = {bus->config.source, bus->config.durability, bus->config.lock_timeout,
                    bus->config.enable_instrumentation};
-    bus->read_only = options.config.open == Open::read_only;
+    bus->read_only = good_prefix || options.config.open == Open::read_only;
     if (options.config.durability == Durability::interval)
         attachment->timer.sync_every_ns.store(
             std::chrono::duration_cast<std::chrono::nanoseconds>(options.config.interval).count());

@@ -28,7 +28,8 @@ void check_config(const Config& config) {
     if (!has_path && config.durability != Durability::process)
         refuse("a bus without a path is private memory and survives no power loss",
                "Durability::process", "more");
-    if (!has_path && (config.open == Open::existing || config.open == Open::read_only))
+    if (!has_path && (config.open == Open::existing || config.open == Open::read_only ||
+                      config.open == Open::good_prefix))
         refuse("a bus without a path is always new", "a path", "none");
     if (has_path && !config.enable_logging)
         refuse("only a bus without a path can do without a log", "enable_logging", "false");

@@ -104,7 +104,7 @@ void Segments::add(Known segment) {
 }
 
 void Segments::refresh() {
-    for (;;) {
+    while (!frozen_) {
         const auto last = segments_.empty() ? 0 : segments_.back()->header.id;
         auto next = open_segment(last + 1);
         if (!next) next = open_behind(last);

@@ -49,6 +49,17 @@ public:
     /// writable. `folder` outlives this.
     Segments(os::Folder& folder, const Uuid& bus, const limits::Geometry& geometry, bool writable);
 
+    /// A segment of which there is nothing to read.
+    struct Problem {
+        std::uint64_t id = 0;
+        std::string path{};
+        Refusal why{};
+    };
+    /// Read-only, of a log that may be damaged: a segment that is missing, or whose header is not
+    /// good, is left out and told (invariants 1 and 2 do not hold then). What others make later is
+    /// not seen, and what they remove stays readable. Throws NewerFormat.
+    Segments(os::Folder& folder, const Uuid& bus, std::vector<Problem>& problems);
+
     /// The one whose range holds `lsn`; looks for files made by other processes, which may have
     /// dropped some of them again since; nullptr: none.
     [[nodiscard]] std::shared_ptr<const Segment> find(Lsn lsn);
@@ -117,6 +128,7 @@ private:
     Uuid bus_;
     limits::Geometry geometry_;
     bool writable_;
+    bool frozen_ = false;  ///< No segment is looked for any more.
     std::shared_mutex mutex_;
     std::vector<Known> segments_{};   ///< By id, none superseded: starts go up.
     Lsn prepared_ = 0;                ///< As far as this object knows.

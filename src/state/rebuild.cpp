@@ -54,8 +54,8 @@ void insert_pages(Attachment& bus, const replay::Image& image) {
 
 class Rebuilder {
 public:
-    Rebuilder(Attachment& bus, const replay::Image* start)
-        : bus_(bus), words_(bus.words()), start_(start) {}
+    Rebuilder(Attachment& bus, const replay::Image* start, const RebuildOptions& options)
+        : bus_(bus), words_(bus.words()), start_(start), options_(options) {}
 
     Rebuilt run() {
         words_.next_page.store(1, relaxed);
@@ -66,46 +66,81 @@ public:
         result_.last_commit_end = result_.end;
         result_.promised = result_.end;  // of a checkpoint: the log was durable first
         const auto all = bus_.segments->all();
-        if (!all.empty() && all.front()->header.start > result_.end)
-            damaged(result_.end, fmt::format("a segment that holds position {}", result_.end),
-                    fmt::format("the first to begin at {}", all.front()->header.start));
         result_.fresh = all.empty();
-        for (std::size_t i = 0; i < all.size(); ++i) {
-            if (!scan(*all[i])) {
-                drop_tail(all, i);
-                break;
-            }
+        try {
+            read_log(all);
+        } catch (const Corrupt& e) {
+            if (!options_.stop_at_damage) throw;
+            keep_damage(e, all);
         }
-        result_.clean = last_was_close_ && result_.dropped_bytes == 0;
+        result_.clean = last_was_close_ && result_.dropped_bytes == 0 && !result_.damage;
         set_log_end(words_, result_.end);
         if (!bus_.arena->rebuild_allocator()) damaged(0, "pages that do not overlap");
         return result_;
     }
 
 private:
+    using All = std::vector<std::shared_ptr<const log::Segment>>;
+
+    void read_log(const All& all) {
+        for (std::size_t i = 0; i < all.size() && all[i]->header.start < options_.limit; ++i) {
+            if (all[i]->header.start > result_.end)
+                damaged(result_.end, fmt::format("a segment that holds position {}", result_.end),
+                        fmt::format("the next to begin at {}", all[i]->header.start));
+            if (scan(*all[i])) continue;
+            if (options_.limit == log::no_lsn) return drop_tail(all, i);
+            damaged(result_.end, fmt::format("a record: all up to {} was written", options_.limit));
+        }
+    }
+
+    // The log ends before it. What lies behind is told, and used by nobody.
+    void keep_damage(const Corrupt& e, const All& all) {
+        Damage damage{.file = e.file(),
+                      .offset = e.offset(),
+                      .expected = e.expected(),
+                      .found = e.found(),
+                      .good_until = Sequence{words_.sequence.load(relaxed)}};
+        for (const auto& segment : all) {
+            const auto range_end = bus_.segments->end_of(*segment);
+            if (range_end <= result_.end) continue;
+            load(*segment);
+            bytes_.resize(std::min<std::size_t>(
+                bytes_.size(), static_cast<std::size_t>(range_end - segment->header.start)));
+            damage.bytes += used_behind(*segment, result_.end);
+            if (segment->header.start > result_.end) ++damage.segments;
+        }
+        result_.dropped_bytes = 0;
+        result_.damage = std::move(damage);
+    }
+
     [[noreturn]] void damaged(Lsn at, const std::string& expected,
                               std::string found = "something else") {
         const auto file = segment_ != nullptr ? segment_->file.path() : bus_.path + "/log";
         const auto offset =
             segment_ != nullptr ? log::segment_header_size + at - segment_->header.start : at;
+        damaged_file(file, offset, expected, std::move(found));
+    }
+
+    [[noreturn]] void damaged_file(const std::string& file, std::uint64_t offset,
+                                   const std::string& expected, std::string found) {
         const Sequence good{words_.sequence.load(relaxed)};
-        throw Corrupt(
-            ErrorCode::corrupt,
+        const auto text =
             fmt::format("{} is damaged at {}: expected {}, found {}; good up to sequence {}", file,
-                        offset, expected, found, number(good)),
-            {.path = file,
-             .expected = expected,
-             .found = std::move(found),
-             .offset = offset,
-             .sequence = good});
+                        offset, expected, found, number(good));
+        throw Corrupt(ErrorCode::corrupt, text,
+                      {.path = file,
+                       .expected = expected,
+                       .found = std::move(found),
+                       .offset = offset,
+                       .sequence = good});
     }
 
     // True: the segment is whole, and the next one goes on. False: the good prefix ends in it.
     bool scan(const log::Segment& segment) {
         segment_ = &segment;
-        const auto limit = bus_.segments->end_of(segment);
+        const auto limit = std::min(bus_.segments->end_of(segment), options_.limit);
         if (limit <= result_.end) return true;  // before the checkpoint
-        bytes_.resize(static_cast<std::size_t>(limit - segment.header.start));
+        bytes_.resize(bytes_in(segment, limit));
         std::size_t have = 0;
         while (have < bytes_.size()) {
             const auto got =
@@ -123,16 +158,12 @@ private:
     }
 
     // The log stops here. Nothing behind may say that it was promised to be there.
-    void drop_tail(const std::vector<std::shared_ptr<const log::Segment>>& all, std::size_t index) {
+    void drop_tail(const All& all, std::size_t index) {
         const auto end = result_.end;
-        for (auto i = index; i < all.size(); ++i) {
+        for (auto i = index; i < all.size() && all[i]->header.start < options_.limit; ++i) {
             if (i > index) load(*all[i]);
             const auto from = std::max(end, all[i]->header.start);
-            const auto behind = std::span(bytes_).subspan(std::min<std::size_t>(
-                bytes_.size(), static_cast<std::size_t>(from - all[i]->header.start)));
-            const auto last = std::find_if(behind.rbegin(), behind.rend(),
-                                           [](std::byte b) { return b != std::byte{0}; });
-            result_.dropped_bytes += static_cast<std::uint64_t>(behind.rend() - last);
+            result_.dropped_bytes += used_behind(*all[i], from);
             if (const auto promise = log::find_promise(bytes_, all[i]->header, from, end)) {
                 segment_ = all[index].get();
                 damaged(end, "a record that was synced: one at " + std::to_string(*promise) +
@@ -141,23 +172,42 @@ private:
         }
     }
 
+    // Of the segment whose bytes are at hand: how many there are from `lsn` on, but for zeros at
+    // their end.
+    [[nodiscard]] std::uint64_t used_behind(const log::Segment& segment, Lsn lsn) const {
+        const auto from = std::max(lsn, segment.header.start) - segment.header.start;
+        const auto behind = std::span(bytes_).subspan(
+            static_cast<std::size_t>(std::min<std::uint64_t>(bytes_.size(), from)));
+        const auto last = std::find_if(behind.rbegin(), behind.rend(),
+                                       [](std::byte b) { return b != std::byte{0}; });
+        return static_cast<std::uint64_t>(behind.rend() - last);
+    }
+
+    // Of its range up to `limit` what its file has: mostly much less than it may have.
+    static std::size_t bytes_in(const log::Segment& segment, Lsn limit) {
+        const auto size = std::max<std::uint64_t>(segment.file.size(), log::segment_header_size);
+        return static_cast<std::size_t>(
+            std::min(limit - segment.header.start, size - log::segment_header_size));
+    }
+
     void load(const log::Segment& segment) {
-        bytes_.assign(static_cast<std::size_t>(segment.header.capacity), std::byte{0});
+        bytes_.resize(bytes_in(segment, segment.header.start + segment.header.capacity));
         bytes_.resize(segment.file.read(log::segment_header_size, bytes_));
     }
 
     bool replay(const log::Record& record) {
         if (record.durable) result_.promised = std::max(result_.promised, *record.durable);
         last_was_close_ = record.kind == log::RecordKind::close;
+        result_.end = record.start;  // where damage of it is met, that is where the good part ends
         if (record.kind == log::RecordKind::commit) {
             std::vector<std::byte> blob;
-            if (record.blob) blob = bus_.segments->read_blob(*record.blob);
+            if (record.blob) blob = read_blob(*record.blob);
             const auto body = record.blob ? std::span<const std::byte>(blob) : record.body;
             if (number(record.sequence) != words_.sequence.load(relaxed) + 1)
                 damaged(record.start, fmt::format("sequence {}", words_.sequence.load(relaxed) + 1),
                         fmt::format("{}", number(record.sequence)));
             lines_.clear();
-            lines_of(bus_, body, lines_);
+            find_lines(record, body);
             check_entries(record, body);
             place(bus_, body, lines_);
             apply(bus_, body, lines_, record.end, record.sequence);
@@ -170,6 +220,24 @@ private:
         publish(bus_, record);
         MMSB_STEP("rebuild.record");
         return true;
+    }
+
+    std::vector<std::byte> read_blob(const log::BlobReference& blob) {
+        try {
+            return bus_.segments->read_blob(blob);
+        } catch (const Corrupt& e) {
+            damaged_file(e.file(), e.offset(), e.expected(), e.found());
+        } catch (const NotABus& e) {  // its magic, or its bus
+            damaged_file(bus_.path + "/log/" + log::blob_name(blob.id), 0, e.expected(), e.found());
+        }
+    }
+
+    void find_lines(const log::Record& record, std::span<const std::byte> body) {
+        try {
+            lines_of(bus_, body, lines_);
+        } catch (const Corrupt& e) {
+            damaged(record.start, e.expected(), e.found());
+        }
     }
 
     // apply() believes its record. This one comes from a file.
@@ -204,6 +272,7 @@ private:
     Attachment& bus_;
     arena::Control& words_;
     const replay::Image* start_;
+    const RebuildOptions options_;
     const log::Segment* segment_ = nullptr;
     std::vector<std::byte> bytes_{};
     std::vector<std::uint32_t> lines_{};
@@ -213,6 +282,8 @@ private:
 
 }  // namespace
 
-Rebuilt rebuild(Attachment& bus, const replay::Image* start) { return Rebuilder(bus, start).run(); }
+Rebuilt rebuild(Attachment& bus, const replay::Image* start, const RebuildOptions& options) {
+    return Rebuilder(bus, start, options).run();
+}
 
 }  // namespace mmsb::state

@@ -17,11 +17,18 @@ struct Rebuilt {
     bool fresh = false;       ///< There is no log yet.
     std::uint64_t dropped_bytes = 0;
     std::uint64_t records = 0;
+    std::optional<Damage> damage{};  ///< Only where it was to be kept.
+};
+
+/// For who wants what is good of a damaged log (state/salvage).
+struct RebuildOptions {
+    Lsn limit = log::no_lsn;      ///< Nothing from here on is looked at: others may be writing it.
+    bool stop_at_damage = false;  ///< Damage ends the good prefix and is told, instead of thrown.
 };
 
 /// Fills the new, empty arena: words, table, heap, catalog; from the pages of `start`, where there
 /// is one, and the log behind it. Writes no file. Throws Corrupt with
 /// file, offset and the sequence up to which all is well; NewerFormat; OutOfSpace; Io.
-Rebuilt rebuild(Attachment& bus, const replay::Image* start);
+Rebuilt rebuild(Attachment& bus, const replay::Image* start, const RebuildOptions& options = {});
 
 }  // namespace mmsb::state
