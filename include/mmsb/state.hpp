@@ -101,6 +101,13 @@ public:
     /// bus is made by Config::from_checkpoint. Written beside, synced, then renamed; into the bus
     /// also read back. Does not stop writers. Throws Busy while another process makes one.
     Sequence checkpoint(const std::string& file = {}) const;
+    /// The bus as of the sequence that is returned, with its past, as a new bus with an identity of
+    /// its own in `folder`, which is free or empty. Does not stop writers; keeps others from
+    /// letting go of the past meanwhile. It is on the disk when this returns, and was read back;
+    /// killed before, it is no bus (a file bus.copying says what it was). Of Open::good_prefix it
+    /// is the good prefix. Throws InvalidArgument (no path; the folder holds something), Corrupt,
+    /// Busy, OutOfSpace, Io: nothing is left of the copy then.
+    Sequence copy_to(const std::string& folder) const;
     /// Lets go of the past before the view of `oldest_kept`, now: it is folded into a checkpoint,
     /// and asking for it is HistoryDropped from then on. Empty: of what the bus's retention does
     /// not keep. The log is kept back to the second newest checkpoint at least, against damage of

@@ -1,5 +1,6 @@
 // State's calls about what is kept: on the disk, in checkpoints, of the past.
 #include "api/bus.hpp"
+#include "state/copy.hpp"
 #include "state/flush.hpp"
 #include "state/header.hpp"
 #include "state/past.hpp"
@@ -64,6 +65,13 @@ Sequence State::checkpoint(const std::string& file) const {
     }
     out.commit();
     return as_of;
+}
+
+Sequence State::copy_to(const std::string& folder) const {
+    const auto& open = Bus::get(bus_);
+    return state::copy_bus(open.at(), {.folder = folder,
+                                       .permissions = open.config.permissions,
+                                       .lock_timeout = open.config.lock_timeout});
 }
 
 void State::compact(std::optional<Sequence> oldest_kept) const {

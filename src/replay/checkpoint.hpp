@@ -93,6 +93,11 @@ struct ReadOptions {
 /// Throws what `read` throws, and std::bad_alloc.
 [[nodiscard]] log::Decoded<Checkpoint> read_checkpoint(ReadSome read, ReadOptions options = {});
 
+/// Writes the same checkpoint as one of the bus `bus`; or says why it is none. What is in its
+/// blocks is not looked at. Throws what `read` and `write` throw.
+[[nodiscard]] std::optional<log::Refusal> readdress_checkpoint(
+    ReadSome read, const log::Uuid& bus, const CheckpointWriter::Write& write);
+
 /// Of a checkpoint the structure only, as of its head; what follows it in the file is not read.
 struct CheckpointStructure {
     log::Uuid bus{};

@@ -24,6 +24,8 @@ public:
 
     [[nodiscard]] const layout::Header& header() const noexcept { return header_; }
     [[nodiscard]] std::span<const std::byte> items() const noexcept { return raw_; }
+    /// The block as it is in the file.
+    [[nodiscard]] std::span<const std::byte> stored() const noexcept { return in_; }
     /// How many blocks were read.
     [[nodiscard]] std::uint64_t blocks() const noexcept { return blocks_; }
     [[nodiscard]] log::Refusal& refusal() noexcept { return refusal_; }

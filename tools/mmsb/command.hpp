@@ -63,7 +63,7 @@ void add_log(Program& program);       // log, watch
 void add_show(Program& program);      // show
 void add_export(Program& program);    // export
 void add_diff(Program& program);      // diff
-void add_keep(Program& program);      // checkpoint, compact
+void add_keep(Program& program);      // checkpoint, copy, compact, remove
 void add_describe(Program& program);  // completion, man
 
 /// The help of a command (or of the whole), as --help prints it.

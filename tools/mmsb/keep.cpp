@@ -1,4 +1,4 @@
-// checkpoint, compact, remove: what is kept of a bus, and of its past.
+// checkpoint, copy, compact, remove: what is kept of a bus, and of its past.
 #include "command.hpp"
 #include "exit_code.hpp"
 #include "os_files.hpp"
@@ -21,6 +21,20 @@ constexpr CommandText checkpoint_text{
         "$ mmsb checkpoint demo.bus\n"
         "checkpoint of sequence 200",
     .json = "  sequence, file (null: into the bus)",
+};
+
+constexpr CommandText copy_text{
+    .name = "copy",
+    .summary = "Copy a bus as of now, with its past, while others use it.",
+    .usage = "[OPTIONS] BUS NEWBUS",
+    .description =
+        "NEWBUS is a bus of its own, in a folder that is not there yet or is empty. Each\n"
+        "record is read back and checked; damage of BUS is an error (`mmsb doctor` writes\n"
+        "what is good of it). Writers are not stopped. Killed, it leaves no bus.",
+    .example =
+        "$ mmsb copy demo.bus backup.bus\n"
+        "copied as of sequence 200",
+    .json = "  path (of the copy), sequence",
 };
 
 constexpr CommandText compact_text{
@@ -80,6 +94,16 @@ int checkpoint(const std::string& path, const std::string& file, Context& contex
     return exit_ok;
 }
 
+int copy(const std::string& path, const std::string& to, Context& context) {
+    const Progress progress("copying");
+    const Sequence sequence = open_to_read(path).copy_to(to);
+    if (context.json)
+        context.out.json({{"path", to}, {"sequence", number(sequence)}});
+    else
+        context.out.print("copied as of sequence {}\n", number(sequence));
+    return exit_ok;
+}
+
 struct Compact {
     std::string bus{};
     std::optional<Retention> keep{};
@@ -114,6 +138,12 @@ void add_keep(Program& program) {
     });
     bus_argument(checkpoints, *path);
     checkpoints.add_option("FILE", *file, "A file outside the bus.")->option_text(" ");
+
+    auto to = std::make_shared<std::string>();
+    CLI::App& copies =
+        program.add(copy_text, [path, to](Context& context) { return copy(*path, *to, context); });
+    bus_argument(copies, *path);
+    copies.add_option("NEWBUS", *to, "The folder of the copy.")->required()->option_text(" ");
 
     auto removed = std::make_shared<std::string>();
     bus_argument(
