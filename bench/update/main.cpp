@@ -17,6 +17,7 @@ namespace {
 struct Options {
     std::size_t pages = 10'000, updates = 1'000'000;
     int rounds = 5;
+    std::string only{};  ///< Just the engine of this name, as for a profile: without ratios.
     std::string json{},
         folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-bench-{}", getpid());
 };
@@ -54,7 +55,8 @@ double run(bench::Engine& engine, const Options& options, bench::Pattern pattern
 
 void print(const std::vector<Row>& rows, const Options& options) {
     const auto find = [&](std::string_view name) {
-        return *std::ranges::find_if(rows, [&](const Row& r) { return r.name == name; });
+        const auto row = std::ranges::find(rows, name, &Row::name);
+        return row == rows.end() ? Row{} : *row;
     };
     const auto lmdb = find("LMDB NOSYNC+WRITEMAP"), floor = find("floor: diff, copy, append");
     fmt::print("Workload W: {} pages of 1 KiB, {} updates, {} rounds, medians\n\n", options.pages,
@@ -63,6 +65,7 @@ void print(const std::vector<Row>& rows, const Options& options) {
                "x LMDB speed", "x floor's time", "log B/upd.", "survives");
     auto json = nlohmann::json::array();
     for (const auto& row : rows) {
+        if (row.name.empty()) continue;
         const auto s = median(row.sparse), d = median(row.dense);
         fmt::print("{:28} {:9.0f} {:9.0f} {:5.2f} / {:4.2f} {:6.2f} / {:4.2f} {:>10}  {}\n",
                    row.name, s, d, median(lmdb.sparse) / s, median(lmdb.dense) / d,
@@ -93,6 +96,8 @@ Options parse(int argc, char** argv) {
             options.updates = std::stoul(argv[i + 1]);
         else if (flag == "--rounds")
             options.rounds = std::stoi(argv[i + 1]);
+        else if (flag == "--only")
+            options.only = argv[i + 1];
         else if (flag == "--json")
             options.json = argv[i + 1];
         else
@@ -115,6 +120,7 @@ int main(int argc, char** argv) try {
         [] { return bench::mmsb_without_log(); },
         [] { return bench::mmsb_private(); },
         [&] { return bench::mmsb_with_path(folder()); },
+        [&] { return bench::mmsb_timed(folder()); },
         [&] { return bench::mmsb_transactions(folder(), 100); },
     };
     std::vector<Row> rows(engines.size());
@@ -123,6 +129,7 @@ int main(int argc, char** argv) try {
         for (const auto pattern : {bench::Pattern::sparse, bench::Pattern::dense})
             for (std::size_t e = 0; e < engines.size(); ++e) {
                 const auto engine = engines[e]();
+                if (!options.only.empty() && engine->name() != options.only) continue;
                 const auto ns = run(*engine, options, pattern, rows[e]);
                 (pattern == bench::Pattern::sparse ? rows[e].sparse : rows[e].dense).push_back(ns);
             }

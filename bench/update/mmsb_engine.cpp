@@ -86,6 +86,10 @@ std::unique_ptr<Engine> mmsb_without_log() {
 std::unique_ptr<Engine> mmsb_with_path(const std::string& folder) {
     return std::make_unique<Mmsb>("MMSB", "kill -9; all history", mmsb::Config{.path = folder}, 1);
 }
+std::unique_ptr<Engine> mmsb_timed(const std::string& folder) {
+    return std::make_unique<Mmsb>("MMSB, instrumented", "kill -9; all history",
+                                  mmsb::Config{.path = folder, .enable_instrumentation = true}, 1);
+}
 std::unique_ptr<Engine> mmsb_transactions(const std::string& folder, int updates_a_commit) {
     return std::make_unique<Mmsb>("MMSB, " + std::to_string(updates_a_commit) + " a transaction",
                                   "kill -9; all history", mmsb::Config{.path = folder},

@@ -86,6 +86,8 @@ std::unique_ptr<Engine> lmdb_engine(const std::string& folder, int updates_a_com
 std::unique_ptr<Engine> mmsb_private();
 std::unique_ptr<Engine> mmsb_without_log();
 std::unique_ptr<Engine> mmsb_with_path(const std::string& folder);
+/// With Config::enable_instrumentation: what the timing costs.
+std::unique_ptr<Engine> mmsb_timed(const std::string& folder);
 std::unique_ptr<Engine> mmsb_transactions(const std::string& folder, int updates_a_commit);
 
 }  // namespace bench

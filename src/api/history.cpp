@@ -112,8 +112,6 @@ bool change_of(Commits& commits, PageId page, Change& change, bool& deleted) {
     for (log::Entry entry; reader.next(entry);) {
         if (entry.kind != log::EntryKind::page || entry.page.page != page) continue;
         const auto& record = commits.record();
-        const auto summary =
-            delta::check(entry.page.delta, static_cast<std::size_t>(entry.page.size));
         change = {.sequence = record.sequence,
                   .epoch = entry.page.epoch,
                   .time = time_of(record),
@@ -121,7 +119,7 @@ bool change_of(Commits& commits, PageId page, Change& change, bool& deleted) {
                   .label = std::string(record.label),
                   .tag = record.tag,
                   .process = record.process,
-                  .changed_bytes = summary ? summary->changed_bytes : 0};
+                  .changed_bytes = entry.page.changed_bytes};
         deleted = entry.page.deleted;
         return true;
     }

@@ -86,9 +86,10 @@ void read_page(base::ByteReader& in, unsigned flags, PageEntry& entry) noexcept 
     }
     if ((flags & has_delta) != 0) {
         entry.delta = block(in, in.left());
-        if (in.failed() || !delta::check(entry.delta, static_cast<std::size_t>(entry.size))) {
-            in.fail();
-        }
+        if (in.failed()) return;
+        const auto summary = delta::check(entry.delta, static_cast<std::size_t>(entry.size));
+        if (!summary) return in.fail();
+        entry.changed_bytes = summary->changed_bytes;
     }
 }
 

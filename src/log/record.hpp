@@ -117,6 +117,7 @@ struct PageEntry {
     std::string_view name{};
     std::span<const std::byte> metadata{};  ///< MetadataReader's; empty: none set.
     std::span<const std::byte> delta{};     ///< Encoded (delta/codec.hpp); empty: bytes unchanged.
+    std::uint64_t changed_bytes = 0;        ///< By the delta. Not stored: EntryReader counts it.
 };
 /// Derived pages are a later format of the graph; the log has had room for them from the start.
 struct EdgeEntry {

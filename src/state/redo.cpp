@@ -96,7 +96,7 @@ void apply_entry(Attachment& bus, arena::PageLine& line, const log::PageEntry& e
         auto& words = bus.words();
         add(words.deltas, 1);
         add(words.applies, 1);
-        add(words.delta_bytes, delta::check(entry.delta, entry.size)->changed_bytes);
+        add(words.delta_bytes, entry.changed_bytes);
     }
     line.epoch.store(number(entry.epoch), relaxed);
 }
