@@ -1,5 +1,5 @@
 // Any thread may call anything: nothing is lost, nothing is torn, nothing is seen half.
-#include "support/contents.hpp"
+#include "support/sanitizers.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
@@ -10,11 +10,7 @@
 namespace mmsb::test {
 namespace {
 
-#if defined(__SANITIZE_THREAD__)
-constexpr unsigned rounds = 200;
-#else
-constexpr unsigned rounds = 2000;
-#endif
+constexpr unsigned rounds = cases(2000U, 200U);
 
 template <class F>
 void in_threads(unsigned count, F body) {

@@ -3,6 +3,7 @@
 // header. All of it is told, with file and place; nothing of it is ever served as data; and what
 // comes before it opens. A sample in CI, printed with its seed; everything with MMSB_LONG.
 #include "crash/damaged_bus.hpp"
+#include "support/sanitizers.hpp"
 
 #include <set>
 
@@ -11,14 +12,8 @@ namespace {
 
 using What = Seen::What;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t slower = 20;
-#else
-constexpr std::size_t slower = 1;
-#endif
-
-std::size_t cases(std::size_t in_ci, std::size_t all) {
-    return std::getenv("MMSB_LONG") != nullptr ? all : std::min(all, in_ci / slower);
+std::size_t sample(std::size_t in_ci, std::size_t all) {
+    return std::getenv("MMSB_LONG") != nullptr ? all : std::min(all, cases(in_ci, in_ci / 4));
 }
 
 std::uint64_t seed_of_run() {
@@ -84,7 +79,7 @@ TEST_F(Damage, OfAnyBitOfALogIsTold) {
     const auto& whole = bus.files().at(segment);
     ASSERT_GE(whole.size(), log_size);
     std::set<std::uint64_t> prefixes;
-    each_of(whole.size() * 8, cases(1000, whole.size() * 8), random_, [&](std::size_t bit) {
+    each_of(whole.size() * 8, sample(1000, whole.size() * 8), random_, [&](std::size_t bit) {
         auto changed = whole;
         flip(changed, bit);
         const auto seen = bus.look(segment, changed);
@@ -103,7 +98,7 @@ TEST_F(Damage, OfALogCutShortAnywhereIsATornTail) {
     DamagedBus bus(log_size, 0, 4 * log_size, seed_);
     const auto segment = bus.files_of("log").at(0);
     const auto& whole = bus.files().at(segment);
-    each_of(whole.size(), cases(600, whole.size()), random_, [&](std::size_t size) {
+    each_of(whole.size(), sample(600, whole.size()), random_, [&](std::size_t size) {
         const auto seen = bus.look(segment, whole.substr(0, size));
         count(seen);
         // Without a header nothing says what this file was.
@@ -144,7 +139,7 @@ protected:
 constexpr std::size_t block_sizes[] = {64, 512, 4096};
 
 TEST_F(DamageOfMany, ByTwoBlocksOfAFileSwappedIsTold) {
-    each_of(rounds, cases(300, rounds), random_, [&](std::size_t) {
+    each_of(rounds, sample(300, rounds), random_, [&](std::size_t) {
         const auto file = any(all());
         auto changed = bus_.files().at(file);
         const auto size = block_sizes[below(3)];
@@ -156,7 +151,7 @@ TEST_F(DamageOfMany, ByTwoBlocksOfAFileSwappedIsTold) {
 }
 
 TEST_F(DamageOfMany, ByAStaleBlockOfAnotherFileIsTold) {
-    each_of(rounds, cases(300, rounds), random_, [&](std::size_t) {
+    each_of(rounds, sample(300, rounds), random_, [&](std::size_t) {
         const auto kind = below(3) == 0 ? "checkpoints" : "log";
         const auto files = bus_.files_of(kind);
         const auto file = any(files), other = any(files);
@@ -174,7 +169,7 @@ TEST_F(DamageOfMany, ByAStaleBlockOfAnotherFileIsTold) {
 }
 
 TEST_F(DamageOfMany, ByManyBitsAtOnceIsTold) {
-    each_of(rounds, cases(300, rounds), random_, [&](std::size_t) {
+    each_of(rounds, sample(300, rounds), random_, [&](std::size_t) {
         const auto file = any(all());
         auto changed = bus_.files().at(file);
         const auto bits = 2 + below(63), first = below(changed.size() * 8);
@@ -189,7 +184,7 @@ TEST_F(DamageOfMany, ByManyBitsAtOnceIsTold) {
 TEST_F(DamageOfMany, ByACheckpointCutShortIsTold) {
     for (const auto& file : bus_.files_of("checkpoints")) {
         const auto& whole = bus_.files().at(file);
-        each_of(whole.size(), cases(40, whole.size()), random_, [&](std::size_t size) {
+        each_of(whole.size(), sample(40, whole.size()), random_, [&](std::size_t size) {
             look(file, whole.substr(0, size), "cut to " + std::to_string(size));
         });
     }

@@ -1,5 +1,6 @@
 // Every bit of a small log, flipped in turn: each flip is told, with the file and a place no later
 // than the flip, and everything before it still opens.
+#include "support/sanitizers.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
@@ -9,11 +10,7 @@ namespace {
 
 constexpr int commits = 12;
 // Of the bits: all, but where a sanitizer makes each opening many times slower.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t step = 61;
-#else
-constexpr std::size_t step = 1;
-#endif
+constexpr std::size_t step = cases<std::size_t>(1, 7);
 
 // Commits of all kinds; the bytes of "page" after sequence n are pattern(64, n).
 void make(const TempFolder& folder) {

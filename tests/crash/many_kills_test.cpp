@@ -7,6 +7,7 @@
 #include "crash/shared.hpp"
 #include "os/process.hpp"
 #include "support/child.hpp"
+#include "support/sanitizers.hpp"
 
 #include <gtest/gtest.h>
 
@@ -300,7 +301,7 @@ private:
 };
 
 TEST(ManyWriters, LoseNothingAndGoOnWhoeverIsKilled) {
-    const int kills = is_long() ? 10'000 : 210;
+    const int kills = is_long() ? 10'000 : cases(210, 60);
     std::mt19937 random(seed());
     const auto pick = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
     Crowd crowd;

@@ -1,6 +1,8 @@
 /// tests/crash/seed: short in CI, long by hand, and a seed that repeats what a test did.
 #pragma once
 
+#include "support/sanitizers.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -8,6 +10,11 @@
 namespace mmsb::test {
 
 [[nodiscard]] inline bool is_long() { return std::getenv("MMSB_LONG") != nullptr; }
+
+/// All of them by hand; in CI every n-th, from a random one on.
+[[nodiscard]] inline std::size_t every(std::size_t nth) {
+    return is_long() ? 1 : cases(nth, 4 * nth);
+}
 
 /// MMSB_SEED, or another one each run; printed.
 [[nodiscard]] inline unsigned seed() {

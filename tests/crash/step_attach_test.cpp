@@ -1,8 +1,11 @@
 // Whoever opens or leaves a bus is killed at every named step of it: a new bus, one that was closed
 // or whose last process was killed, with its shared memory or without. The next one opens it and
 // finds everything.
-#include "crash/scenes.hpp"
+#include "crash/saved_bus.hpp"
 #include "crash/seed.hpp"
+#include "crash/steps.hpp"
+#include "support/child.hpp"
+#include "support/contents.hpp"
 
 #include <gtest/gtest.h>
 
@@ -141,7 +144,7 @@ TEST_P(Opening, IsCutShortAtEachStepAndTheNextOneFindsEverything) {
     while (const auto step = steps.read<std::uint16_t>()) {
         ++nth;
         // One record replayed is like another.
-        if (++met[*step] > 3 && !is_long() && (nth + seed()) % 8 != 0) continue;
+        if (++met[*step] > cases(3U, 1U) && (nth + seed()) % every(8) != 0) continue;
         SCOPED_TRACE("killed at " + std::string(name_of(*step)) + ", step " + std::to_string(nth));
         saved.restore();
         ASSERT_EQ(open_and_leave(place, nth), -SIGKILL);
@@ -158,7 +161,7 @@ TEST_P(Opening, IsCutShortAgainAndAgain) {
     const auto expected = contents_at(place);
     saved.restore();
     // Each death leaves more to recover, so that it does not end by itself.
-    const unsigned most = is_long() ? 300 : 60;
+    const unsigned most = is_long() ? 300 : cases(60U, 20U);
     unsigned nth = 1;
     while (nth < most && open_and_leave(place, nth) == -SIGKILL) ++nth;
     check(place, expected);

@@ -155,7 +155,7 @@ TEST_P(Keeping, MayBeKilledAtEachStepOfIt) {
         const auto name = name_of(stage_.trace()[step]);
         SCOPED_TRACE("killed at " + std::string(name) + ", step " + std::to_string(step));
         // A lock taken once more is like the time before.
-        if (!met.insert(name).second && !is_long() && (step + seed()) % 4 != 0) continue;
+        if (!met.insert(name).second && (step + seed()) % every(4) != 0) continue;
         ASSERT_EQ(stage_.play({.action = Action::kill, .nth = static_cast<unsigned>(step) + 1}),
                   -SIGKILL);
         check(oldest_at(step), true);
@@ -166,7 +166,7 @@ TEST_P(Keeping, MayBeKilledAtEachStepOfIt) {
 
 // The same with the shared memory gone at once: the files alone say where the past begins.
 TEST_P(Keeping, MayBeKilledAtEachStepOfItBesideALossOfTheSharedMemory) {
-    const std::size_t stride = is_long() ? 1 : 6;
+    const std::size_t stride = every(6);
     for (auto step = seed() % stride; step < stage_.trace().size(); step += stride) {
         SCOPED_TRACE("killed at " + std::string(name_of(stage_.trace()[step])) + ", step " +
                      std::to_string(step));
@@ -193,7 +193,7 @@ bool opener_dies(const BusPlace& place, unsigned nth) {
 }
 
 TEST_P(Keeping, IsFinishedByWhoeverOpensTheBusWhoMayBeKilledToo) {
-    const std::size_t stride = is_long() ? 1 : 5;
+    const std::size_t stride = every(5);
     int deaths = 0;
     for (auto step = moves_at_ + seed() % stride; step < stage_.trace().size(); step += stride) {
         SCOPED_TRACE("killed at " + std::string(name_of(stage_.trace()[step])) + ", step " +

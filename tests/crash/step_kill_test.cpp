@@ -61,7 +61,7 @@ class AtEachStep : public testing::TestWithParam<Scene> {};
 TEST_P(AtEachStep, AKilledCommitIsThereWholeOrNotAtAll) {
     const auto& stage = stage_of(GetParam());
     ASSERT_NE(stage.before(), stage.after());
-    const std::size_t stride = is_long() ? 1 : is_special(GetParam()) ? 2 : 4;
+    const std::size_t stride = every(is_special(GetParam()) ? 2 : 4);
     for (auto step = seed() % stride; step < stage.trace().size(); step += stride) {
         SCOPED_TRACE("killed " + told(stage, step));
         ASSERT_EQ(stage.play({.action = Action::kill, .nth = static_cast<unsigned>(step) + 1}),
@@ -157,7 +157,7 @@ protected:
     template <class F>
     void after_each_death(const F& recover) {
         const auto& stage = stage_of(GetParam());
-        const std::size_t stride = is_long() ? 1 : 10;
+        const std::size_t stride = every(10);
         int count = 0;
         for (auto step = seed() % stride; step < stage.trace().size(); step += stride) {
             SCOPED_TRACE("killed " + told(stage, step));

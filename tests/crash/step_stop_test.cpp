@@ -174,7 +174,7 @@ protected:
 
 TEST_P(StoppedAtEachStep, ACommitIsInNoReadersWay) {
     const auto& stage = stage_of(GetParam());
-    const std::size_t stride = is_long() ? 1 : 4;
+    const std::size_t stride = every(4);
     int steps = 0;
     for (auto step = seed() % stride; step < stage.trace().size(); step += stride, ++steps) {
         SCOPED_TRACE(told(stage, step));

@@ -19,15 +19,6 @@
 
 namespace mmsb::test {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool sanitized = true;
-#elif defined(__has_feature)
-inline constexpr bool sanitized =
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-inline constexpr bool sanitized = false;
-#endif
-
 /// A fresh folder in the system's temporary one; removed with all that is in it.
 class TemporaryFolder {
 public:

@@ -2,6 +2,7 @@
 #include "os/fork.hpp"
 
 #include "os/helpers.hpp"
+#include "support/sanitizers.hpp"
 
 #include <sys/mman.h>
 #include <sys/resource.h>

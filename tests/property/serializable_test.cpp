@@ -1,5 +1,6 @@
 // Transactions of several threads are as if they had run one after the other, in the order of the
 // log: each is run again, alone, on a model, and must read there what it read then.
+#include "support/sanitizers.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
@@ -12,11 +13,7 @@
 namespace mmsb::test {
 namespace {
 
-#if defined(__SANITIZE_THREAD__)
-constexpr unsigned transactions = 150;
-#else
-constexpr unsigned transactions = 1500;
-#endif
+constexpr unsigned transactions = cases(1500U, 150U);
 constexpr unsigned threads = 4, pages = 6;
 
 struct Done {
