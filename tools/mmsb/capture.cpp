@@ -64,19 +64,17 @@ int run(const Options& options, Context& context) {
 
 void add_capture(Program& program) {
     auto options = std::make_shared<Options>();
-    CLI::App& command =
+    Command command =
         program.add(text, [options](Context& context) { return run(*options, context); });
-    bus_argument(command, options->bus);
-    command.add_option("FILE", options->files, "The files.")->required()->option_text(" ");
-    command.add_option("--label", options->keep.label, "Why, in your words; kept with the commit.")
-        ->option_text("TEXT");
-    command.add_option("--source", options->keep.source, "Who; by default mmsb.")
-        ->option_text("NAME");
-    command.add_option("--tag", options->keep.tag, "A number of yours, by which to find it.")
-        ->option_text("N");
-    command.add_flag("--prune", options->keep.prune, "Delete the page of a FILE that is gone.");
-    command.add_flag("--sync", options->keep.sync, "Return when the disk has it.");
-    command.add_flag("-q,--quiet", options->quiet, "Print nothing.");
+    command.bus(options->bus);
+    command.argument("FILE", options->files, "The files.");
+    command.option("--label", "TEXT", options->keep.label,
+                   "Why, in your words; kept with the commit.");
+    command.option("--source", "NAME", options->keep.source, "Who; by default mmsb.");
+    command.option("--tag", "N", options->keep.tag, "A number of yours, by which to find it.");
+    command.flag("--prune", options->keep.prune, "Delete the page of a FILE that is gone.");
+    command.flag("--sync", options->keep.sync, "Return when the disk has it.");
+    command.flag("-q,--quiet", options->quiet, "Print nothing.");
 }
 
 }  // namespace mmsb::tool

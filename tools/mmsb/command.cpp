@@ -2,6 +2,8 @@
 
 #include "exit_code.hpp"
 
+#include <CLI/CLI.hpp>
+
 #include <algorithm>
 #include <charconv>
 
@@ -59,15 +61,17 @@ std::vector<const CLI::Option*> visible(const CLI::App& command, bool positional
 
 }  // namespace
 
-Program::Program() : app_(std::string(about), "mmsb") {
-    app_.set_help_flag("-h,--help", "Show this help and exit.");
-    app_.set_version_flag("--version", version_text(), "Show the version and exit.");
-    app_.require_subcommand(0, 1);
+Program::Program() : app_(std::make_unique<CLI::App>(std::string(about), "mmsb")) {
+    app_->set_help_flag("-h,--help", "Show this help and exit.");
+    app_->set_version_flag("--version", version_text(), "Show the version and exit.");
+    app_->require_subcommand(0, 1);
 }
 
-CLI::App& Program::add(const CommandText& text, Action action) {
+Program::~Program() = default;
+
+Command Program::add(const CommandText& text, Action action) {
     texts_.push_back(text);
-    CLI::App& command = *app_.add_subcommand(std::string(text.name), std::string(text.summary));
+    CLI::App& command = *app_->add_subcommand(std::string(text.name), std::string(text.summary));
     command.set_help_flag("-h,--help", "Show this help and exit.");
     if (!text.json.empty())
         command.add_flag("--json", json_, "Print JSON, one object a line; stable.");
@@ -75,7 +79,7 @@ CLI::App& Program::add(const CommandText& text, Action action) {
         ->option_text("WHEN")
         ->check(CLI::IsMember({"auto", "always", "never"}));
     command.callback([this, act = std::move(action)] { action_ = act; });
-    return command;
+    return Command(command);
 }
 
 const CommandText* Program::find(std::string_view name) const noexcept {
@@ -94,10 +98,10 @@ int Program::run(std::vector<std::string> arguments, Output& out) {
     }
     std::ranges::reverse(arguments);
     try {
-        app_.parse(std::move(arguments));
+        app_->parse(std::move(arguments));
     } catch (const CLI::CallForHelp&) {
-        const auto chosen = app_.get_subcommands();
-        out.write(help_text(*this, chosen.empty() ? app_ : *chosen.front()));
+        const auto chosen = app_->get_subcommands();
+        out.write(help_text(*this, chosen.empty() ? *app_ : *chosen.front()));
         return exit_ok;
     } catch (const CLI::CallForVersion&) {
         out.write(version_text() + '\n');
@@ -156,9 +160,49 @@ std::string help_text(const Program& program, const CLI::App& command) {
 
 std::string version_text() { return "mmsb " MMSB_TOOL_VERSION; }
 
-void bus_argument(CLI::App& command, std::string& path) {
-    command.add_option("BUS", path, "The folder of the bus.")->required()->option_text(" ");
+// An argument's own name is what the help shows: it needs no text behind it.
+void Command::bus(std::string& path) { argument("BUS", path, "The folder of the bus."); }
+
+void Command::argument(const char* name, std::string& value, const char* help, Need need) {
+    app_->add_option(name, value, help)->required(need == Need::required)->option_text(" ");
 }
+void Command::argument(const char* name, std::vector<std::string>& values, const char* help) {
+    app_->add_option(name, values, help)->required()->option_text(" ");
+}
+void Command::argument(const char* name, Setter set, const char* help) {
+    app_->add_option_function<std::string>(name, std::move(set), help)
+        ->required()
+        ->option_text(" ");
+}
+
+void Command::option(const char* names, const char* value, std::string& to, const char* help) {
+    app_->add_option(names, to, help)->option_text(value);
+}
+void Command::option(const char* names, const char* value, std::uint64_t& to, const char* help) {
+    app_->add_option(names, to, help)->option_text(value);
+}
+void Command::option(const char* names, const char* value, std::optional<std::uint64_t>& to,
+                     const char* help) {
+    app_->add_option(names, to, help)->option_text(value);
+}
+void Command::option(const char* names, const char* value, Setter set, const char* help) {
+    app_->add_option_function<std::string>(names, std::move(set), help)->option_text(value);
+}
+void Command::option(const char* names, const char* value, std::vector<std::string>& to,
+                     const char* help) {
+    app_->add_option(names, to, help)->option_text(value)->expected(1)->take_all();
+}
+void Command::flag(const char* names, bool& to, const char* help) {
+    app_->add_flag(names, to, help);
+}
+
+void Command::choices(const char* name, std::vector<std::string> values) {
+    app_->get_option(name)->check(CLI::IsMember(std::move(values)));
+}
+void Command::not_both(const char* one, const char* other) {
+    app_->get_option(one)->excludes(app_->get_option(other));
+}
+void Command::hide() { app_->group(""); }
 
 namespace {
 

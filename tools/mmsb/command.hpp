@@ -7,13 +7,18 @@
 
 #include <mmsb/mmsb.hpp>
 
-#include <CLI/CLI.hpp>
-
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace mmsb::tool {
 
@@ -34,21 +39,55 @@ struct Context {
 };
 using Action = std::function<int(Context&)>;
 
+/// A command's options and arguments, as it declares them; values that cannot be parsed are wrong
+/// use. What is referred to must live as long as the Program. CLI11 stands behind it and is seen by
+/// few source files: each that includes it takes eight seconds longer to compile.
+class Command {
+public:
+    using Setter = std::function<void(const std::string&)>;  ///< Throws what parse.hpp throws.
+    enum class Need : std::uint8_t { required, optional };
+
+    explicit Command(CLI::App& app) noexcept : app_(&app) {}
+    void bus(std::string& path);  ///< The argument BUS.
+    void argument(const char* name, std::string& value, const char* help,
+                  Need need = Need::required);
+    void argument(const char* name, std::vector<std::string>& values, const char* help);
+    void argument(const char* name, Setter set, const char* help);
+    /// `names`: "--at", or "-n,--name". `value`: what it is called in the help.
+    void option(const char* names, const char* value, std::string& to, const char* help);
+    void option(const char* names, const char* value, std::uint64_t& to, const char* help);
+    void option(const char* names, const char* value, std::optional<std::uint64_t>& to,
+                const char* help);
+    void option(const char* names, const char* value, Setter set, const char* help);
+    /// May be given more than once.
+    void option(const char* names, const char* value, std::vector<std::string>& to,
+                const char* help);
+    void flag(const char* names, bool& to, const char* help);
+    void choices(const char* name, std::vector<std::string> values);  ///< Of an argument's value.
+    void not_both(const char* one, const char* other);
+    void hide();  ///< From the list of commands.
+
+private:
+    CLI::App* app_;
+};
+
 /// The command line as a whole.
 class Program {
 public:
     Program();
+    ~Program();
+    Program(const Program&) = delete;
+    Program& operator=(const Program&) = delete;
     /// The new command, for its options and arguments; `action` runs where it was chosen.
-    CLI::App& add(const CommandText& text, Action action);
-    [[nodiscard]] CLI::App& app() noexcept { return app_; }
-    [[nodiscard]] const CLI::App& app() const noexcept { return app_; }
+    Command add(const CommandText& text, Action action);
+    [[nodiscard]] const CLI::App& app() const noexcept { return *app_; }
     [[nodiscard]] const std::vector<CommandText>& texts() const noexcept { return texts_; }
     [[nodiscard]] const CommandText* find(std::string_view name) const noexcept;
     /// Parses and runs. Returns the exit code; errors are thrown.
     int run(std::vector<std::string> arguments, Output& out);
 
 private:
-    CLI::App app_;
+    std::unique_ptr<CLI::App> app_;
     std::vector<CommandText> texts_{};
     Action action_{};
     bool json_ = false;
@@ -77,8 +116,6 @@ void add_describe(Program& program);  // completion, man
 
 // ---- what several commands share ---------------------------------------------------------------
 
-/// Declares the argument BUS.
-void bus_argument(CLI::App& command, std::string& path);
 /// Opens a bus that is there, to look at it.
 [[nodiscard]] State open_to_read(const std::string& path);
 /// Opens or makes one; `source` may be empty.

@@ -42,19 +42,17 @@ int write_manual(const Program& program, const std::string& path) {
 
 void add_describe(Program& program) {
     auto shell = std::make_shared<std::string>();
-    CLI::App& completion = program.add(completion_text, [shell, &program](Context& context) {
+    Command completion = program.add(completion_text, [shell, &program](Context& context) {
         context.out.write(completion_script(program, *shell));
         return exit_ok;
     });
-    completion.add_option("SHELL", *shell, "bash, zsh or fish.")
-        ->required()
-        ->option_text(" ")
-        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    completion.argument("SHELL", *shell, "bash, zsh or fish.");
+    completion.choices("SHELL", {"bash", "zsh", "fish"});
     auto folder = std::make_shared<std::string>();
-    CLI::App& man = program.add(
+    Command man = program.add(
         man_text, [folder, &program](Context&) { return write_manual(program, *folder); });
-    man.add_option("DIR", *folder, "Where to write.")->required()->option_text(" ");
-    man.group("");  // For the build; nobody needs it in the list.
+    man.argument("DIR", *folder, "Where to write.");
+    man.hide();  // For the build; nobody needs it in the list.
 }
 
 }  // namespace mmsb::tool

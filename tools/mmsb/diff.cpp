@@ -151,22 +151,14 @@ int run(const Options& options, Context& context) {
 
 void add_diff(Program& program) {
     auto options = std::make_shared<Options>();
-    CLI::App& command =
+    Command command =
         program.add(text, [options](Context& context) { return run(*options, context); });
-    bus_argument(command, options->bus);
-    command
-        .add_option_function<std::string>(
-            "SEQ1", [options](const std::string& t) { options->from = parse_sequence(t); },
-            "The one.")
-        ->required()
-        ->option_text(" ");
-    command
-        .add_option_function<std::string>(
-            "SEQ2", [options](const std::string& t) { options->to = parse_sequence(t); },
-            "The other.")
-        ->required()
-        ->option_text(" ");
-    command.add_flag("--all", options->all, "All runs of each page, not only the first.");
+    command.bus(options->bus);
+    command.argument(
+        "SEQ1", [options](const std::string& t) { options->from = parse_sequence(t); }, "The one.");
+    command.argument(
+        "SEQ2", [options](const std::string& t) { options->to = parse_sequence(t); }, "The other.");
+    command.flag("--all", options->all, "All runs of each page, not only the first.");
 }
 
 }  // namespace mmsb::tool

@@ -64,6 +64,7 @@ int run(const Options& options, Context& context) {
     Progress progress("exporting");
     const View view = view_at(bus, options.at);
     std::vector<PageInfo> pages;
+    pages.reserve(options.pages.size());
     for (const std::string& page : options.pages) pages.push_back(page_in(view, page));
     if (options.pages.empty()) pages = view.pages();
     const Plan plan = plan_for(pages);
@@ -88,19 +89,15 @@ int run(const Options& options, Context& context) {
 
 void add_export(Program& program) {
     auto options = std::make_shared<Options>();
-    CLI::App& command =
+    Command command =
         program.add(text, [options](Context& context) { return run(*options, context); });
-    bus_argument(command, options->bus);
-    command.add_option("DIR", options->folder, "Where to write.")->required()->option_text(" ");
-    command
-        .add_option_function<std::string>(
-            "--at", [options](const std::string& t) { options->at = parse_sequence(t); },
-            "As of this sequence.")
-        ->option_text("SEQUENCE");
-    command.add_option("--page", options->pages, "Only this page; may be given more than once.")
-        ->option_text("PAGE")
-        ->expected(1)
-        ->take_all();
+    command.bus(options->bus);
+    command.argument("DIR", options->folder, "Where to write.");
+    command.option(
+        "--at", "SEQUENCE", [options](const std::string& t) { options->at = parse_sequence(t); },
+        "As of this sequence.");
+    command.option("--page", "PAGE", options->pages,
+                   "Only this page; may be given more than once.");
 }
 
 }  // namespace mmsb::tool

@@ -190,16 +190,16 @@ int verify(const std::string& path, Context& context) {
 void add_inspect(Program& program) {
     auto path = std::make_shared<std::string>();
     auto at = std::make_shared<Sequence>(Sequence::newest);
-    const auto add = [&](const CommandText& text, Action action) -> CLI::App& {
-        CLI::App& command = program.add(text, std::move(action));
-        bus_argument(command, *path);
+    const auto add = [&](const CommandText& text, Action action) {
+        Command command = program.add(text, std::move(action));
+        command.bus(*path);
         return command;
     };
     add(info_text, [path](Context& context) { return info(*path, context); });
     add(pages_text, [path, at](Context& context) { return pages(*path, *at, context); })
-        .add_option_function<std::string>(
-            "--at", [at](const std::string& t) { *at = parse_sequence(t); }, "As of this sequence.")
-        ->option_text("SEQUENCE");
+        .option(
+            "--at", "SEQUENCE", [at](const std::string& t) { *at = parse_sequence(t); },
+            "As of this sequence.");
     add(stats_text, [path](Context& context) { return stats(*path, context); });
     add(verify_text, [path](Context& context) { return verify(*path, context); });
 }

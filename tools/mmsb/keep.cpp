@@ -133,11 +133,11 @@ int compact(const Compact& options, Context& context) {
 void add_keep(Program& program) {
     auto path = std::make_shared<std::string>();
     auto file = std::make_shared<std::string>();
-    CLI::App& checkpoints = program.add(checkpoint_text, [path, file](Context& context) {
+    Command checkpoints = program.add(checkpoint_text, [path, file](Context& context) {
         return checkpoint(*path, *file, context);
     });
-    bus_argument(checkpoints, *path);
-    checkpoints.add_option("FILE", *file, "A file outside the bus.")->option_text(" ");
+    checkpoints.bus(*path);
+    checkpoints.argument("FILE", *file, "A file outside the bus.", Command::Need::optional);
 
     auto to = std::make_shared<std::string>();
     CLI::App& copies =
@@ -146,24 +146,20 @@ void add_keep(Program& program) {
     copies.add_option("NEWBUS", *to, "The folder of the copy.")->required()->option_text(" ");
 
     auto removed = std::make_shared<std::string>();
-    bus_argument(
-        program.add(remove_text, [removed](Context& context) { return remove(*removed, context); }),
-        *removed);
+    program.add(remove_text, [removed](Context& context) { return remove(*removed, context); })
+        .bus(*removed);
 
     auto options = std::make_shared<Compact>();
-    CLI::App& compacts = program.add(
+    Command compacts = program.add(
         compact_text, [options](Context& context) { return compact(*options, context); });
-    bus_argument(compacts, options->bus);
-    compacts
-        .add_option_function<std::string>(
-            "--keep", [options](const std::string& t) { options->keep = parse_retention(t); },
-            "Set how much of the past the bus keeps from now on.")
-        ->option_text("AMOUNT");
-    compacts
-        .add_option_function<std::string>(
-            "--before", [options](const std::string& t) { options->before = parse_sequence(t); },
-            "Let go of what is older than this sequence, this once.")
-        ->option_text("SEQUENCE");
+    compacts.bus(options->bus);
+    compacts.option(
+        "--keep", "AMOUNT", [options](const std::string& t) { options->keep = parse_retention(t); },
+        "Set how much of the past the bus keeps from now on.");
+    compacts.option(
+        "--before", "SEQUENCE",
+        [options](const std::string& t) { options->before = parse_sequence(t); },
+        "Let go of what is older than this sequence, this once.");
 }
 
 }  // namespace mmsb::tool

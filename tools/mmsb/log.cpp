@@ -248,53 +248,48 @@ int run(Options& options, Context& context) {
 
 namespace {
 
-void add_filters(CLI::App& command, Options& options) {
-    bus_argument(command, options.bus);
-    command.add_option("--page", options.pages, "Only commits that touch this page.")
-        ->option_text("PAGE")
-        ->expected(1)
-        ->take_all();
-    command.add_option("--source", options.filter.source, "Only of this source.")
-        ->option_text("NAME");
-    command.add_option("--label", options.label, "Only where the label contains this.")
-        ->option_text("TEXT");
-    command.add_option("--tag", options.filter.tag, "Only with this tag.")->option_text("N");
+void add_filters(Command command, Options& options) {
+    command.bus(options.bus);
+    command.option("--page", "PAGE", options.pages, "Only commits that touch this page.");
+    command.option("--source", "NAME", options.filter.source, "Only of this source.");
+    command.option("--label", "TEXT", options.label, "Only where the label contains this.");
+    command.option("--tag", "N", options.filter.tag, "Only with this tag.");
 }
 
 void add_watch(Program& program) {
     auto options = std::make_shared<Options>();
-    CLI::App& command =
+    Command command =
         program.add(watch_text, [options](Context& context) { return watch(*options, context); });
     add_filters(command, *options);
-    command.add_option("--count", options->limit, "End after so many.")->option_text("N");
-    command
-        .add_option_function<std::string>(
-            "--for", [options](const std::string& t) { options->longest = parse_duration(t); },
-            "End after this time.")
-        ->option_text("DURATION");
+    command.option("--count", "N", options->limit, "End after so many.");
+    command.option(
+        "--for", "DURATION",
+        [options](const std::string& t) { options->longest = parse_duration(t); },
+        "End after this time.");
 }
 
 }  // namespace
 
 void add_log(Program& program) {
     auto options = std::make_shared<Options>();
-    CLI::App& command =
+    Command command =
         program.add(text, [options](Context& context) { return run(*options, context); });
     add_filters(command, *options);
     LogFilter& filter = options->filter;
-    const auto parsed = [&](const char* name, const char* value, const char* help, auto set) {
-        command.add_option_function<std::string>(name, set, help)->option_text(value);
-    };
-    parsed("--from", "SEQUENCE", "From this sequence on.",
-           [&filter](const std::string& t) { filter.from = parse_sequence(t); });
-    parsed("--to", "SEQUENCE", "Up to this sequence.",
-           [&filter](const std::string& t) { filter.to = parse_sequence(t); });
-    parsed("--since", "TIME", "From this time on.",
-           [&filter](const std::string& t) { filter.since = parse_time(t); });
-    parsed("--until", "TIME", "Up to this time.",
-           [&filter](const std::string& t) { filter.until = parse_time(t); });
-    command.add_flag("--reverse", options->reverse, "The newest first.");
-    command.add_option("--limit", options->limit, "At most so many.")->option_text("N");
+    command.option(
+        "--from", "SEQUENCE", [&filter](const std::string& t) { filter.from = parse_sequence(t); },
+        "From this sequence on.");
+    command.option(
+        "--to", "SEQUENCE", [&filter](const std::string& t) { filter.to = parse_sequence(t); },
+        "Up to this sequence.");
+    command.option(
+        "--since", "TIME", [&filter](const std::string& t) { filter.since = parse_time(t); },
+        "From this time on.");
+    command.option(
+        "--until", "TIME", [&filter](const std::string& t) { filter.until = parse_time(t); },
+        "Up to this time.");
+    command.flag("--reverse", options->reverse, "The newest first.");
+    command.option("--limit", "N", options->limit, "At most so many.");
     add_watch(program);
 }
 

@@ -2,6 +2,8 @@
 #include "exit_code.hpp"
 #include "os_stream.hpp"
 
+#include <CLI/Error.hpp>
+
 #include <new>
 
 namespace {

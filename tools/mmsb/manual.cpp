@@ -2,6 +2,8 @@
 
 #include "exit_code.hpp"
 
+#include <CLI/CLI.hpp>
+
 #include <algorithm>
 
 namespace mmsb::tool {

@@ -44,6 +44,7 @@ std::optional<Signals::Signal> Signals::next() {
 
 Child::Child(const std::vector<std::string>& words, bool to_stderr) {
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
 

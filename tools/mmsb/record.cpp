@@ -213,24 +213,20 @@ int run(Options& options, Context& context) {
 
 void add_record(Program& program) {
     auto options = std::make_shared<Options>();
-    CLI::App& command =
+    Command command =
         program.add(text, [options](Context& context) { return run(*options, context); });
-    bus_argument(command, options->bus);
-    command.add_option("FILE", options->files, "The files.")->required()->option_text(" ");
-    command
-        .add_option_function<std::string>(
-            "--every", [options](const std::string& t) { options->every = parse_duration(t); },
-            "At most one commit in that time, such as 500ms or 2s.")
-        ->option_text("DURATION");
-    command.add_option("--label", options->keep.label, "A text, kept with each commit.")
-        ->option_text("TEXT");
-    command.add_option("--source", options->keep.source, "Who; by default mmsb.")
-        ->option_text("NAME");
-    command.add_option("--tag", options->keep.tag, "A number of yours, by which to find it.")
-        ->option_text("N");
-    command.add_flag("--prune", options->keep.prune, "Delete the page of a FILE that is gone.");
-    command.add_flag("--sync", options->keep.sync, "Wait for the disk at each commit.");
-    command.add_flag("-q,--quiet", options->quiet, "Tell nothing of the commits.");
+    command.bus(options->bus);
+    command.argument("FILE", options->files, "The files.");
+    command.option(
+        "--every", "DURATION",
+        [options](const std::string& t) { options->every = parse_duration(t); },
+        "At most one commit in that time, such as 500ms or 2s.");
+    command.option("--label", "TEXT", options->keep.label, "A text, kept with each commit.");
+    command.option("--source", "NAME", options->keep.source, "Who; by default mmsb.");
+    command.option("--tag", "N", options->keep.tag, "A number of yours, by which to find it.");
+    command.flag("--prune", options->keep.prune, "Delete the page of a FILE that is gone.");
+    command.flag("--sync", options->keep.sync, "Wait for the disk at each commit.");
+    command.flag("-q,--quiet", options->quiet, "Tell nothing of the commits.");
 }
 
 }  // namespace mmsb::tool

@@ -177,20 +177,16 @@ int run(const Options& options, Context& context) {
 
 void add_show(Program& program) {
     auto options = std::make_shared<Options>();
-    CLI::App& command =
+    Command command =
         program.add(text, [options](Context& context) { return run(*options, context); });
-    bus_argument(command, options->bus);
-    command.add_option("PAGE", options->page, "The page: its name, or its id.")
-        ->required()
-        ->option_text(" ");
-    command
-        .add_option_function<std::string>(
-            "--at", [options](const std::string& t) { options->at = parse_sequence(t); },
-            "As of this sequence.")
-        ->option_text("SEQUENCE");
-    auto* raw = command.add_flag("--raw", options->raw, "The bytes themselves, to stdout.");
-    command.add_flag("--changes", options->changes, "Only the lines that hold a change.");
-    raw->excludes("--json");
+    command.bus(options->bus);
+    command.argument("PAGE", options->page, "The page: its name, or its id.");
+    command.option(
+        "--at", "SEQUENCE", [options](const std::string& t) { options->at = parse_sequence(t); },
+        "As of this sequence.");
+    command.flag("--raw", options->raw, "The bytes themselves, to stdout.");
+    command.flag("--changes", options->changes, "Only the lines that hold a change.");
+    command.not_both("--raw", "--json");
 }
 
 }  // namespace mmsb::tool
