@@ -1,5 +1,4 @@
 // Pages of bytes: made, read, changed, resized, renamed, described, copied, deleted.
-#include "support/contents.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>

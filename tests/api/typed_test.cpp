@@ -1,5 +1,5 @@
 // Pages seen as a T, or as many T.
-#include "support/temp_bus.hpp"
+#include <mmsb/mmsb.hpp>
 
 #include <gtest/gtest.h>
 

@@ -38,7 +38,7 @@ TEST(EveryBitOfALog, IsMissedWhenItIsFlipped) {
     const auto segment = folder / "log/0000000000000001.seg";
     const auto whole = read_file(segment);
     ASSERT_LT(whole.size(), 16U * 1024);
-    std::uint64_t damaged = 0, torn = 0;
+    std::size_t damaged = 0, torn = 0;
     for (std::size_t bit = 0; bit < whole.size() * 8; bit += step) {
         auto flipped = whole;
         flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
@@ -64,9 +64,7 @@ TEST(EveryBitOfALog, IsMissedWhenItIsFlipped) {
         }
         ASSERT_FALSE(HasFailure()) << "bit " << bit;
     }
-    std::printf("%llu flips: %llu damage, %llu a torn last record\n",
-                static_cast<unsigned long long>(damaged + torn),
-                static_cast<unsigned long long>(damaged), static_cast<unsigned long long>(torn));
+    std::printf("%zu flips: %zu damage, %zu a torn last record\n", damaged + torn, damaged, torn);
     EXPECT_LT(torn, damaged / 10);
 }
 

@@ -1,7 +1,6 @@
 #include <mmsb/delta.hpp>
 #include <mmsb/error.hpp>
 
-#include "delta/codec.hpp"
 #include "delta/pages.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,4 @@
 // Pages copied while a history went on, and the records behind them: the state at the end, exactly.
-#include "delta/codec.hpp"
 #include "replay/checkpoint_support.hpp"
 #include "replay/history.hpp"
 
