@@ -14,17 +14,40 @@ using detail::Bus;
 
 namespace {
 
-// The commit of one page's change, for calls that are one commit of their own.
-state::Staged staged(const Page& page) {
-    state::Staged s;
-    s.pages.push_back({.page = page.id(), .line = Bus::handle_of(page).line});
-    return s;
-}
+// A change of one page, for calls that are a commit of their own. It takes the memory of the
+// thread's last one: two allocations are a tenth of an update.
+class OnePage {
+public:
+    explicit OnePage(const Page& page)
+        : bus_(Bus::get(Bus::handle_of(page))), staged_(std::move(spare_)) {
+        staged_.pages.resize(1);
+        auto& change = staged_.pages.front();
+        change.page = page.id();
+        change.line = Bus::handle_of(page).line;
+    }
+    ~OnePage() {
+        auto writes = std::move(staged_.pages.front().writes);
+        writes.clear();
+        staged_.pages.front() = {};
+        staged_.pages.front().writes = std::move(writes);
+        spare_ = std::move(staged_);
+    }
+    OnePage(const OnePage&) = delete;
+    OnePage& operator=(const OnePage&) = delete;
 
-Committed commit(const Page& page, state::Staged& s, const CommitOptions& options) {
-    s.pages.front().expected = options.expected;
-    return Bus::get(Bus::handle_of(page)).commit(s, options);
-}
+    [[nodiscard]] state::StagedPage* operator->() noexcept { return &staged_.pages.front(); }
+    [[nodiscard]] state::Staged& staged() noexcept { return staged_; }
+    Committed commit(const CommitOptions& options) {
+        staged_.pages.front().expected = options.expected;
+        return bus_.commit(staged_, options);
+    }
+
+private:
+    static thread_local state::Staged spare_;
+    Bus& bus_;
+    state::Staged staged_;
+};
+thread_local state::Staged OnePage::spare_{};
 
 // A private copy for an edit, aligned as pages are, so that it can be seen as a T.
 class EditCopy {
@@ -90,7 +113,10 @@ bool Page::peek_bytes(FunctionRef<void(std::span<const std::byte>)> fn) const {
 
 Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& options) const {
     auto line = bus_.line;
-    const auto size = state::read_line(Bus::get(bus_).at(), id_, line).size;
+    auto& at = Bus::get(bus_).at();
+    const auto now = state::read_line(at, id_, line);
+    state::prefetch(at, now);  // compared as soon as the lock is ours
+    const auto size = now.size;
     if (bytes.size() != size)
         throw InvalidArgument(
             ErrorCode::invalid_argument,
@@ -98,9 +124,9 @@ Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& op
             {.page = id_,
              .expected = fmt::format("{} bytes", size),
              .found = fmt::format("{}", bytes.size())});
-    auto s = staged(*this);
-    s.pages.front().writes.push_back({0, bytes});
-    return commit(*this, s, options);
+    OnePage change(*this);
+    change->writes.push_back({0, bytes});
+    return change.commit(options);
 }
 
 Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
@@ -123,10 +149,10 @@ Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
         }
         // Only what the edit changed is written; it was computed from the whole page, so the page
         // must still be what it was.
-        auto s = staged(*this);
-        s.pages.front().writes.push_back({0, copy.bytes()});
-        s.pages.front().expected = before.version.epoch;
-        const auto result = state::commit(bus.at(), bus.handle, s, options);
+        OnePage change(*this);
+        change->writes.push_back({0, copy.bytes()});
+        change->expected = before.version.epoch;
+        const auto result = state::commit(bus.at(), bus.handle, change.staged(), options);
         if (result.status != CommitStatus::conflict) return result.committed;
         if (attempt >= options.attempts)
             throw Conflict(
@@ -140,9 +166,9 @@ Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
 
 Committed Page::write(std::size_t offset, std::span<const std::byte> bytes,
                       const CommitOptions& options) const {
-    auto s = staged(*this);
-    s.pages.front().writes.push_back({offset, bytes});
-    return commit(*this, s, options);
+    OnePage change(*this);
+    change->writes.push_back({offset, bytes});
+    return change.commit(options);
 }
 
 Committed Page::apply(const Delta& delta, const CommitOptions& options) const {
@@ -159,31 +185,31 @@ Committed Page::apply(const Delta& delta, const CommitOptions& options) const {
     const auto runs = delta.runs();
     if (runs.size() > most_writes)
         return update_with([&](std::span<std::byte> bytes) { delta.apply_to(bytes); }, options);
-    auto s = staged(*this);
-    for (const auto& run : runs) s.pages.front().writes.push_back({run.offset, run.bytes});
-    return commit(*this, s, options);
+    OnePage change(*this);
+    for (const auto& run : runs) change->writes.push_back({run.offset, run.bytes});
+    return change.commit(options);
 }
 
 Committed Page::resize(std::size_t size, const CommitOptions& options) const {
     detail::check_page_options({}, size);
-    auto s = staged(*this);
-    s.pages.front().size = size;
-    return commit(*this, s, options);
+    OnePage change(*this);
+    change->size = size;
+    return change.commit(options);
 }
 
 Committed Page::rename(std::string_view name, const CommitOptions& options) const {
     detail::check_name(name);
-    auto s = staged(*this);
-    s.pages.front().name = std::string(name);
-    return commit(*this, s, options);
+    OnePage change(*this);
+    change->name = std::string(name);
+    return change.commit(options);
 }
 
 Committed Page::set_metadata(std::string_view key, std::string_view value,
                              const CommitOptions& options) const {
     detail::check_metadata(key, value);
-    auto s = staged(*this);
-    s.pages.front().metadata.emplace_back(key, value);
-    return commit(*this, s, options);
+    OnePage change(*this);
+    change->metadata.emplace_back(key, value);
+    return change.commit(options);
 }
 
 Page Page::clone(const PageOptions& options) const {

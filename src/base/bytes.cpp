@@ -2,7 +2,7 @@
 
 namespace mmsb::base {
 
-std::uint64_t ByteReader::varint() noexcept {
+std::uint64_t ByteReader::long_varint() noexcept {
     std::uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         if (failed_ || at_ == in_.size()) break;

@@ -25,6 +25,27 @@ inline constexpr std::size_t varint_max = 10;  ///< Bytes of the longest LEB128 
     return v == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(v)) + 6) / 7;
 }
 
+/// Fields whose sizes have a bound, gathered where they cost least to be appended in one piece.
+template <std::size_t capacity>
+class FieldBuffer {
+public:
+    template <class T>
+        requires std::has_unique_object_representations_v<T>
+    void fixed(T v) noexcept {
+        std::memcpy(bytes_ + size_, &v, sizeof v);
+        size_ += sizeof v;
+    }
+    void varint(std::uint64_t v) noexcept {
+        for (; v >= 0x80; v >>= 7U) bytes_[size_++] = static_cast<std::byte>(v | 0x80U);
+        bytes_[size_++] = static_cast<std::byte>(v);
+    }
+    [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }
+
+private:
+    std::byte bytes_[capacity];  // REQUIRES of whoever writes: no more than these.
+    std::size_t size_ = 0;
+};
+
 /// Appends to a vector. Everything little-endian; varints are LEB128.
 class ByteWriter {
 public:
@@ -69,7 +90,12 @@ public:
             std::memcpy(&v, b.data(), sizeof v);
         return v;
     }
-    std::uint64_t varint() noexcept;  ///< Fails beyond 64 bits and on an overlong form.
+    /// Fails beyond 64 bits and on an overlong form.
+    std::uint64_t varint() noexcept {
+        if (!failed_ && at_ < in_.size() && (in_[at_] & std::byte{0x80}) == std::byte{0})
+            return std::to_integer<std::uint64_t>(in_[at_++]);
+        return long_varint();
+    }
     /// `n` bytes as a view of the input; empty and failed where there are fewer.
     std::span<const std::byte> bytes(std::uint64_t n) noexcept {
         if (failed_ || n > left()) {
@@ -91,6 +117,8 @@ public:
     void fail() noexcept { failed_ = true; }
 
 private:
+    std::uint64_t long_varint() noexcept;
+
     std::span<const std::byte> in_;
     std::size_t at_ = 0;
     bool failed_ = false;

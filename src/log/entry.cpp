@@ -140,15 +140,17 @@ void write_entry(const PageEntry& entry, std::vector<std::byte>& out) {
     MMSB_ASSERT(entry.size <= limits::page_size && (!entry.deleted || entry.size == 0));
     MMSB_ASSERT(entry.name.size() <= limits::name_size);
     MMSB_ASSERT(entry.metadata.size() <= metadata_bytes);
-    base::ByteWriter writer(out);
-    writer.fixed(static_cast<std::uint8_t>(flags));
-    writer.varint(number(entry.page));
-    writer.varint(number(entry.epoch));
-    writer.varint(entry.size);
+    base::FieldBuffer<2 + 4 * base::varint_max> fields;
+    fields.fixed(static_cast<std::uint8_t>(flags));
+    fields.varint(number(entry.page));
+    fields.varint(number(entry.epoch));
+    fields.varint(entry.size);
     if (entry.created) {
-        writer.varint(entry.line);
-        writer.fixed(static_cast<std::uint8_t>(entry.location));
+        fields.varint(entry.line);
+        fields.fixed(static_cast<std::uint8_t>(entry.location));
     }
+    base::ByteWriter writer(out);
+    writer.bytes(fields.bytes());
     if (renamed) writer.text(entry.name);
     if (!entry.metadata.empty()) write_block(entry.metadata, writer);
     if (!entry.delta.empty()) write_block(entry.delta, writer);

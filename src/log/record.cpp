@@ -34,7 +34,9 @@ std::uint8_t flags_of(const RecordFields& fields, Lsn start) noexcept {
 }
 
 void write_fields(const RecordFields& fields, Lsn start, const Context& context,
-                  base::ByteWriter& out) {
+                  std::vector<std::byte>& to) {
+    base::FieldBuffer<head_size + 4 * base::varint_max + 3 * 5> out;
+    out.fixed(Head{});  // seal() fills it in
     out.varint(number(fields.sequence));
     // Modulo 2^64, so that even a time before the base comes back as it was.
     out.varint(static_cast<std::uint64_t>(fields.time_ns) -
@@ -47,11 +49,13 @@ void write_fields(const RecordFields& fields, Lsn start, const Context& context,
         out.varint(first ? 0 : (start - fields.previous_structure) / 8);
     }
     if (fields.tag != 0) out.varint(fields.tag);
-    if (!fields.label.empty()) out.text(fields.label);
+    base::ByteWriter writer(to);
+    writer.bytes(out.bytes());
+    if (!fields.label.empty()) writer.text(fields.label);
     if (fields.blob) {
-        out.varint(fields.blob->id);
-        out.varint(fields.blob->size);
-        out.fixed(fields.blob->checksum);
+        writer.varint(fields.blob->id);
+        writer.varint(fields.blob->size);
+        writer.fixed(fields.blob->checksum);
     }
 }
 
@@ -153,10 +157,8 @@ std::size_t write_record(const RecordFields& fields, std::span<const std::byte> 
                 (fields.previous_structure % 8 == 0 && fields.previous_structure < start));
     MMSB_ASSERT(body.size() < std::numeric_limits<std::uint32_t>::max() / 2);
     const auto at = out.size();
-    out.resize(at + head_size);
-    base::ByteWriter writer(out);
-    write_fields(fields, start, context, writer);
-    writer.bytes(body);
+    write_fields(fields, start, context, out);
+    base::ByteWriter(out).bytes(body);
     const auto size = out.size() - at;
     const auto padded = static_cast<std::size_t>(base::round_up(size, 8));
     out.resize(at + padded);

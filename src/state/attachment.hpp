@@ -31,6 +31,7 @@ inline constexpr std::uint32_t unknown_line = ~std::uint32_t{0};
 /// Buffers of whoever holds the writers' lock: kept, so that a commit allocates nothing.
 struct WriterScratch {
     std::vector<std::byte> body{}, batch{};
+    std::vector<std::byte> delta{}, metadata{};  ///< Of the page at hand.
     std::vector<std::uint32_t> lines{};
     std::shared_ptr<const log::Segment> segment{};  ///< That `logged` lies in.
     Lsn segment_end = 0;

@@ -1,5 +1,6 @@
 #include "state/stage.hpp"
 
+#include "arena/shared_bytes.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
 #include "state/read.hpp"
@@ -81,10 +82,11 @@ public:
         auto& scratch = bus_.scratch;
         scratch.body.clear();
         scratch.lines.clear();
-        for (auto& page : staged.pages) {
+        for (std::size_t i = 0; i < staged.pages.size(); ++i) {
+            look_ahead(staged, i);
+            auto& page = staged.pages[i];
             log::PageEntry entry;
             entry.page = page.page;
-            name_ = {};
             metadata_.clear();
             delta_.clear();
             if (page.created)
@@ -101,6 +103,19 @@ public:
     }
 
 private:
+    // Pages lie anywhere: the lines and bytes of the next ones are on their way meanwhile.
+    void look_ahead(const Staged& staged, std::size_t at) const noexcept {
+        constexpr std::size_t bytes_ahead = 2, line_ahead = 6;
+        const auto line_of = [&](std::size_t n) -> const arena::PageLine* {
+            if (n >= staged.pages.size() || staged.pages[n].line == unknown_line) return nullptr;
+            return bus_.arena->line(staged.pages[n].line);
+        };
+        if (const auto* line = line_of(at + line_ahead)) __builtin_prefetch(line);
+        if (const auto* line = line_of(at + bytes_ahead))
+            if (const auto bytes = bus_.arena->bytes(line->offset.load(relaxed), 1))
+                arena::prefetch(bytes->data(), line->size.load(relaxed));
+    }
+
     void take_place(std::uint32_t line, std::uint64_t size) {
         bus_.words().allocating.store(1, relaxed);
         bus_.arena->line(line)->next_offset.store(bus_.arena->take(size), relaxed);
@@ -222,8 +237,7 @@ private:
     Attachment& bus_;
     bool under_lock_;
     Encoded result_{};
-    std::string name_{};
-    std::vector<std::byte> metadata_{}, delta_{};
+    std::vector<std::byte>&metadata_ = bus_.scratch.metadata, &delta_ = bus_.scratch.delta;
 };
 
 }  // namespace
