@@ -20,8 +20,9 @@ constexpr std::array input_output{io, not_durable, poisoned};
 constexpr std::array not_allowed{read_only, closed};
 
 constexpr std::array rows{
-    ExitRow{exit_ok, "done; diff: no difference; verify: no damage", {}},
-    ExitRow{exit_difference, "diff: the two differ; verify: pages and log differ", {}},
+    ExitRow{exit_ok, "done; diff: no difference; verify, doctor: no damage", {}},
+    ExitRow{
+        exit_difference, "diff: the two differ; verify: pages and log differ; doctor: damage", {}},
     ExitRow{exit_usage, "wrong use: an option, an argument or a value", wrong_use},
     ExitRow{3, "no such page, or that past is no longer kept", not_there},
     ExitRow{4, "no bus there, or one of another format or place", no_bus},
