@@ -340,11 +340,10 @@ int doctor(const std::string& path, const std::string& to, Context& context) {
 void add_doctor(Program& program) {
     auto path = std::make_shared<std::string>();
     auto to = std::make_shared<std::string>();
-    CLI::App& command =
+    Command command =
         program.add(text, [path, to](Context& context) { return doctor(*path, *to, context); });
-    bus_argument(command, *path);
-    command.add_option("--write", *to, "Write what is good as a new bus, and verify it.")
-        ->option_text("NEWBUS");
+    command.bus(*path);
+    command.option("--write", "NEWBUS", *to, "Write what is good as a new bus, and verify it.");
 }
 
 }  // namespace mmsb::tool

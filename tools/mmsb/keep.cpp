@@ -140,10 +140,10 @@ void add_keep(Program& program) {
     checkpoints.argument("FILE", *file, "A file outside the bus.", Command::Need::optional);
 
     auto to = std::make_shared<std::string>();
-    CLI::App& copies =
+    Command copies =
         program.add(copy_text, [path, to](Context& context) { return copy(*path, *to, context); });
-    bus_argument(copies, *path);
-    copies.add_option("NEWBUS", *to, "The folder of the copy.")->required()->option_text(" ");
+    copies.bus(*path);
+    copies.argument("NEWBUS", *to, "The folder of the copy.");
 
     auto removed = std::make_shared<std::string>();
     program.add(remove_text, [removed](Context& context) { return remove(*removed, context); })
