@@ -197,6 +197,11 @@ void RobustLock::unlock() noexcept {
     mine.listed_for_ever.store(true);
 }
 
+std::span<std::byte> RobustLock::shared_page() const noexcept {
+    if (pages_ == nullptr) return {};
+    return {pages_, page_size};
+}
+
 std::int32_t RobustLock::holder() const noexcept {
     const auto word = static_cast<unsigned>(word_of(mutex_).load(std::memory_order_relaxed));
     return static_cast<std::int32_t>(word & unsigned{FUTEX_TID_MASK});

@@ -33,6 +33,8 @@ public:
     void unlock() noexcept;
     /// The thread id in the lock word, 0 where free: a hint for Busy.
     [[nodiscard]] std::int32_t holder() const noexcept;
+    /// The page of the file, as it is mapped; empty where there is no lock.
+    [[nodiscard]] std::span<std::byte> shared_page() const noexcept;
 
 private:
     Outcome took(int error) noexcept;
