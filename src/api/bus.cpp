@@ -192,12 +192,8 @@ Location location_for(const Bus& bus, Location asked) {
 PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line) {
     PageInfo info;
     const auto now = state::read_line(bus, page, line);
-    bus.catalog.follow(bus);
-    auto known = bus.catalog.page(page);
-    if (!known) {
-        bus.catalog.follow_logged(bus);
-        known = bus.catalog.page(page);
-    }
+    bus.catalog.follow_logged(bus);
+    const auto known = bus.catalog.page(page);
     if (!known) state::throw_not_found(bus, page);
     info.id = page;
     info.name = known->name;

@@ -187,24 +187,16 @@ Page State::open_page(std::string_view name, std::size_t size, const PageOptions
 
 std::optional<Page> State::find_page(std::string_view name) const {
     auto& bus = Bus::get(bus_).at();
-    bus.catalog.follow(bus);
-    auto found = bus.catalog.find(name);
-    if (!found) {
-        bus.catalog.follow_logged(bus);
-        found = bus.catalog.find(name);
-    }
+    bus.catalog.follow_logged(bus);
+    const auto found = bus.catalog.find(name);
     if (!found) return std::nullopt;
     return Bus::page(bus_, found->second, found->first);
 }
 
 std::optional<Page> State::find_page(PageId id) const {
     auto& bus = Bus::get(bus_).at();
-    bus.catalog.follow(bus);
-    auto line = bus.catalog.line_of(id);
-    if (!line) {
-        bus.catalog.follow_logged(bus);
-        line = bus.catalog.line_of(id);
-    }
+    bus.catalog.follow_logged(bus);
+    const auto line = bus.catalog.line_of(id);
     if (!line) return std::nullopt;
     return Bus::page(bus_, *line, id);
 }

@@ -239,12 +239,8 @@ std::optional<Page> Transaction::find_page(std::string_view name) {
         if (!page.staged.deleted && page.staged.name && *page.staged.name == name)
             return Bus::page(impl_->bus, page.staged.line, id);
     auto& bus = impl_->at().at();
-    bus.catalog.follow(bus);
-    auto found = bus.catalog.find(name);
-    if (!found) {
-        bus.catalog.follow_logged(bus);
-        found = bus.catalog.find(name);
-    }
+    bus.catalog.follow_logged(bus);
+    const auto found = bus.catalog.find(name);
     impl_->names.emplace(std::string(name), found ? found->first : PageId::none);
     if (!found) return std::nullopt;
     const auto staged = impl_->pages.find(found->first);

@@ -123,9 +123,9 @@ inline constexpr auto step_names = std::to_array<StepName>({
     {"leave.released", true},    // <bus>/lock is not ours
     {"leave.alone", true},       // and is ours alone
     {"leave.closed", true},      // the close record is logged
-    {"leave.flushed", true},
     {"leave.prepared", true},
-    {"leave.trimmed", true},
+    {"leave.trimmed", true},     // the file ends where the log does
+    {"leave.flushed", true},
     {"leave.clean", true},
 
     // ---- checkpoints (state/checkpoints) and letting go of the past (state/retention)

@@ -373,10 +373,11 @@ void Segments::drop_before(Lsn lsn) {
     for (const auto& name : folder_.list()) {
         const auto id = segment_id(name);
         if (!id || *id >= first) continue;
+        // One by one, so that no power cut leaves an older one without a newer one. (Before, not
+        // after: whoever removed the one before may have died.)
+        folder_.sync();
         folder_.remove(name);
         MMSB_STEP("segment.removed");
-        // One by one, so that no power cut leaves an older one without a newer one.
-        folder_.sync();
     }
 }
 

@@ -22,6 +22,8 @@ log::DecodedBus decode(const os::File& file) {
 // The slot that counts comes last: until the other one is on the disk, it is what there is.
 void write_both(const os::File& file, const log::BusHeader& header, std::size_t counts) {
     const auto slot = log::encode_bus(header);
+    // Whoever wrote what is there may have died before the disk had it: before it is written over.
+    file.sync_data();
     for (const auto which : {1 - counts, counts}) {
         file.write(which * log::bus_header_size, slot);
         file.sync_data();
@@ -73,7 +75,10 @@ log::BusHeader change_bus_file(Attachment& bus, FunctionRef<void(log::BusHeader&
     check_same_bus(bus, *now.value);
     auto header = *now.value;
     change(header);
-    if (header == *now.value) return header;
+    if (header == *now.value) {
+        lock.file().sync_data();  // it may be of somebody who died before he had synced it
+        return header;
+    }
     ++header.generation;
     write_both(lock.file(), header, now.slot);
     return header;

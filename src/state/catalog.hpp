@@ -2,9 +2,9 @@
 ///
 /// Structure is in the log; every process keeps its own catalog by following the structure chain
 /// (PROTOCOL, rule 10): being up to date is one compare with the arena's `structure` word. A
-/// look-up that finds nothing follows once more, past a writer that is busy or dead, before it says
-/// so. Threads: everything from any thread (a shared mutex of this process; never the writers'
-/// lock).
+/// look-up for a user follows past a writer that is busy or dead, too: what it does not find, and
+/// what it finds under a name that has gone to another page, is so by then. Threads: everything
+/// from any thread (a shared mutex of this process; never the writers' lock).
 #pragma once
 
 #include "log/record.hpp"
@@ -36,8 +36,7 @@ public:
     void follow(Attachment& bus);
     /// Takes in one structural record, the next in the chain: for who replays the log anyhow.
     void take(const log::Record& record, std::span<const std::byte> body);
-    /// Also past `applied`, up to `logged`: for look-ups that found nothing while a writer was
-    /// busy.
+    /// Also past `applied`, up to `logged`, while a writer is busy, stopped or dead.
     void follow_logged(Attachment& bus);
 
     [[nodiscard]] std::optional<CatalogPage> page(PageId id) const;

@@ -192,9 +192,14 @@ void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout) {
     if (upto <= words.prepared.load(relaxed) && bus.segments->find(upto - 1)) return;
     const auto time =
         std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
+    // Where nothing is prepared, the file may end with a close record, which says that nobody was
+    // there since. Before anything is appended, the disk has a longer file.
+    const auto logged = words.logged.load(relaxed);
+    const bool first = !bus.is_private && words.prepared.load(relaxed) <= logged;
     try {
         const auto prepared = bus.segments->prepare(upto, time, words.flushed.load());
         MMSB_STEP("prepare.grown");
+        if (first) bus.segments->sync(logged, prepared);
         words.prepared.store(prepared, std::memory_order_release);
         MMSB_STEP("prepare.prepared");
     } catch (const log::InDoubt& e) {

@@ -15,6 +15,8 @@ namespace mmsb::state {
 namespace {
 
 constexpr std::uint64_t first_ceiling = 1024;
+// At most so many ids are lost with each recovery: doubling alone would use them up in 54.
+constexpr std::uint64_t ceiling_step = 1 << 20;
 constexpr std::uint64_t least_shm = 64 * limits::mib;
 
 std::string hex(std::span<const std::byte> bytes) {
@@ -151,7 +153,7 @@ bool may_be_a_line(Attachment& bus, std::uint32_t line) {
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {
     if (id <= bus.changing.page_id_ceiling.load()) return;
     update_header(bus, [&](log::BusHeader& header) {
-        if (id > header.page_id_ceiling) header.page_id_ceiling = id * 2;
+        if (id > header.page_id_ceiling) header.page_id_ceiling = id + std::min(id, ceiling_step);
     });
 }
 

@@ -33,7 +33,6 @@ void map_locks(Attachment& bus) {
 }
 
 // ---- private
-// --------------------------------------------------------------------------------------
 
 void load_checkpoint(Attachment& bus, const std::string& file) {
     auto in = os::open_for_reading(file);
@@ -72,7 +71,6 @@ void open_private(Attachment& bus, const OpenOptions& options) {
 }
 
 // ---- with a path
-// ----------------------------------------------------------------------------------
 
 // What to do with the arena that may be there.
 enum class Found : std::uint8_t { good, none, elsewhere };
@@ -105,6 +103,8 @@ Found look_at(const Attachment& bus, const std::optional<os::File>& file, arena:
 
 // Where the kept past begins, as the header says.
 void set_history(Attachment& bus) {
+    if (!bus.read_only && bus.words().history_lsn.load() < bus.changing.base_lsn.load())
+        update_header(bus, [](log::BusHeader&) {});  // on the disk, before anything goes
     bus.words().history_sequence.store(bus.changing.base_sequence.load());
     bus.words().history_lsn.store(std::max<Lsn>(first_lsn, bus.changing.base_lsn.load()));
 }
@@ -320,12 +320,14 @@ void close(Attachment& bus) {
         append_note(bus, log::RecordKind::close, {}, std::chrono::seconds(5));
     }
     MMSB_STEP("leave.closed");
-    flush(bus, Flush::sync, words.logged.load());
-    MMSB_STEP("leave.flushed");
-    bus.segments->trim(words.logged.load());
-    MMSB_STEP("leave.trimmed");
+    // The file ends with it, until somebody prepares to append behind it. (`prepared` first:
+    // whoever died in between has left no room that is not there.)
     words.prepared.store(words.logged.load());
     MMSB_STEP("leave.prepared");
+    bus.segments->trim(words.logged.load());
+    MMSB_STEP("leave.trimmed");
+    flush(bus, Flush::sync, words.logged.load());
+    MMSB_STEP("leave.flushed");
     words.clean.store(1);
     MMSB_STEP("leave.clean");
 }

@@ -73,7 +73,8 @@ public:
             if (!options_.stop_at_damage) throw;
             keep_damage(e, all);
         }
-        result_.clean = last_was_close_ && result_.dropped_bytes == 0 && !result_.damage;
+        result_.clean = last_was_close_ && ends_with_log_ && result_.dropped_bytes == 0 &&
+                        !result_.damage;
         set_log_end(words_, result_.end);
         if (!bus_.arena->rebuild_allocator()) damaged(0, "pages that do not overlap");
         return result_;
@@ -154,6 +155,7 @@ private:
             log::scan_segment(bytes_, segment.header, limit, from,
                               [&](const log::Record& record) { return replay(record); });
         result_.end = scanned.good_until;
+        ends_with_log_ = segment.header.start + have == result_.end;
         return scanned.end == log::ScanEnd::complete;
     }
 
@@ -277,6 +279,7 @@ private:
     std::vector<std::byte> bytes_{};
     std::vector<std::uint32_t> lines_{};
     bool last_was_close_ = false;
+    bool ends_with_log_ = false;  // the last file: nobody has prepared to append behind it
     Rebuilt result_{};
 };
 

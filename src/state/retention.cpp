@@ -33,6 +33,7 @@ void adopt_base(Attachment& bus) {
     auto& words = bus.words();
     const auto lsn = bus.changing.base_lsn.load();
     if (lsn <= words.history_lsn.load()) return;
+    update_header(bus, [](log::BusHeader&) {});  // on the disk, before anything goes
     words.history_sequence.store(bus.changing.base_sequence.load());
     MMSB_STEP("compact.sequence");
     words.history_lsn.store(lsn);
@@ -43,6 +44,7 @@ void adopt_base(Attachment& bus) {
 // The header first: from then on the base is where the past begins, whoever dies.
 void move_base(Attachment& bus, const CheckpointFile& base) {
     if (number(base.sequence) <= bus.words().history_sequence.load()) return;
+    bus.checkpoints->sync();  // whoever made it may have died before its name was on the disk
     update_header(bus, [&](log::BusHeader& header) {
         header.base_sequence = number(base.sequence);
         header.base_lsn = base.lsn;

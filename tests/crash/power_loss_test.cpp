@@ -4,6 +4,7 @@
 // been acknowledged as durable.
 #include "crash/disk_trace.hpp"
 #include "state/flush.hpp"
+#include "support/child.hpp"
 #include "support/contents.hpp"
 #include "support/tap.hpp"
 #include "support/temp_bus.hpp"
@@ -77,6 +78,16 @@ private:
     Past& past_;
 };
 
+// Of the past, all but the last few commits.
+void let_go(const State& bus) {
+    const auto now = number(bus.sequence());
+    try {
+        if (now > 4) bus.compact(Sequence{now - 4});
+    } catch (const HistoryDropped&) {
+        return;  // less is kept already
+    }
+}
+
 void live(const TempFolder& folder, Recorder& recorder, Past& past, std::mt19937& random) {
     unsigned i = 0;
     for (int life = 0; life < 4; ++life) {
@@ -92,6 +103,10 @@ void live(const TempFolder& folder, Recorder& recorder, Past& past, std::mt19937
             }
             if (i % 40 == 20) {
                 static_cast<void>(one.bus().checkpoint());
+                one.synced();
+            }
+            if (i % 40 == 30) {
+                let_go(one.bus());
                 one.synced();
             }
         }
@@ -249,6 +264,10 @@ TEST(APowerCut, AfterARecoveryFromFilesThatWereNeverSyncedLeavesAPrefixToo) {
             for (unsigned i = 0; i < 6; ++i)
                 life.commit(static_cast<unsigned>(trial) * 7 + i,
                             i % 3 == 2 ? Durability::sync : Durability::process);
+            if (random() % 2 == 0) {
+                let_go(life.bus());
+                life.synced();
+            }
             if (random() % 2 == 0) life.stop_it();
             longer.insert(past.begin(), past.lower_bound(longer.rbegin()->first));
         }
@@ -258,6 +277,63 @@ TEST(APowerCut, AfterARecoveryFromFilesThatWereNeverSyncedLeavesAPrefixToo) {
                       static_cast<Loss>(random() % 6), folder, stage, longer, random, counts);
     }
     print(first, counts);
+}
+
+// A log that ends with a close record says that nothing is missing. Where commits came behind it
+// that no disk has, it must not, and their page ids must not be given again.
+TEST(APowerCut, AfterACleanLeaveAndALaterCommitIsToldOf) {
+    const auto first = seed();
+    SCOPED_TRACE("MMSB_SEED=" + std::to_string(first));
+    std::mt19937 random(first);
+    const TempFolder folder;
+    Recorder recorder(folder.path());
+    Past past;
+    past[0] = {};
+    PageId lost{};
+    std::size_t cut = 0;  // before the second life could leave
+    {
+        const Tapped tapped(recorder);
+        Life clean(folder, recorder, past);
+        clean.commit(0);
+        clean.stop_it();
+        Life killed(folder, recorder, past);
+        killed.commit(1);
+        killed.write_out();
+        lost = killed.bus().page("page 1").id();
+        cut = recorder.steps().size();
+    }
+    Stage stage(folder);
+    for (const auto loss : {Loss::all, Loss::sectors, Loss::writes, Loss::one, Loss::ordered}) {
+        stage.set(tree_after(recorder, cut, loss, random));
+        auto bus = start_with(quiet(folder));
+        const bool whole = number(bus.sequence()) == past.rbegin()->first;
+        EXPECT_TRUE(whole || bus.recovery().needed) << "loss " << static_cast<int>(loss);
+        EXPECT_TRUE(whole || bus.create_page(1).id() > lost) << "loss " << static_cast<int>(loss);
+        stop(std::move(bus));
+    }
+    stage.set(tree_after(recorder, cut, Loss::all, random));
+    stop(start_with(quiet(folder)));
+    remove_arena(folder.path());
+    EXPECT_FALSE(start_with(quiet(folder)).recovery().needed);
+}
+
+// Ids of commits that were lost stay lost: each recovery begins above the ceiling. There must be
+// ids for more recoveries than a machine sees.
+TEST(APowerCut, AndManyMoreDoNotUseUpThePageIds) {
+    const TempFolder folder;
+    constexpr int cuts = 70;
+    for (int cut = 0; cut < cuts; ++cut) {
+        Child child([&] {
+            const auto bus = start_with(quiet(folder));
+            bus.create_page(1);
+            std::_Exit(0);
+            return 0;
+        });
+        ASSERT_EQ(child.wait(), 0) << "after " << cut << " cuts";
+        remove_arena(folder.path());
+    }
+    const auto bus = start_with(quiet(folder));
+    EXPECT_LT(number(bus.create_page(1).id()), std::uint64_t{1} << 32);
 }
 
 }  // namespace
