@@ -145,7 +145,7 @@ private:
 /// Opens or makes a bus. Throws NotABus, NewerFormat, Corrupt, OutOfSpace, Io, Busy.
 [[nodiscard]] State start(const Config& config = {});
 /// Flushes, writes `checkpoint_file` if one is named, and closes. Other processes go on. Throws
-/// what the flush throws; the State is closed all the same.
+/// what the flush throws, and Poisoned; the State is closed all the same.
 void stop(State&& state, const std::string& checkpoint_file = {});
 /// Removes a bus: the files of its folder, and its shared memory. A folder that holds other things,
 /// too, stays with them. Killed midway, it can be called again. Throws NotABus, Busy (it is open

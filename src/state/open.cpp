@@ -311,7 +311,7 @@ void close(Attachment& bus) {
     }
     MMSB_STEP("leave.alone");
     auto& words = bus.words();
-    if (words.poison.load() != 0) return;  // what the arena holds is mended by the next who opens
+    if (words.poison.load() != 0) throw_poisoned(bus);  // the next who opens mends it
     // The close record says that the disk has all before it. So that must be so before it can be
     // there: written together, a power cut may leave the one without the other.
     flush(bus, Flush::sync, words.logged.load());

@@ -224,7 +224,7 @@ TEST(AFailingDisk, PoisonsTheBusWhoseCommitIsVisibleAndNotDurable) {
     raises<Poisoned>(bus, [&] { static_cast<void>(bus.wait_durable(bus.sequence())); });
     EXPECT_EQ(text_of(bus.at(good.sequence).bytes(page)), "good");
     EXPECT_EQ(notices.size(), 1U);
-    stop(std::move(bus));
+    EXPECT_THROW(stop(std::move(bus)), Poisoned);  // it does not say that all is well
 
     // Whoever opens it next, alone, writes all of it again.
     bus = start_with(config);
@@ -261,7 +261,7 @@ TEST(AFailingDisk, LeavesNoCheckpointThatIsAheadOfTheLog) {
     }
     EXPECT_EQ(bus.durable_sequence(), durable);
     EXPECT_THROW(bus.compact(bus.sequence() - 2), Poisoned);
-    stop(std::move(bus));
+    EXPECT_THROW(stop(std::move(bus)), Poisoned);
     remove_arena(folder.path());
     bus = start_with(config);
     EXPECT_EQ(bus.sequence(), durable);
@@ -284,7 +284,7 @@ TEST(AFailingDisk, PoisonsTheBusInTheBackgroundToo) {
         EXPECT_EQ(e->errno_name(), "EIO");
     }
     EXPECT_TRUE(bus.verify().good);
-    stop(std::move(bus));
+    EXPECT_THROW(stop(std::move(bus)), Poisoned);
     bus = start_with(config);
     bus.page("p").write(0, bytes_of("x"));
     EXPECT_TRUE(bus.verify().good);
