@@ -73,8 +73,8 @@ public:
             if (!options_.stop_at_damage) throw;
             keep_damage(e, all);
         }
-        result_.clean = last_was_close_ && ends_with_log_ && result_.dropped_bytes == 0 &&
-                        !result_.damage;
+        result_.clean =
+            last_was_close_ && ends_with_log_ && result_.dropped_bytes == 0 && !result_.damage;
         set_log_end(words_, result_.end);
         if (!bus_.arena->rebuild_allocator()) damaged(0, "pages that do not overlap");
         return result_;
