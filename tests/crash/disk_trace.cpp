@@ -13,14 +13,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Inode inode_of(int fd) {
-    struct stat s{};
-    return ::fstat(fd, &s) == 0 ? s.st_ino : 0;
+// The number alone is given again as soon as a file is gone, often to the next one: the time of
+// birth tells them apart.
+Inode file_at(int folder, const char* name, int flags) {
+    struct statx s{};
+    if (::statx(folder, name, flags, STATX_INO | STATX_BTIME, &s) != 0) return 0;
+    constexpr std::uint64_t second = 1'000'000'000, spread = 0x9e3779b97f4a7c15;
+    const auto born = static_cast<std::uint64_t>(s.stx_btime.tv_sec) * second + s.stx_btime.tv_nsec;
+    return s.stx_ino ^ (born * spread);
 }
-Inode inode_at(int folder, const char* name) {
-    struct stat s{};
-    return ::fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) == 0 ? s.st_ino : 0;
-}
+Inode inode_of(int fd) { return file_at(fd, "", AT_EMPTY_PATH); }
+Inode inode_at(int folder, const char* name) { return file_at(folder, name, AT_SYMLINK_NOFOLLOW); }
 Inode inode_at(const std::string& path) { return inode_at(AT_FDCWD, path.c_str()); }
 
 // A path that a name relative to the working folder stands for is taken apart.
