@@ -82,7 +82,7 @@ TEST_F(Copy, IsABusOfItsOwnWithItsPast) {
 
 TEST_F(Copy, IsMadeWhileOthersWrite) {
     auto bus = start_with(at(folder));
-    const auto page = bus.create_page(64, {.name = "p"});
+    const auto page = bus.create_page(64, {.name = "p", .contents = pattern(64, 0)});
     std::atomic<bool> done{false};
     std::thread writer([&] {
         for (unsigned n = 1; !done.load(); ++n) {
