@@ -1,9 +1,8 @@
 /// What the files of a bus look like: which are good, which are damaged and where, what is safe.
 ///
 ///     const auto found = mmsb::examine("demo.bus");
-///     for (const auto& file : found.files) std::cout << file.file << ": " <<
-///     to_string(file.health); if (found.opens) start({.path = "demo.bus", .open =
-///     Open::good_prefix}).copy_to("rescued.bus");
+///     for (const auto& file : found.files)
+///         std::cout << file.file << ": " << to_string(file.health) << '\n';
 ///
 /// Values only, and a function that changes nothing. Every room may include this.
 #pragma once

@@ -15,7 +15,7 @@ using detail::Bus;
 namespace {
 
 // A change of one page, for calls that are a commit of their own. It takes the memory of the
-// thread's last one: two allocations are a tenth of an update.
+// thread's last one, so that an update allocates nothing.
 class OnePage {
 public:
     explicit OnePage(const Page& page)
