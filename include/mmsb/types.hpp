@@ -244,6 +244,11 @@ struct Config {
     std::string
         arena_folder{};  ///< Empty: /dev/shm, or the bus folder where that has under 64 MiB free.
     std::string from_checkpoint{};  ///< A file of State::checkpoint: the bus is made from it.
+    /// A process that may open the bus can make the shared memory's file shorter, and who touches
+    /// what was there gets SIGBUS. true: a handler for the whole process turns that into Corrupt in
+    /// every call on this bus; it passes on what is not its own. Once set, for all States of this
+    /// bus in the process. (The command line sets it.)
+    bool survive_lost_memory = false;
     std::chrono::milliseconds lock_timeout{5000};  ///< Then Busy, with the holder's process id.
     bool enable_gpu =
         true;  ///< Remembered. No device yet: a gpu page is made on the CPU, with a Notice.

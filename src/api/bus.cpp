@@ -30,6 +30,12 @@ Slots& slots() {
 }  // namespace
 
 Bus& Bus::get(const Handle& handle) {
+    auto& bus = slot_of(handle);
+    bus.at().require_memory();
+    return bus;
+}
+
+Bus& Bus::slot_of(const Handle& handle) {
     if (handle.bus == nullptr)
         throw PageNotFound(ErrorCode::page_not_found,
                            "this handle is no page: it was made by no bus");
@@ -68,7 +74,7 @@ Handle Bus::open(const state::OpenOptions& options) {
 }
 
 void Bus::close(const Handle& handle) {
-    Bus& bus = get(handle);
+    Bus& bus = slot_of(handle);
     auto open = handle.generation;
     if (!bus.generation.compare_exchange_strong(open, handle.generation + 1)) throw_closed();
     // Who waits is told, and is gone before anything is taken from under him.
@@ -88,14 +94,19 @@ void Bus::close(const Handle& handle) {
     state::leave(std::move(attachment));
 }
 
-Pin::Pin(const Handle& handle) : bus_(&Bus::get(handle)), generation_(handle.generation) {
+Pin::Pin(const Handle& handle) : bus_(&Bus::slot_of(handle)), generation_(handle.generation) {
     bus_->pins.fetch_add(1);
-    if (!closing()) return;
-    bus_->pins.fetch_sub(1);
-    throw_closed();
+    const bool closed = closing();
+    if (!closed && !at().is_lost()) return;
+    unpin();
+    if (closed) throw_closed();
+    static_cast<void>(Bus::get(handle));
+    throw_closed();  // meanwhile
 }
 
-Pin::~Pin() {
+Pin::~Pin() { unpin(); }
+
+void Pin::unpin() noexcept {
     // Where stop() waits for it, the last one tells.
     if (bus_->pins.fetch_sub(1) == 1 && closing()) os::futex_wake(bus_->pins);
 }
@@ -104,7 +115,10 @@ bool Pin::closing() const noexcept { return bus_->generation.load() != generatio
 
 bool Pin::wait(state::WakeBits bits, const state::Deadline& end,
                FunctionRef<bool(state::Look)> look) const {
-    const auto waited = state::wait(at(), bits, end, look, [this] { return closing(); });
+    const auto waited = state::wait(at(), bits, end, look, [this] {
+        at().require_memory();
+        return closing();
+    });
     if (waited == state::Waited::interrupted) throw_closed();
     return waited == state::Waited::found;
 }

@@ -30,8 +30,10 @@ struct Bus {
     std::shared_ptr<Watcher> watcher{};  ///< While there is a Watch.
 
     /// The open bus of this handle. Throws BusClosed, WrongContext in a forked child, PageNotFound
-    /// for a Page that is none.
+    /// for a Page that is none, Corrupt where its memory was taken away.
     [[nodiscard]] static Bus& get(const Handle& handle);
+    /// The same, also where its memory was taken away.
+    [[nodiscard]] static Bus& slot_of(const Handle& handle);
     /// A slot of its own; never moves.
     [[nodiscard]] static Handle open(const state::OpenOptions& options);
     /// Throws what leaving throws; the slot is closed all the same.
@@ -80,6 +82,7 @@ public:
 
 private:
     [[nodiscard]] bool closing() const noexcept;
+    void unpin() noexcept;
     Bus* bus_;
     std::uint32_t generation_;
 };

@@ -3,6 +3,7 @@
 #include "arena/shared_bytes.hpp"
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
+#include "os/file_system.hpp"
 
 #include <algorithm>
 #include <new>
@@ -37,75 +38,106 @@ Arena::Arena(os::File file, const Stamps& stamps) : file_(std::move(file)) {
 
 Arena::Arena(os::File file, const Stamps& stamps, bool writable)
     : file_(std::move(file)), writable_(writable) {
+    const auto size = os::extent_of(file_).size;
+    if (const auto least = ring_at + stamps.geometry.ring_size; size < least)
+        throw Corrupt(ErrorCode::corrupt, file_.path() + ": this shared memory was cut short",
+                      {.path = file_.path(),
+                       .expected = std::to_string(least) + " bytes at least",
+                       .found = std::to_string(size),
+                       .offset = size});
     map(stamps);
 }
 
 void Arena::map(const Stamps& stamps) {
     ring_size_ = stamps.geometry.ring_size;
+    in_memory_ = os::is_in_memory(file_);
     const auto least = 64 * limits::mib;
     control_map_ = os::Mapping::shared(file_, 0, control_size, control_size, writable_);
     ring_ = os::Mapping::mirrored(file_, ring_at, ring_size_, writable_);
-    used_ = os::Mapping::shared(file_, used_at, 2 * limits::gib, least, writable_);
-    table_ = os::Mapping::shared(file_, table_at, 60 * limits::gib, least, writable_);
-    heap_ = os::Mapping::shared(file_, heap_at, limits::address_room - heap_at, least, writable_);
+    used_.map = os::Mapping::shared(file_, used_at, 2 * limits::gib, least, writable_);
+    table_.map = os::Mapping::shared(file_, table_at, 60 * limits::gib, least, writable_);
+    heap_.map =
+        os::Mapping::shared(file_, heap_at, limits::address_room - heap_at, least, writable_);
     control_ = std::launder(reinterpret_cast<Control*>(control_map_.data()));
 }
 
-void Arena::back(const os::Mapping& region, std::uint64_t at, Word& backed, std::uint64_t upto,
-                 std::uint64_t step, const char* what) {
-    const auto have = backed.load(relaxed);
-    if (upto <= have) return;
-    if (upto > region.room())
-        throw OutOfSpace(ErrorCode::out_of_space,
-                         std::string("no address room for ") + what + " of the arena",
-                         {.path = "address space", .needed = upto, .available = region.room()});
-    const auto want = std::min(region.room(), base::round_up(std::max(upto, have + step), 4096));
-    try {
-        file_.allocate(at + have, want - have);
-        backed.store(want, std::memory_order_release);
-    } catch (const OutOfSpace&) {
-        const auto exact = base::round_up(upto, 4096);
-        file_.allocate(at + have, exact - have);
-        backed.store(exact, std::memory_order_release);
+// A word says how much is backed, but anybody may have written it: touching what lies behind the
+// end of the file is SIGBUS. In memory the file cannot hold more than was allocated, either; what
+// lies in a hole would be taken at a touch, so a word must not make us walk over holes.
+std::uint64_t Arena::look(const Region& region) const noexcept {
+    auto claimed =
+        std::min((control_->*region.word).load(std::memory_order_acquire), region.map.room());
+    const auto extent = os::extent_of(file_);
+    claimed = std::min(claimed, extent.size - std::min(extent.size, region.at));
+    if (in_memory_) claimed = std::min(claimed, extent.allocated);
+    claimed = claimed / 4096 * 4096;
+    auto known = region.known.load(std::memory_order_acquire);
+    while (known < claimed && !region.known.compare_exchange_weak(known, claimed)) {
     }
+    return std::max(known, claimed);
+}
+
+void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
+    const auto have = backed(region, upto);
+    if (upto <= have) return;
+    if (upto > region.map.room())
+        throw OutOfSpace(ErrorCode::out_of_space,
+                         std::string("no address room for ") + region.name + " of the arena",
+                         {.path = "address space", .needed = upto, .available = region.map.room()});
+    const auto grow = [&](std::uint64_t want) {
+        file_.allocate(region.at + have, want - have);
+        region.known.store(want, std::memory_order_release);
+        (control_->*region.word).store(want, std::memory_order_release);
+    };
+    const auto exact = base::round_up(upto, 4096);
+    const auto want =
+        std::min(region.map.room(), base::round_up(std::max(upto, have + step), 4096));
+    try {
+        grow(want);
+    } catch (const OutOfSpace&) {
+        grow(exact);
+    }
+}
+
+std::vector<std::span<std::byte>> Arena::mappings() const {
+    std::vector<std::span<std::byte>> all{{control_map_.data(), control_size},
+                                          {ring_.data(), static_cast<std::size_t>(2 * ring_size_)}};
+    for (const auto* region : {&used_, &table_, &heap_})
+        all.emplace_back(region->map.data(), static_cast<std::size_t>(region->map.room()));
+    return all;
+}
+
+void Arena::contradiction(const Word& word, const std::string& expected) const {
+    const auto at =
+        static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(&word) - control_map_.data());
+    const auto found = std::to_string(word.load(relaxed));
+    throw Corrupt(ErrorCode::corrupt,
+                  file_.path() + ": the shared memory contradicts itself at " + std::to_string(at) +
+                      ": expected " + expected + ", found " + found,
+                  {.path = file_.path(), .expected = expected, .found = found, .offset = at});
 }
 
 // ---- lines --------------------------------------------------------------------------------------
 
-PageLine* Arena::line(std::uint32_t number) const noexcept {
-    const std::uint64_t end = (std::uint64_t{number} + 1) * sizeof(PageLine);
-    if (end > std::min(control_->table_backed.load(std::memory_order_acquire), table_.room()))
-        return nullptr;
-    return std::launder(reinterpret_cast<PageLine*>(table_.data() + end - sizeof(PageLine)));
-}
-
-void Arena::copy_fuzzy(const PageLine& line, LineCopy& out) noexcept {
-    out.lsn = line.lsn.load(std::memory_order_acquire);
-    out.id = line.id.load(relaxed);
-    out.epoch = line.epoch.load(relaxed);
-    out.sequence = line.sequence.load(relaxed);
-    out.size = line.size.load(relaxed);
-    out.offset = line.offset.load(relaxed);
-    out.location = line.location.load(relaxed);
-}
-
-bool Arena::copy(const PageLine& line, LineCopy& out) noexcept {
-    copy_fuzzy(line, out);
-    read_fence();
-    return (out.lsn & busy) == 0 && line.lsn.load(std::memory_order_acquire) == out.lsn;
-}
-
 void Arena::back_line(std::uint32_t number) {
-    back(table_, table_at, control_->table_backed, (std::uint64_t{number} + 1) * sizeof(PageLine),
-         std::clamp<std::uint64_t>(control_->table_backed.load(relaxed) / 8, 64 * limits::kib,
-                                   16 * limits::mib),
-         "the page table");
+    const auto end = (std::uint64_t{number} + 1) * sizeof(PageLine);
+    back(table_, end, std::clamp<std::uint64_t>(end / 8, 64 * limits::kib, 16 * limits::mib));
+}
+
+std::uint64_t Arena::lines_used() const {
+    const auto used = control_->lines_used.load(relaxed);
+    constexpr std::uint64_t most = ~std::uint32_t{0};
+    const auto there = used <= most ? backed(table_, used * sizeof(PageLine)) : 0;
+    if (used > there / sizeof(PageLine))
+        contradiction(control_->lines_used,
+                      "at most " + std::to_string(there / sizeof(PageLine)) + " lines in use");
+    return used;
 }
 
 std::uint32_t Arena::take_line() {
     Control& c = *control_;
-    const auto used = c.lines_used.load(relaxed), free = c.lines_free.load(relaxed);
-    if (free > 0 && free * 8 >= used) {
+    const auto used = lines_used(), free = c.lines_free.load(relaxed);
+    if (free > 0 && free <= used && free * 8 >= used) {
         // One line in eight is free at least: a few steps on average.
         auto at = c.line_cursor.load(relaxed);
         for (std::uint64_t steps = 0; steps < used; ++steps, ++at) {
@@ -132,13 +164,8 @@ std::uint64_t Arena::place_size(std::uint64_t size) noexcept {
     return base::round_up(size, size >= 4096 ? 4096 : granule);
 }
 
-std::optional<std::span<std::byte>> Arena::bytes(std::uint64_t offset,
-                                                 std::uint64_t size) const noexcept {
-    if (size == 0) return std::span<std::byte>{};
-    const auto backed =
-        std::min(control_->heap_backed.load(std::memory_order_acquire), heap_.room());
-    if (offset > backed || size > backed - offset) return std::nullopt;
-    return std::span(heap_.data() + offset, static_cast<std::size_t>(size));
+std::uint64_t Arena::granules() const noexcept {
+    return backed(used_, (control_->heap_end.load(relaxed) / granule + 7) / 8) * 8;
 }
 
 void Arena::mark(std::uint64_t first, std::uint64_t count, bool set) noexcept {
@@ -153,9 +180,22 @@ void Arena::mark(std::uint64_t first, std::uint64_t count, bool set) noexcept {
     }
 }
 
-std::optional<std::uint64_t> Arena::find_hole(std::uint64_t granules,
+bool Arena::any_used(std::uint64_t first, std::uint64_t count) const noexcept {
+    const std::uint64_t* words = used();
+    while (count > 0) {
+        const auto bit = first % 64, n = std::min<std::uint64_t>(count, 64 - bit);
+        const auto mask = (n == 64 ? ~std::uint64_t{0} : ((std::uint64_t{1} << n) - 1) << bit);
+        if ((words[first / 64] & mask) != 0) return true;
+        first += n;
+        count -= n;
+    }
+    return false;
+}
+
+// REQUIRES that the bitmap has bits for all below heap_end.
+std::optional<std::uint64_t> Arena::find_hole(std::uint64_t wanted,
                                               std::uint64_t alignment) noexcept {
-    const auto end = control_->heap_end.load(relaxed) / granule;
+    const auto end = std::min(control_->heap_end.load(relaxed) / granule, granules());
     const std::uint64_t* words = used();
     const auto start = control_->heap_cursor.load(relaxed);
     for (const auto& [from, to] :
@@ -172,7 +212,7 @@ std::optional<std::uint64_t> Arena::find_hole(std::uint64_t granules,
             run += std::min<std::uint64_t>(
                 word == 0 ? 64 - run % 64 : static_cast<std::uint64_t>(std::countr_zero(word)),
                 to - run);
-            if (run - at >= granules) return at;
+            if (run - at >= wanted) return at;
         }
     }
     return std::nullopt;
@@ -181,8 +221,17 @@ std::optional<std::uint64_t> Arena::find_hole(std::uint64_t granules,
 std::uint64_t Arena::take(std::uint64_t size) {
     if (size == 0) return 0;
     Control& c = *control_;
-    const auto place = place_size(size), alignment = place >= 4096 ? 4096 : granule;
     const auto end = c.heap_end.load(relaxed), free = c.heap_free.load(relaxed);
+    if (const auto there = backed(heap_, end); end > there || end % granule != 0)
+        contradiction(c.heap_end, "a multiple of 64, at most " + std::to_string(there));
+    if (size > limits::address_room ||
+        base::round_up(end, 4096) + place_size(size) > heap_.map.room())
+        throw OutOfSpace(ErrorCode::out_of_space,
+                         "a page does not fit into the arena's address room",
+                         {.path = "address space",
+                          .needed = size,
+                          .available = heap_.map.room() - std::min(end, heap_.map.room())});
+    const auto place = place_size(size), alignment = place >= 4096 ? 4096 : granule;
     const auto hole = [&]() -> std::optional<std::uint64_t> {
         const auto found = find_hole(place / granule, alignment / granule);
         if (!found) return std::nullopt;
@@ -192,26 +241,21 @@ std::uint64_t Arena::take(std::uint64_t size) {
         return *found * granule;
     };
     // Searching pays where a good part of the heap is free; else the end is taken.
-    if (free >= std::max(place, end / 4)) {
+    if (free <= end && free >= std::max(place, end / 4)) {
         if (const auto found = hole()) return *found;
     }
     const auto at = base::round_up(end, alignment);
-    if (place > limits::address_room || at + place > heap_.room())
-        throw OutOfSpace(ErrorCode::out_of_space,
-                         "a page does not fit into the arena's address room",
-                         {.path = "address space",
-                          .needed = place,
-                          .available = heap_.room() - std::min(at, heap_.room())});
     const auto step = std::clamp<std::uint64_t>(end / 8, limits::mib, 64 * limits::mib);
     try {
-        back(used_, used_at, c.used_backed, base::round_up((at + place) / granule / 8 + 8, 8),
-             64 * limits::kib, "the bitmap");
-        back(heap_, heap_at, c.heap_backed, at + place, step, "pages");
+        back(used_, base::round_up((at + place) / granule / 8 + 8, 8), 64 * limits::kib);
+        back(heap_, at + place, step);
     } catch (const OutOfSpace&) {  // then every place that was given back is looked for
-        const auto found = free >= place ? hole() : std::nullopt;
+        const auto found = free >= place && free <= end ? hole() : std::nullopt;
         if (!found) throw;
         return *found;
     }
+    if (any_used(at / granule, place / granule))
+        contradiction(c.heap_end, "nothing in use behind it");
     mark(at / granule, place / granule, true);
     c.heap_free.store(free + (at - end), relaxed);
     c.heap_end.store(at + place, relaxed);
@@ -219,23 +263,31 @@ std::uint64_t Arena::take(std::uint64_t size) {
 }
 
 void Arena::release(std::uint64_t offset, std::uint64_t size) noexcept {
-    if (size == 0) return;
+    if (size == 0 || offset % granule != 0 || !bytes(offset, size)) return;
     const auto place = place_size(size);
-    if (!bytes(offset, place)) return;
-    mark(offset / granule, place / granule, false);
+    const auto first = offset / granule, count = place / granule;
+    if (first + count > backed(used_, (first + count + 63) / 64 * 8) * 8) return;
+    mark(first, count, false);
     control_->heap_free.store(control_->heap_free.load(relaxed) + place, relaxed);
 }
 
 bool Arena::rebuild_allocator() noexcept {
     Control& c = *control_;
-    const auto end = std::min(c.heap_end.load(relaxed), c.heap_backed.load(relaxed));
-    const auto words =
-        std::min(base::round_up(end / granule, 64) / 64, c.used_backed.load(relaxed) / 8);
-    std::memset(used(), 0, words * 8);
+    const auto claimed = c.heap_end.load(relaxed);
+    const auto end = std::min(claimed, backed(heap_, claimed));
+    const auto bits = base::round_up(end / granule, 64);
+    if (end != claimed || bits / 8 > backed(used_, bits / 8)) return false;
+    // All of it: who died in take() may have left marks behind heap_end.
+    std::memset(used(), 0, backed(used_, bits / 8));
     MMSB_STEP("allocator.cleared");
     std::uint64_t taken = 0, live = 0, total = 0, pages[3] = {0, 0, 0}, lines = 0;
     bool good = true;
-    for (std::uint64_t n = 0; n < c.lines_used.load(relaxed); ++n) {
+    const auto used_lines = c.lines_used.load(relaxed);
+    constexpr std::uint64_t most = ~std::uint32_t{0};
+    if (used_lines > most ||
+        used_lines * sizeof(PageLine) > backed(table_, used_lines * sizeof(PageLine)))
+        return false;
+    for (std::uint64_t n = 0; n < used_lines; ++n) {
         const PageLine* l = line(static_cast<std::uint32_t>(n));
         if (l == nullptr) return false;
         if (l->id.load(relaxed) == 0) continue;
@@ -245,12 +297,13 @@ bool Arena::rebuild_allocator() noexcept {
         pages[std::min<std::uint32_t>(l->location.load(relaxed), 2)]++;
         total += size;
         if (size == 0) continue;
-        const auto place = place_size(size);
-        if (size > end || offset > end - std::min(end, place) || offset % granule != 0) {
+        if (size > end || place_size(size) > end || offset > end - place_size(size) ||
+            offset % granule != 0) {
             good = false;
             continue;
         }
-        if ((used()[offset / granule / 64] >> (offset / granule % 64) & 1U) != 0) good = false;
+        const auto place = place_size(size);
+        if (any_used(offset / granule, place / granule)) good = false;
         mark(offset / granule, place / granule, true);
         taken += place;
     }

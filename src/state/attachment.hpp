@@ -10,6 +10,7 @@
 #include "arena/arena.hpp"
 #include "log/segments.hpp"
 #include "os/lock.hpp"
+#include "os/memory_guard.hpp"
 #include "os/process.hpp"
 #include "replay/image.hpp"
 #include "state/catalog.hpp"
@@ -75,6 +76,7 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     bool read_only = false;
     bool rebuilt_privately = false;  ///< Read-only, without an arena: a rebuilt copy.
     bool logging = true;
+    std::atomic<bool> lost{false};  ///< Part of the arena was taken away; see state/lost.
     os::ForkToken token{};
     std::int32_t process = os::process_id();  ///< Ours: asking each time is a system call.
     log::BusHeader header{};                  ///< As it was when the bus was opened.
@@ -84,6 +86,7 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     std::unique_ptr<log::Segments> segments{};
     std::unique_ptr<arena::Arena> arena{};
     os::RobustLock writers{}, files{};
+    os::MemoryGuard guard{};  ///< Gone before what it guards.
     Catalog catalog{};
     Past past{};
     Recovery recovery{};
@@ -91,6 +94,8 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     Keeper keeper{};
     WriterScratch scratch{};
     std::function<void(const Notice&)> on_notice{};
+    /// Of the handle that opened it, for what is done for all of them: flushing, leaving.
+    std::chrono::milliseconds lock_timeout{5000};
 
     Attachment() = default;
     Attachment(const Attachment&) = delete;
@@ -98,6 +103,13 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     ~Attachment();
 
     [[nodiscard]] arena::Control& words() const noexcept { return arena->control(); }
+    [[nodiscard]] bool is_lost() const noexcept { return lost.load(std::memory_order_relaxed); }
+    /// Throws Corrupt where part of the arena was taken away.
+    void require_memory() const {
+        if (is_lost()) [[unlikely]]
+            throw_lost();
+    }
+    [[noreturn]] void throw_lost() const;
     void notice(Notice::Level level, const std::string& text) const noexcept;
 };
 

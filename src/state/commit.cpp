@@ -247,6 +247,7 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
         if (options.durability.value_or(handle.durability) == Durability::sync)
             late.emplace(not_durable(bus, fields.sequence, handle.lock_timeout));
         MMSB_STEP("commit.built");
+        bus.require_memory();
         if (encoded.structural || named.kind != log::RecordKind::filler)
             words.structure.store(words.structure.load(relaxed) | arena::busy,
                                   std::memory_order_release);
@@ -293,6 +294,7 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
             return outcome;
         }
         if (bus.scratch.lines.empty()) {
+            bus.require_memory();
             outcome.result.committed.sequence = Sequence{words.sequence.load(relaxed)};
             outcome.end = words.logged.load(relaxed);
             return outcome;
@@ -307,6 +309,16 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
         throw;
     }
     return outcome;
+}
+
+// It was logged, into memory that may have been taken away just then.
+[[noreturn]] void throw_lost_committed(const Attachment& bus, Sequence sequence) {
+    throw NotDurable(
+        ErrorCode::not_durable,
+        fmt::format("{}: sequence {} is committed, but its shared memory was taken away before the "
+                    "log was written",
+                    bus.path, number(sequence)),
+        {.path = bus.path, .sequence = sequence});
 }
 
 }  // namespace
@@ -342,6 +354,8 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
         if (!outcome.again) break;
     }
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;
+    if (bus.is_lost()) [[unlikely]]
+        throw_lost_committed(bus, outcome.result.committed.sequence);
     wake(bus, outcome.wakes);
     wake_timer(bus);
     if (bus.is_private) fold_past(bus);

@@ -23,6 +23,7 @@ public:
     /// Adopts a lock that was got by try_lock.
     explicit FilesLock(Attachment& bus) : bus_(bus) { sign(); }
     FilesLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
+        bus.require_memory();
         if (bus.files.lock(timeout) == os::RobustLock::Outcome::timed_out)
             throw_busy(bus, "the files' lock", bus.words().files_pid.load(relaxed),
                        bus.files.holder(), timeout);
@@ -171,6 +172,7 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
         poison(bus, e.system_error());
         throw_poisoned(bus);
     } catch (const Corrupt&) {
+        bus.require_memory();  // nothing was wrong with the files
         poison(bus, EIO);
         throw_poisoned(bus);
     }
@@ -232,6 +234,7 @@ bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeo
         if (words.durable.load(std::memory_order_acquire) >= lsn) return true;
         os::RobustLock::Outcome outcome{};
         why = nullptr;
+        bus.require_memory();
         try {
             if (words.poison.load() != 0) throw_poisoned(bus);
             if (bus.files.try_lock(outcome)) {
@@ -242,6 +245,7 @@ bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeo
         } catch (const Poisoned&) {
             throw;
         } catch (const std::exception&) {
+            bus.require_memory();
             // This process cannot write now. Another one may, or this one a moment later.
             why = std::current_exception();
         }
@@ -263,7 +267,7 @@ void timer_loop(Attachment& bus) {
     auto& words = bus.words();
     auto& timer = bus.timer;
     auto last_sync = os::steady_ns();
-    while (!timer.stopping.load()) {
+    while (!timer.stopping.load() && !bus.is_lost()) {
         const auto every = timer.sync_every_ns.load();
         const auto logged = words.logged.load();
         const auto behind = every != 0 ? words.durable.load() : words.flushed.load();
@@ -280,7 +284,7 @@ void timer_loop(Attachment& bus) {
             MMSB_STEP("timer.turn");
             const bool sync = every != 0 && os::steady_ns() - last_sync >= every;
             if (sync) last_sync = os::steady_ns();
-            flush(bus, sync ? Flush::sync : Flush::write, words.logged.load());
+            flush(bus, sync ? Flush::sync : Flush::write, words.logged.load(), bus.lock_timeout);
         } catch (const std::exception&) {
             continue;  // poison was told; Busy, or no memory: the next round tries again
         }

@@ -13,8 +13,7 @@ enum class Flush : std::uint8_t { write, sync };
 /// Writes what is logged; sync: until the disk has it, too. Does nothing where that is done already
 /// up to `upto`. Throws Poisoned, Busy (the files' lock), and what keeps this process from writing
 /// at all (no descriptors, no memory): that harms nobody else, and the next one goes on.
-void flush(Attachment& bus, Flush how, Lsn upto,
-           std::chrono::nanoseconds timeout = std::chrono::seconds(5));
+void flush(Attachment& bus, Flush how, Lsn upto, std::chrono::nanoseconds timeout);
 
 /// Reserves room in the segments up to `upto`. Throws OutOfSpace: nothing is lost; Busy after
 /// `timeout`; Poisoned where the name of a new segment could not be synced.

@@ -185,7 +185,7 @@ void mend_poison(Attachment& bus) {
         Cursor cursor(bus, words.history_lsn.load(), words.flushed.load());
         while (cursor.next()) {
         }
-        flush(bus, Flush::sync, words.logged.load() + 1);
+        flush(bus, Flush::sync, words.logged.load() + 1, bus.lock_timeout);
         bus.notice(
             Notice::Level::warning,
             fmt::format(

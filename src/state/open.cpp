@@ -4,7 +4,9 @@
 #include "base/steps.hpp"
 #include "state/commit.hpp"
 #include "state/flush.hpp"
+#include "state/found_arena.hpp"
 #include "state/header.hpp"
+#include "state/lost.hpp"
 #include "state/rebuild.hpp"
 #include "state/redo.hpp"
 #include "state/retention.hpp"
@@ -72,35 +74,6 @@ void open_private(Attachment& bus, const OpenOptions& options) {
 
 // ---- with a path
 
-// What to do with the arena that may be there.
-enum class Found : std::uint8_t { good, none, elsewhere };
-
-Found look_at(const Attachment& bus, const std::optional<os::File>& file, arena::Stamps& stamps) {
-    if (!file) return Found::none;
-    const auto read = arena::read_stamps(*file);
-    if (!read) return Found::none;
-    stamps = *read;
-    const auto mine = stamps_for(bus);
-    if (stamps.bus != mine.bus || stamps.bus_inode != mine.bus_inode || stamps.boot != mine.boot)
-        return Found::none;  // another bus's, a copy's original's, or from before a reboot
-    if (stamps.layout != mine.layout || stamps.platform != mine.platform ||
-        stamps.geometry != mine.geometry)
-        return Found::elsewhere;
-    if (file->owner() != os::user_id() && os::user_id() != 0) return Found::elsewhere;
-    return Found::good;
-}
-
-[[noreturn]] void throw_elsewhere(const Attachment& bus, const std::string& arena_path) {
-    throw ArenaElsewhere(
-        ErrorCode::arena_elsewhere,
-        fmt::format("{} is open in another process whose shared memory ({}) is not "
-                    "seen from here, or is laid out by another build",
-                    bus.path, arena_path.empty() ? "unknown" : arena_path),
-        {.path = bus.path,
-         .expected = "the arena of the processes that have it open",
-         .found = "none, or another layout"});
-}
-
 // Where the kept past begins, as the header says.
 void set_history(Attachment& bus) {
     if (!bus.read_only && bus.words().history_lsn.load() < bus.changing.base_lsn.load())
@@ -166,6 +139,11 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
                 Notice::Level::warning,
                 bus.path +
                     ": its shared memory was laid out by another build; rebuilt from the log");
+        if (found == Found::cut_short)
+            bus.notice(Notice::Level::warning,
+                       fmt::format("{}: its shared memory was made shorter by another process; "
+                                   "rebuilt from the log, which may lack the last millisecond",
+                                   bus.path));
         auto file = place.create();
         bus.arena = std::make_unique<arena::Arena>(std::move(file), stamps_for(bus));
         MMSB_STEP("attach.arena_made");
@@ -211,8 +189,9 @@ void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
 void join(Attachment& bus, ArenaFile& place) {
     arena::Stamps stamps;
     auto existing = place.open(true);
-    if (look_at(bus, existing, stamps) != Found::good ||
-        stamps.pid_namespace != os::pid_namespace())
+    const auto found = look_at(bus, existing, stamps);
+    if (found == Found::cut_short) throw_cut_short(bus, existing->path());
+    if (found != Found::good || stamps.pid_namespace != os::pid_namespace())
         throw_elsewhere(bus, place.path());
     bus.arena = std::make_unique<arena::Arena>(std::move(*existing), stamps, true);
     map_locks(bus);
@@ -271,7 +250,11 @@ void open_path(Attachment& bus, const OpenOptions& options) {
                                                    bus.header.geometry, !bus.read_only);
     bus.checkpoints = bus.folder->folder("checkpoints", !bus.read_only);
     ArenaFile place(bus, config.arena_folder, config.permissions);
-    if (bus.read_only) return open_read_only(bus, place);
+    if (bus.read_only) {
+        open_read_only(bus, place);
+        if (config.survive_lost_memory) guard_memory(bus);
+        return;
+    }
     auto lock_file = bus.folder->open("lock", os::Create::if_need, true);
     bus.presence = os::FileLock(std::move(*lock_file));
     Presence presence(bus);
@@ -290,6 +273,7 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     } else {
         throw_elsewhere(bus, place.path());
     }
+    if (config.survive_lost_memory) guard_memory(bus);
     presence.keep();
     start_timer(bus);
     start_keeper(bus, config.checkpoint_interval);
@@ -300,13 +284,14 @@ void close(Attachment& bus) {
     if (bus.is_private || bus.read_only) return;
     stop_keeper(bus);
     stop_timer(bus);
-    auto opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
+    auto opening = lock_for_opening(*bus.folder, bus.lock_timeout);
     const Presence presence(bus);
     MMSB_STEP("leave.opening");
     bus.presence.release();
     MMSB_STEP("leave.released");
+    if (bus.is_lost()) return;  // who opens it next sees that, and goes on from the files
     if (!bus.presence.try_exclusive()) {
-        flush(bus, Flush::write, bus.words().logged.load());
+        flush(bus, Flush::write, bus.words().logged.load(), bus.lock_timeout);
         return;
     }
     MMSB_STEP("leave.alone");
@@ -314,10 +299,10 @@ void close(Attachment& bus) {
     if (words.poison.load() != 0) throw_poisoned(bus);  // the next who opens mends it
     // The close record says that the disk has all before it. So that must be so before it can be
     // there: written together, a power cut may leave the one without the other.
-    flush(bus, Flush::sync, words.logged.load());
+    flush(bus, Flush::sync, words.logged.load(), bus.lock_timeout);
     {
-        const WriterLock lock(bus, std::chrono::seconds(5));
-        append_note(bus, log::RecordKind::close, {}, std::chrono::seconds(5));
+        const WriterLock lock(bus, bus.lock_timeout);
+        append_note(bus, log::RecordKind::close, {}, bus.lock_timeout);
     }
     MMSB_STEP("leave.closed");
     // The file ends with it, until somebody prepares to append behind it. (`prepared` first:
@@ -326,7 +311,7 @@ void close(Attachment& bus) {
     MMSB_STEP("leave.prepared");
     bus.segments->trim(words.logged.load());
     MMSB_STEP("leave.trimmed");
-    flush(bus, Flush::sync, words.logged.load());
+    flush(bus, Flush::sync, words.logged.load(), bus.lock_timeout);
     MMSB_STEP("leave.flushed");
     words.clean.store(1);
     MMSB_STEP("leave.clean");
@@ -353,6 +338,7 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
     const auto& config = options.config;
     auto bus = std::make_shared<Attachment>();
     bus->on_notice = config.on_notice;
+    bus->lock_timeout = config.lock_timeout;
     if (config.path.empty()) {
         open_private(*bus, options);
         return bus;
@@ -367,6 +353,7 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
     // (A forked child does not share what its parent has open.)
     if (auto shared = known.open[key].lock(); shared && shared->token.same_process()) {
         if (config.open == Open::create) throw_exists(config.path);
+        if (config.survive_lost_memory && !shared->guard) guard_memory(*shared);
         start_keeper(*shared, config.checkpoint_interval);
         return shared;
     }

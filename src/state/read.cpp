@@ -163,7 +163,7 @@ std::optional<Position> slow_round(Attachment& bus, std::span<Redone> pages) {
 
 // Without a log there is nothing to redo from: the writers' lock makes the pages stand still.
 Position read_locked(Attachment& bus, std::span<Redone> pages) {
-    const WriterLock lock(bus, std::chrono::seconds(5));
+    const WriterLock lock(bus, bus.lock_timeout);
     for (auto& page : pages)
         if (!copy_fuzzy(bus, page))
             throw Corrupt(ErrorCode::corrupt, "a page lies outside the arena",
@@ -176,7 +176,9 @@ Position read_slow(Attachment& bus, std::span<Redone> pages) {
     // Each round that is not the last one has met a record that others committed meanwhile.
     for (;;) {
         try {
-            if (const auto position = slow_round(bus, pages)) return *position;
+            const auto position = slow_round(bus, pages);
+            bus.require_memory();
+            if (position) return *position;
         } catch (const HistoryDropped&) {
             continue;  // a private bus has folded those records away meanwhile: they are applied
         }
@@ -192,6 +194,7 @@ bool read_quick(Attachment& bus, PageId page, const arena::PageLine& line, std::
     arena::copy_from_shared(out.data(), from->data(), out.size());
     arena::read_fence();
     MMSB_STEP("read.quick");
+    bus.require_memory();
     return line.lsn.load(std::memory_order_acquire) == info.lsn;
 }
 
@@ -208,6 +211,7 @@ Position newest(Attachment& bus) {
         try {
             Cursor cursor(bus, applied, logged);
             while (cursor.next()) sequence = cursor.record().sequence;
+            bus.require_memory();
             return {logged, sequence};
         } catch (const HistoryDropped&) {
             continue;  // a private bus has folded those records away meanwhile: they are applied
@@ -296,6 +300,7 @@ Position read_many(Attachment& bus, std::span<Wanted> wanted) {
                     bus.arena->line(page.wanted.line)->lsn.load(std::memory_order_acquire) ==
                         page.wanted.info.lsn &&
                     page.wanted.info.lsn <= applied;
+        bus.require_memory();
         if (still) return {applied, sequence};
     }
     return read_slow(bus, pages);
@@ -310,6 +315,7 @@ bool peek(Attachment& bus, PageId page, std::uint32_t& line,
     if (!bytes) return false;
     const auto stands = [&] {
         arena::read_fence();
+        bus.require_memory();
         return l.lsn.load(std::memory_order_acquire) == info.lsn;
     };
     try {

@@ -1,7 +1,6 @@
 #include "state/redo.hpp"
 
 #include "arena/shared_bytes.hpp"
-#include "base/assert.hpp"
 #include "base/steps.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
@@ -27,11 +26,13 @@ arena::Word& pages_at(arena::Control& words, std::uint32_t location) noexcept {
 void apply_created(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry) noexcept {
     auto& words = bus.words();
     const auto offset = line.next_offset.load(relaxed);
-    const auto bytes = bus.arena->bytes(offset, entry.size);
-    MMSB_ASSERT(bytes.has_value());
-    arena::zero_shared(bytes->data(), bytes->size());
-    MMSB_STEP("apply.zeroed");
-    if (!entry.delta.empty()) delta::apply_shared(entry.delta, *bytes);
+    // A place that lies nowhere is a neighbour's doing, and the record is committed: reading the
+    // page will say that it is outside the arena.
+    if (const auto bytes = bus.arena->bytes(offset, entry.size)) {
+        arena::zero_shared(bytes->data(), bytes->size());
+        MMSB_STEP("apply.zeroed");
+        if (!entry.delta.empty()) delta::apply_shared(entry.delta, *bytes);
+    }
     if (line.id.load(relaxed) == 0) {
         add(pages_at(words, static_cast<std::uint32_t>(entry.location)), 1);
         add(words.page_bytes, entry.size);
@@ -62,15 +63,15 @@ void apply_resized(Attachment& bus, arena::PageLine& line, const log::PageEntry&
     auto& words = bus.words();
     const auto from = line.offset.load(relaxed), to = line.next_offset.load(relaxed);
     const auto old_size = line.size.load(relaxed);
-    const auto place = bus.arena->bytes(to, entry.size);
-    MMSB_ASSERT(place.has_value());
     const bool switched = from == to;
     const auto kept = static_cast<std::size_t>(std::min(old_size, entry.size));
-    if (!switched)
-        if (const auto old = bus.arena->bytes(from, kept))
-            arena::copy_to_shared(place->data(), old->data(), kept);
-    if (entry.size > kept) arena::zero_shared(place->data() + kept, place->size() - kept);
-    if (!entry.delta.empty()) delta::apply_shared(entry.delta, *place);
+    if (const auto place = bus.arena->bytes(to, entry.size)) {  // else as for a created one
+        if (!switched)
+            if (const auto old = bus.arena->bytes(from, kept))
+                arena::copy_to_shared(place->data(), old->data(), kept);
+        if (entry.size > kept) arena::zero_shared(place->data() + kept, place->size() - kept);
+        if (!entry.delta.empty()) delta::apply_shared(entry.delta, *place);
+    }
     MMSB_STEP("apply.moved");
     line.offset.store(to, std::memory_order_release);
     MMSB_STEP("apply.place");
@@ -200,6 +201,7 @@ void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word
 }
 
 WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
+    bus.require_memory();
     auto& words = bus.words();
     const auto outcome = bus.writers.lock(timeout);
     if (outcome == os::RobustLock::Outcome::timed_out)

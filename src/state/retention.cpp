@@ -208,7 +208,7 @@ bool is_time(const Attachment& bus, std::int64_t every_ns) {
 }
 
 void keep(Attachment& bus) {
-    while (bus.keeper.stopping.load() == 0) {
+    while (bus.keeper.stopping.load() == 0 && !bus.is_lost()) {
         const auto every = bus.keeper.every_ns.load();
         os::futex_wait(bus.keeper.stopping, 0, std::chrono::nanoseconds(every));
         if (bus.keeper.stopping.load() != 0) return;

@@ -324,6 +324,7 @@ arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line) {
 }
 
 void throw_not_found(Attachment& bus, PageId page) {
+    bus.require_memory();
     // Where it was deleted, by walking the structure chain back: costs only whoever asks in vain.
     Sequence deleted_at = Sequence::zero;
     if (page != PageId::none && number(page) < bus.words().next_page.load(relaxed)) {

@@ -46,7 +46,8 @@ public:
     // As the timer thread does, but when the test says so: many small writes, none of them synced.
     void write_out() {
         auto& attachment = detail::Bus::get(detail::Bus::handle_of(bus_)).at();
-        state::flush(attachment, state::Flush::write, attachment.words().logged.load());
+        state::flush(attachment, state::Flush::write, attachment.words().logged.load(),
+                     attachment.lock_timeout);
     }
     void synced() { recorder_.promise(number(bus_.durable_sequence())); }
     const State& bus() const { return bus_; }

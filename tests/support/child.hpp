@@ -121,6 +121,14 @@ public:
         pid_ = -1;
         return false;
     }
+    /// As wait(), but nothing where it still runs.
+    std::optional<int> try_wait() {
+        int status = 0;
+        if (pid_ <= 0) return -1;
+        if (::waitpid(pid_, &status, WNOHANG) == 0) return std::nullopt;
+        pid_ = -1;
+        return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    }
     /// Its exit code, or minus the signal that ended it.
     int wait() {
         int status = 0;

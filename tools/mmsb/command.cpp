@@ -207,7 +207,7 @@ void Command::hide() { app_->group(""); }
 namespace {
 
 Config config_for(const std::string& path, Open open) {
-    Config config{.path = path, .open = open};
+    Config config{.path = path, .open = open, .survive_lost_memory = true};
     config.on_notice = [](const Notice& notice) {
         if (notice.level != Notice::Level::warning) return;
         fmt::print(stderr, "mmsb: warning: {}\n", printable(notice.text));

@@ -1,0 +1,66 @@
+#include "state/found_arena.hpp"
+
+#include "os/file_system.hpp"
+#include "state/header.hpp"
+
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+
+bool is_cut_short(const os::File& arena, const arena::Stamps& stamps) {
+    const auto size = os::extent_of(arena).size;
+    if (size < arena::ring_at + stamps.geometry.ring_size) return true;
+    struct Part {
+        std::uint64_t at, word;
+    };
+    for (const auto& [at, word] : {Part{arena::used_at, offsetof(arena::Control, used_backed)},
+                                   Part{arena::table_at, offsetof(arena::Control, table_backed)},
+                                   Part{arena::heap_at, offsetof(arena::Control, heap_backed)}}) {
+        std::uint64_t backed = 0;
+        arena.read(word, std::as_writable_bytes(std::span(&backed, 1)));
+        if (backed != 0 && (size < at || size - at < backed)) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+Found look_at(const Attachment& bus, const std::optional<os::File>& file, arena::Stamps& stamps) {
+    if (!file) return Found::none;
+    const auto read = arena::read_stamps(*file);
+    if (!read) return Found::none;
+    stamps = *read;
+    const auto mine = stamps_for(bus);
+    if (stamps.bus != mine.bus || stamps.bus_inode != mine.bus_inode || stamps.boot != mine.boot)
+        return Found::none;  // another bus's, a copy's original's, or from before a reboot
+    if (stamps.layout != mine.layout || stamps.platform != mine.platform ||
+        stamps.geometry != mine.geometry)
+        return Found::elsewhere;
+    if (file->owner() != os::user_id() && os::user_id() != 0) return Found::elsewhere;
+    if (is_cut_short(*file, stamps)) return Found::cut_short;
+    return Found::good;
+}
+
+void throw_elsewhere(const Attachment& bus, const std::string& arena_path) {
+    throw ArenaElsewhere(
+        ErrorCode::arena_elsewhere,
+        fmt::format("{} is open in another process whose shared memory ({}) is not "
+                    "seen from here, or is laid out by another build",
+                    bus.path, arena_path.empty() ? "unknown" : arena_path),
+        {.path = bus.path,
+         .expected = "the arena of the processes that have it open",
+         .found = "none, or another layout"});
+}
+
+// Those who have it open cannot go on either; once they have left, it is built again.
+void throw_cut_short(const Attachment& bus, const std::string& arena_path) {
+    throw Corrupt(ErrorCode::corrupt,
+                  fmt::format("{}: the shared memory that other processes have open ({}) was made "
+                              "shorter; once they have left, it is rebuilt from the log",
+                              bus.path, arena_path),
+                  {.path = arena_path, .expected = "the whole file", .found = "a shorter one"});
+}
+
+}  // namespace mmsb::state

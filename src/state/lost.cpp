@@ -1,0 +1,29 @@
+#include "state/lost.hpp"
+
+#include "os/file_system.hpp"
+
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+void guard_memory(Attachment& bus) {
+    auto ranges = bus.arena->mappings();
+    for (const auto* lock : {&bus.writers, &bus.files})
+        if (const auto page = lock->shared_page(); !page.empty()) ranges.push_back(page);
+    bus.guard = os::MemoryGuard(ranges, bus.lost);
+}
+
+void Attachment::throw_lost() const {
+    const auto size = os::extent_of(arena->file()).size;
+    throw Corrupt(
+        ErrorCode::corrupt,
+        fmt::format("{}: another process made this shared memory shorter while it was in use; the "
+                    "bus has to be left and opened again",
+                    arena->file().path()),
+        {.path = arena->file().path(),
+         .expected = "the whole file",
+         .found = fmt::format("{} bytes", size),
+         .offset = size});
+}
+
+}  // namespace mmsb::state

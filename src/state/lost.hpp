@@ -1,0 +1,17 @@
+/// state/lost: shared memory that another process takes away while it is in use, by making its file
+/// shorter (os/memory_guard says what happens to the memory).
+///
+/// What is read then may be zeros in any place: so whoever copies something out of shared memory
+/// asks Attachment::require_memory() once more before he believes it, and whoever logs a record
+/// asks before it. The attachment stays lost; the bus has to be left and opened again.
+#pragma once
+
+#include "state/attachment.hpp"
+
+namespace mmsb::state {
+
+/// From now on the loss of the arena ends in `lost` instead of in SIGBUS. REQUIRES arena and locks,
+/// as far as the attachment has them. Throws OutOfSpace, Io.
+void guard_memory(Attachment& bus);
+
+}  // namespace mmsb::state
