@@ -243,6 +243,9 @@ struct Config {
     std::string source{};  ///< Empty: the program's name, so that blame says something.
     std::string
         arena_folder{};  ///< Empty: /dev/shm, or the bus folder where that has under 64 MiB free.
+    /// A bus on nfs, cifs, ceph, 9p and their like is refused: their locks and their syncs are not
+    /// what a bus builds on, and two machines would not see one memory. true: do it all the same.
+    bool allow_network_file_system = false;
     std::string from_checkpoint{};  ///< A file of State::checkpoint: the bus is made from it.
     /// A process that may open the bus can make the shared memory's file shorter, and who touches
     /// what was there gets SIGBUS. true: a handler for the whole process turns that into Corrupt in

@@ -4,10 +4,19 @@
 #include "state/header.hpp"
 
 #include <fmt/format.h>
+#include <filesystem>
 
 namespace mmsb::state {
 
 namespace {
+
+// Anybody can put a file into a folder like /dev/shm. Ours, or of whom the bus is.
+bool is_trusted(const Attachment& bus, const os::File& arena) {
+    const auto owner = arena.owner();
+    if (owner == os::user_id() || owner == 0) return true;
+    const auto file = bus.folder->open("bus", os::Create::never, false);
+    return file && file->owner() == owner;
+}
 
 bool is_cut_short(const os::File& arena, const arena::Stamps& stamps) {
     const auto size = os::extent_of(arena).size;
@@ -38,7 +47,7 @@ Found look_at(const Attachment& bus, const std::optional<os::File>& file, arena:
     if (stamps.layout != mine.layout || stamps.platform != mine.platform ||
         stamps.geometry != mine.geometry)
         return Found::elsewhere;
-    if (file->owner() != os::user_id() && os::user_id() != 0) return Found::elsewhere;
+    if (!is_trusted(bus, *file)) return Found::elsewhere;
     if (is_cut_short(*file, stamps)) return Found::cut_short;
     return Found::good;
 }
@@ -61,6 +70,36 @@ void throw_cut_short(const Attachment& bus, const std::string& arena_path) {
                               "shorter; once they have left, it is rebuilt from the log",
                               bus.path, arena_path),
                   {.path = arena_path, .expected = "the whole file", .found = "a shorter one"});
+}
+
+std::unique_ptr<os::Folder> open_bus_folder(const Config& config, bool create) {
+    try {
+        auto folder = os::open_folder(config.path, create, config.permissions);
+        if (!folder) throw_no_bus(config.path, "a bus", "nothing");
+        return folder;
+    } catch (const Io& e) {
+        if (e.system_error() == ENOTDIR) throw_no_bus(config.path, "a folder", "something else");
+        throw;
+    }
+}
+
+void refuse_network(const Config& config, FunctionRef<std::string_view(const std::string&)> kind) {
+    if (config.allow_network_file_system) return;
+    for (const auto& folder : {config.path, config.arena_folder}) {
+        if (folder.empty()) continue;
+        // Where it is still to be made: what is there of the way to it.
+        std::error_code none;
+        auto there = std::filesystem::absolute(folder, none);
+        while (!std::filesystem::exists(there, none) && there.has_relative_path())
+            there = there.parent_path();
+        if (const auto name = kind(there.string()); !name.empty())
+            throw InvalidArgument(
+                ErrorCode::invalid_argument,
+                fmt::format("{} lies on a network file system ({}); see "
+                            "Config::allow_network_file_system",
+                            folder, name),
+                {.path = folder, .expected = "a local file system", .found = std::string(name)});
+    }
 }
 
 }  // namespace mmsb::state

@@ -225,6 +225,27 @@ arena::Stamps stamps_for(const Attachment& bus) {
     return s;
 }
 
+namespace {
+
+// As we write it. Another path is somebody's trick, or damage: then it says nothing.
+bool is_plain(std::string_view path) {
+    if (!path.starts_with('/') || path.find('\0') != path.npos) return false;
+    const auto whole = std::string(path) + '/';
+    return whole.find("//") == whole.npos && whole.find("/./") == whole.npos &&
+           whole.find("/../") == whole.npos;
+}
+
+// For those who open the bus from another working folder.
+std::string whole_path(const std::string& folder) {
+    std::error_code none;
+    auto path = std::filesystem::weakly_canonical(std::filesystem::absolute(folder), none).string();
+    if (none) path = std::filesystem::absolute(folder).lexically_normal().string();
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    return path;
+}
+
+}  // namespace
+
 ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permissions)
     : bus_(bus), folder_(folder), permissions_(permissions) {
     name_ = fmt::format("mmsb-{}-{}.arena", hex(bus.header.uuid), bus.header.inode);
@@ -233,10 +254,13 @@ ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permis
         std::vector<std::byte> text(4096);
         text.resize(file->read(0, text));
         path_ = remembered_ = text_of(text);
+        if (!is_plain(path_)) path_.clear();
         if (folder_.empty() && path_.ends_with("/" + name_))
             folder_ = path_.substr(0, path_.size() - name_.size() - 1);
     }
-    if (folder_.empty()) folder_ = os::free_space("/dev/shm") >= least_shm ? "/dev/shm" : bus.path;
+    if (!folder_.empty()) folder_ = whole_path(folder_);
+    if (folder_.empty())
+        folder_ = os::free_space("/dev/shm") >= least_shm ? "/dev/shm" : whole_path(bus.path);
     if (folder_ != path_.substr(0, path_.rfind('/')) || !path_.ends_with(name_))
         path_ = folder_ + "/" + name_;
     in_ = os::open_folder(folder_, false, permissions_);

@@ -238,6 +238,8 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     const auto& config = options.config;
     bus.is_private = false;
     bus.read_only = config.open == Open::read_only;
+    if (config.open == Open::existing && !bus.folder->open("bus", os::Create::never, false))
+        throw_no_bus(bus.path, "a file named bus", "none");
     // Held until the arena is there: short, or as long as a recovery takes.
     os::FileLock opening;
     if (!bus.read_only) opening = lock_for_opening(*bus.folder, config.lock_timeout);
@@ -345,8 +347,8 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
     }
     bus->path = config.path;
     const bool may_create = config.open == Open::create || config.open == Open::create_or_open;
-    bus->folder = os::open_folder(config.path, may_create, config.permissions);
-    if (!bus->folder) throw_no_bus(config.path, "a bus", "nothing");
+    refuse_network(config);
+    bus->folder = open_bus_folder(config, may_create);
     auto& known = registry();
     const std::lock_guard lock(known.mutex);
     const std::pair key(bus->folder->device(), bus->folder->inode());
