@@ -31,7 +31,10 @@ Slots& slots() {
 
 Bus& Bus::get(const Handle& handle) {
     auto& bus = slot_of(handle);
-    bus.at().require_memory();
+    if (bus.at().odd.load(std::memory_order_relaxed)) [[unlikely]] {
+        bus.at().require_memory();
+        bus.look_for_arena();
+    }
     return bus;
 }
 
@@ -46,6 +49,17 @@ Bus& Bus::slot_of(const Handle& handle) {
             "this handle was made before fork(); the child has to call start() itself",
             {.expected = "the process that opened the bus", .found = "its child"});
     return *handle.bus;
+}
+
+void Bus::look_for_arena_now() noexcept {
+    auto due = next_look_ns.load(std::memory_order_relaxed);
+    const auto now = os::steady_ns();
+    constexpr std::chrono::nanoseconds pause = state::sleep_step;
+    if (now < due || !next_look_ns.compare_exchange_strong(due, now + pause.count())) return;
+    const std::lock_guard lock(successor_mutex);
+    if (successor) return;
+    successor = state::view_again(*attachment, config);
+    if (successor) current.store(successor.get(), std::memory_order_release);
 }
 
 Handle Bus::open(const state::OpenOptions& options) {
@@ -67,6 +81,7 @@ Handle Bus::open(const state::OpenOptions& options) {
         attachment->timer.sync_every_ns.store(
             std::chrono::duration_cast<std::chrono::nanoseconds>(options.config.interval).count());
     bus->attachment = std::move(attachment);
+    bus->current.store(bus->attachment.get(), std::memory_order_release);
     bus->token = {};
     const auto generation = bus->generation.load() + 1;
     bus->generation.store(generation, std::memory_order_release);
@@ -85,12 +100,15 @@ void Bus::close(const Handle& handle) {
     }
     end_watches(bus);
     auto attachment = std::move(bus.attachment);
+    auto successor = std::move(bus.successor);
     bus.attachment.reset();
+    bus.successor.reset();
     {
         auto& s = slots();
         const std::lock_guard lock(s.mutex);
         s.free.push_back(&bus);
     }
+    if (successor) state::leave(std::move(successor));
     state::leave(std::move(attachment));
 }
 
@@ -117,6 +135,7 @@ bool Pin::wait(state::WakeBits bits, const state::Deadline& end,
                FunctionRef<bool(state::Look)> look) const {
     const auto waited = state::wait(at(), bits, end, look, [this] {
         at().require_memory();
+        bus_->look_for_arena();
         return closing();
     });
     if (waited == state::Waited::interrupted) throw_closed();
@@ -133,12 +152,12 @@ void Bus::refuse_read_only() const {
 
 void Bus::refuse_writing() const {
     refuse_read_only();
-    state::refuse_inside_function(*attachment);
+    state::refuse_inside_function(at());
 }
 
 Committed Bus::commit(state::Staged& staged, const CommitOptions& options) const {
     refuse_writing();
-    const auto result = state::commit(*attachment, handle, staged, options);
+    const auto result = state::commit(at(), handle, staged, options);
     if (result.status == CommitStatus::conflict)
         throw Conflict(
             ErrorCode::conflict,
@@ -150,7 +169,7 @@ Committed Bus::commit(state::Staged& staged, const CommitOptions& options) const
 void check_same_bus(const Page& page, const Handle& bus) {
     const auto& theirs = Bus::get(Bus::handle_of(page));
     const auto& ours = Bus::get(bus);
-    if (theirs.attachment != ours.attachment)
+    if (&theirs.at() != &ours.at())
         throw InvalidArgument(
             ErrorCode::invalid_argument,
             fmt::format("page {} is of another bus", number(page.id())),

@@ -22,6 +22,12 @@ struct Bus {
     std::atomic<std::uint32_t> generation{0};  ///< Odd while it is open.
     std::atomic<std::uint32_t> pins{0};        ///< Calls that stop() has to wait for; see Pin.
     std::shared_ptr<state::Attachment> attachment{};
+    /// What a viewer goes over to that had rebuilt the bus for itself, once there is shared memory.
+    /// The first one stays: other threads may be in the middle of it.
+    std::shared_ptr<state::Attachment> successor{};
+    std::atomic<state::Attachment*> current{nullptr};  ///< The one or the other.
+    std::atomic<std::int64_t> next_look_ns{0};         ///< For shared memory.
+    std::mutex successor_mutex{};
     Config config{};
     state::HandleOptions handle{};
     bool read_only = false;
@@ -34,12 +40,21 @@ struct Bus {
     [[nodiscard]] static Bus& get(const Handle& handle);
     /// The same, also where its memory was taken away.
     [[nodiscard]] static Bus& slot_of(const Handle& handle);
+    /// Where this is a viewer without shared memory: has it appeared? Asks the file system now and
+    /// then; what is wrong with the new one leaves the viewer with what it has.
+    void look_for_arena() noexcept {
+        if (at().rebuilt_privately) [[unlikely]]
+            look_for_arena_now();
+    }
+    void look_for_arena_now() noexcept;
     /// A slot of its own; never moves.
     [[nodiscard]] static Handle open(const state::OpenOptions& options);
     /// Throws what leaving throws; the slot is closed all the same.
     static void close(const Handle& handle);
 
-    [[nodiscard]] state::Attachment& at() const noexcept { return *attachment; }
+    [[nodiscard]] state::Attachment& at() const noexcept {
+        return *current.load(std::memory_order_acquire);
+    }
     /// Commits and throws Conflict where that is the outcome.
     Committed commit(state::Staged& staged, const CommitOptions& options) const;
     /// Throws ReadOnly where this State may not write.

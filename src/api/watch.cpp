@@ -213,7 +213,8 @@ void Watcher::run() noexcept {
         };
         at_bell_.store(true);
         static_cast<void>(state::wait(bus, bits, state::Deadline(forever), look, [&] {
-            return stopping_.load() || changes_.load() != changes;
+            bus_.look_for_arena();
+            return stopping_.load() || changes_.load() != changes || &bus != &bus_.at();
         }));
         at_bell_.store(false);
     }

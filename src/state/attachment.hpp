@@ -76,7 +76,9 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     bool read_only = false;
     bool rebuilt_privately = false;  ///< Read-only, without an arena: a rebuilt copy.
     bool logging = true;
-    std::atomic<bool> lost{false};  ///< Part of the arena was taken away; see state/lost.
+    /// Part of the arena was taken away (state/lost); or always, where rebuilt_privately: so that
+    /// each call has one look for what is out of the ordinary.
+    std::atomic<bool> odd{false};
     os::ForkToken token{};
     std::int32_t process = os::process_id();  ///< Ours: asking each time is a system call.
     log::BusHeader header{};                  ///< As it was when the bus was opened.
@@ -103,7 +105,9 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     ~Attachment();
 
     [[nodiscard]] arena::Control& words() const noexcept { return arena->control(); }
-    [[nodiscard]] bool is_lost() const noexcept { return lost.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool is_lost() const noexcept {
+        return odd.load(std::memory_order_relaxed) && !rebuilt_privately;
+    }
     /// Throws Corrupt where part of the arena was taken away.
     void require_memory() const {
         if (is_lost()) [[unlikely]]

@@ -10,7 +10,7 @@ void guard_memory(Attachment& bus) {
     auto ranges = bus.arena->mappings();
     for (const auto* lock : {&bus.writers, &bus.files})
         if (const auto page = lock->shared_page(); !page.empty()) ranges.push_back(page);
-    bus.guard = os::MemoryGuard(ranges, bus.lost);
+    bus.guard = os::MemoryGuard(ranges, bus.odd);
 }
 
 void Attachment::throw_lost() const {

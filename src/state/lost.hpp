@@ -10,7 +10,7 @@
 
 namespace mmsb::state {
 
-/// From now on the loss of the arena ends in `lost` instead of in SIGBUS. REQUIRES arena and locks,
+/// From now on the loss of the arena ends in `odd` instead of in SIGBUS. REQUIRES arena and locks,
 /// as far as the attachment has them. Throws OutOfSpace, Io.
 void guard_memory(Attachment& bus);
 

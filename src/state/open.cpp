@@ -207,6 +207,7 @@ void open_read_only(Attachment& bus, ArenaFile& place) {
         load_structure(bus);
     } else {
         bus.rebuilt_privately = true;
+        bus.odd.store(true);
         bus.arena = std::make_unique<arena::Arena>(os::memory_file("mmsb arena"), stamps_for(bus));
         set_history(bus);
         const auto rebuilt = rebuild_from_files(bus);
@@ -254,7 +255,7 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     ArenaFile place(bus, config.arena_folder, config.permissions);
     if (bus.read_only) {
         open_read_only(bus, place);
-        if (config.survive_lost_memory) guard_memory(bus);
+        if (config.survive_lost_memory && !bus.rebuilt_privately) guard_memory(bus);
         return;
     }
     auto lock_file = bus.folder->open("lock", os::Create::if_need, true);
@@ -362,6 +363,18 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
     open_path(*bus, options);
     if (!bus->read_only) known.open[key] = bus;
     return bus;
+}
+
+std::shared_ptr<Attachment> view_again(Attachment& rebuilt, const Config& config) noexcept {
+    try {
+        ArenaFile place(rebuilt, config.arena_folder, config.permissions);
+        arena::Stamps stamps;
+        if (look_at(rebuilt, place.open(false), stamps) != Found::good) return nullptr;
+        auto bus = attach({.config = config});
+        return bus->arena && !bus->rebuilt_privately ? bus : nullptr;
+    } catch (const std::exception&) {
+        return nullptr;
+    }
 }
 
 void leave(std::shared_ptr<Attachment>&& bus) {

@@ -18,6 +18,10 @@ struct OpenOptions {
 /// The process's attachment to that bus, made if need be. Throws NotABus, NewerFormat, Corrupt,
 /// OutOfSpace, Io, Busy, ArenaElsewhere, InvalidArgument, Poisoned.
 [[nodiscard]] std::shared_ptr<Attachment> attach(const OpenOptions& options);
+/// For a viewer that had to rebuild the bus for itself: an attachment to the shared memory, where
+/// there is some by now and all is well with it; else nullptr.
+[[nodiscard]] std::shared_ptr<Attachment> view_again(Attachment& rebuilt,
+                                                     const Config& config) noexcept;
 /// Gives it up; the last one of the process leaves the bus, the last one of all closes its log.
 /// Throws what the flush throws; it is left all the same.
 void leave(std::shared_ptr<Attachment>&& bus);
