@@ -14,9 +14,7 @@ namespace mmsb {
 
 using detail::Bus;
 
-Sequence State::durable_sequence() const {
-    return Sequence{Bus::get(bus_).at().words().durable_sequence.load()};
-}
+Sequence State::durable_sequence() const { return state::durable_sequence(Bus::get(bus_).at()); }
 
 bool State::wait_durable(Sequence sequence, Timeout timeout) const {
     auto& open = Bus::get(bus_);
@@ -33,7 +31,9 @@ bool State::wait_durable(Sequence sequence, Timeout timeout) const {
                               fmt::format("sequence {} is not committed yet", number(sequence)),
                               {.expected = fmt::format("at most {}", number(now.sequence)),
                                .found = fmt::format("{}", number(sequence))});
-    if (durable_sequence() >= sequence) return true;
+    if (const auto files = arena::sealed_files_tail(bus.words());
+        files && Sequence{files->durable_sequence} >= sequence)
+        return true;
     std::exception_ptr why;
     if (state::wait_until_durable(bus, now.lsn, timeout, open.config.lock_timeout, why))
         return true;

@@ -119,6 +119,13 @@ void Arena::contradiction(const Word& word, const std::string& expected) const {
 
 // ---- lines --------------------------------------------------------------------------------------
 
+void Arena::seal(PageLine& line, std::uint64_t lsn) noexcept {
+    LineCopy now;
+    copy_fuzzy(line, now);
+    now.lsn = lsn;
+    line.check.store(check_of(now), relaxed);
+}
+
 void Arena::back_line(std::uint32_t number) {
     const auto end = (std::uint64_t{number} + 1) * sizeof(PageLine);
     back(table_, end, std::clamp<std::uint64_t>(end / 8, 64 * limits::kib, 16 * limits::mib));

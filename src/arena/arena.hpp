@@ -5,8 +5,8 @@
 /// bitmap is set exactly where a live page or a commit under way has its place; (3) what is touched
 /// was backed before. rebuild_allocator() makes (2) true again after a death, from the table alone.
 /// Nothing in the memory is trusted: what is backed is what the file says, not what a word claims;
-/// words of the allocator that contradict each other are Corrupt, with their place; and no word,
-/// whatever it is, leads to a loop or an allocation beyond the file's own size.
+/// a line has a check; words of the allocator that contradict each other are Corrupt, with their
+/// place; and no word, whatever it is, leads to a loop or an allocation beyond the file's own size.
 /// Threads: reading anything; take_*, release, back_* and line fields only under the writers' lock.
 #pragma once
 
@@ -19,15 +19,8 @@
 #include <new>
 #include <optional>
 #include <span>
-#include <vector>
 
 namespace mmsb::arena {
-
-/// A copy of a line's fields, taken while the line stood still.
-struct LineCopy {
-    std::uint64_t lsn = 0, id = 0, epoch = 0, sequence = 0, size = 0, offset = 0;
-    std::uint32_t location = 0;
-};
 
 class Arena {
 public:
@@ -55,6 +48,12 @@ public:
     [[nodiscard]] static bool copy(const PageLine& line, LineCopy& out) noexcept;
     /// Copies whatever is there, without a promise: for slow reads, which redo over it.
     static void copy_fuzzy(const PageLine& line, LineCopy& out) noexcept;
+    /// Is this copy of an idle line as its last writer left it?
+    [[nodiscard]] static bool agrees(const LineCopy& line) noexcept {
+        return line.check == check_of(line);
+    }
+    /// The line is complete but for its lsn, which is about to become `lsn` (idle).
+    static void seal(PageLine& line, std::uint64_t lsn) noexcept;
     /// A free line, marked by nobody yet: the caller fills it or leaves it. Throws OutOfSpace,
     /// Corrupt.
     [[nodiscard]] std::uint32_t take_line();
@@ -141,6 +140,7 @@ inline void Arena::copy_fuzzy(const PageLine& line, LineCopy& out) noexcept {
     out.size = line.size.load(std::memory_order_relaxed);
     out.offset = line.offset.load(std::memory_order_relaxed);
     out.location = line.location.load(std::memory_order_relaxed);
+    out.check = line.check.load(std::memory_order_relaxed);
 }
 
 inline bool Arena::copy(const PageLine& line, LineCopy& out) noexcept {
@@ -152,8 +152,8 @@ inline bool Arena::copy(const PageLine& line, LineCopy& out) noexcept {
 inline std::optional<std::span<std::byte>> Arena::bytes(std::uint64_t offset,
                                                         std::uint64_t size) const noexcept {
     if (size == 0) return std::span<std::byte>{};
-    if (offset > limits::address_room || size > limits::address_room) return std::nullopt;
-    if (offset + size > backed(heap_, offset + size)) return std::nullopt;
+    const auto end = offset + size;
+    if (end < offset || end > backed(heap_, end)) return std::nullopt;
     return std::span(heap_.map.data() + offset, static_cast<std::size_t>(size));
 }
 

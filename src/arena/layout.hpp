@@ -17,8 +17,10 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 
 namespace mmsb::arena {
@@ -28,6 +30,7 @@ static_assert(Word::is_always_lock_free && sizeof(Word) == 8);
 
 inline constexpr std::uint64_t control_size = 4096;
 inline constexpr std::uint64_t writers_lock_at = 4096, files_lock_at = 8192;
+inline constexpr std::uint64_t lock_in_page = 4096 - 16;
 inline constexpr std::uint64_t ring_at = limits::mib;
 inline constexpr std::uint64_t used_at = limits::gib;
 inline constexpr std::uint64_t table_at = 4 * limits::gib;
@@ -58,11 +61,13 @@ static_assert(std::is_trivially_copyable_v<Stamps> && sizeof(Stamps) <= 1024);
 /// | logged                    | writers' lock                  | after ring bytes and busy lines       |
 /// | applied, sequence         | writers' lock                  | after page bytes, sequence first      |
 /// | structure                 | writers' lock                  | busy before logged                    |
+/// | seal                      | writers' lock                  | before applied                        |
 /// | next_page                 | anybody, fetch_add             | -                                     |
 /// | lines.., heap.., counters | writers' lock                  | with the record that needs them       |
 /// | sleepers                  | who sleeps sets his bits, who wakes clears those he wakes | a full fence between it and the look at the words, on both sides |
 /// | bell                      | who wakes, fetch_add           | after sleepers, before the futex call |
 /// | flushed, durable, unsure  | files' lock                    | after the system call answered        |
+/// | files_seal                | files' lock                    | after the three, before unsure is 0   |
 /// | prepared                  | files' lock                    | after fallocate answered              |
 /// | poison                    | files' lock; never cleared     | -                                     |
 /// | history_lsn, .._sequence  | lock on checkpoints            | after the bus header, before files go |
@@ -81,14 +86,16 @@ struct Control {
     Word sources{};                         ///< Numbers given so far.
     std::atomic<std::uint32_t> bell{};      ///< futex: changes when sleepers are woken.
     std::atomic<std::uint32_t> sleepers{};  ///< Commits that somebody sleeps for; see state/wait.
+    Word seal{};  ///< seal_of(): stored before `applied`, so that it is right where nothing is
+                  ///< half done.
     alignas(64) Word flushed{};
     Word durable{};
     Word durable_sequence{};  ///< Of the newest record that `durable` covers.
     Word prepared{};
     Word unsure{};
-    Word poison{};  ///< errno
-    Word clean{};   ///< 1: the last one left with a close record.
-    Word wanted{};  ///< The highest LSN that somebody waits to see durable.
+    Word poison{};      ///< errno
+    Word clean{};       ///< 1: the last one left with a close record.
+    Word files_seal{};  ///< seal_of() the first three, while nothing is unsure.
     /// The past is kept from here on: the first kept record begins there or behind, and the oldest
     /// View is that of `history_sequence`. Grow only; stored before what they give up is deleted.
     alignas(64) Word history_lsn{};
@@ -128,12 +135,69 @@ struct PageLine {
     Word offset{};       ///< In the heap.
     Word next_offset{};  ///< Where the record being committed puts it: redo finds it here.
     std::atomic<std::uint32_t> location{};
-    std::uint32_t unused = 0;
+    std::atomic<std::uint32_t> check{};  ///< check_of() of all but next_offset.
 };
 static_assert(sizeof(PageLine) == 64 && std::is_standard_layout_v<PageLine>);
 
+/// A copy of a line's fields.
+struct LineCopy {
+    std::uint64_t lsn = 0, id = 0, epoch = 0, sequence = 0, size = 0, offset = 0;
+    std::uint32_t location = 0, check = 0;
+};
+
+/// Of some words a sum that any change of one of them changes. Nothing more: it tells chance, not
+/// intent.
+template <class... Words>
+[[nodiscard]] constexpr std::uint64_t check_sum(Words... words) noexcept {
+    std::uint64_t sum = 0x9e3779b97f4a7c15U;  // zeros are not right, either
+    int turn = 0;
+    ((sum ^= std::rotl(std::uint64_t{words}, turn), turn += 9), ...);
+    return sum;
+}
+
+/// What an idle line's `check` has to be. It tells a line that somebody scribbled over from one
+/// that is right; against somebody who means it, nothing in shared memory helps. Each read pays for
+/// it: so it is this short. A change of one field is seen but for a chance in 2^32.
+[[nodiscard]] constexpr std::uint32_t check_of(const LineCopy& line) noexcept {
+    const auto sum = line.lsn ^ line.epoch ^ line.size ^
+                     std::rotl(line.id ^ line.sequence ^ line.offset ^ line.location, 21);
+    return static_cast<std::uint32_t>((sum ^ 0x9e3779b97f4a7c15U) * 0xd1b54a32d192ed03U >> 32U);
+}
+
+/// What the next record is made from: a copy of these words, for who holds the writers' lock.
+struct Tail {
+    std::uint64_t applied = 0, sequence = 0, time = 0, structure = 0, sources = 0;
+};
+[[nodiscard]] inline Tail tail_of(const Control& words) noexcept {
+    constexpr auto acquire = std::memory_order_acquire;
+    return {words.applied.load(acquire), words.sequence.load(acquire), words.time.load(acquire),
+            words.structure.load(acquire) & ~busy, words.sources.load(acquire)};
+}
+/// What `seal` has to be where nothing is half done.
+[[nodiscard]] constexpr std::uint64_t seal_of(const Tail& tail) noexcept {
+    return check_sum(tail.applied, tail.sequence, tail.time, tail.structure, tail.sources);
+}
+
+/// What is in the files and on the disk, as one: a copy of those words.
+struct FilesTail {
+    std::uint64_t flushed = 0, durable = 0, durable_sequence = 0;
+};
+[[nodiscard]] inline FilesTail files_tail_of(const Control& words) noexcept {
+    constexpr auto acquire = std::memory_order_acquire;
+    return {words.flushed.load(acquire), words.durable.load(acquire),
+            words.durable_sequence.load(acquire)};
+}
+[[nodiscard]] constexpr std::uint64_t seal_of(const FilesTail& tail) noexcept {
+    return check_sum(tail.flushed, tail.durable, tail.durable_sequence);
+}
+/// The same where it agrees with its seal; nothing while they change (or were written over).
+[[nodiscard]] inline std::optional<FilesTail> sealed_files_tail(const Control& words) noexcept {
+    const auto tail = files_tail_of(words);
+    if (words.files_seal.load(std::memory_order_acquire) != seal_of(tail)) return std::nullopt;
+    return tail;
+}
 /// Changes with every field above that moves.
 inline constexpr std::uint64_t layout_fingerprint =
-    2 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
+    3 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
 
 }  // namespace mmsb::arena

@@ -57,6 +57,7 @@ inline constexpr auto step_names = std::to_array<StepName>({
     {"publish.sequence"},
     {"commit.allocated"},        // bitmap and table agree again
     {"commit.structure_idle"},
+    {"commit.sealed"},           // the check of the words beside `applied`
     {"commit.applied"},          // [applied = n]
 
     // ---- what a dead writer left (state/redo, arena) [recovery]
@@ -83,6 +84,7 @@ inline constexpr auto step_names = std::to_array<StepName>({
     {"flush.unsure", true},      // [unsure = true]
     {"flush.written", true},     // [cA[k] = rA[..]]
     {"flush.flushed", true},     // [flushed = to]
+    {"flush.sealed", true},      // the check of flushed and durable
     {"flush.synced", true},      // [dA[k] = cA[k]]
     {"flush.durable_sequence", true},
     {"flush.durable", true},     // [durable = to]

@@ -195,7 +195,7 @@ std::size_t record_overhead(std::size_t label_size) noexcept {
     return head_size + numbers + blob + base::varint_size(label_size) + label_size + padding;
 }
 
-Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
+Parsed check_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
     if (all_zero(bytes.first(std::min<std::size_t>(bytes.size(), 8)))) {
         Parsed parsed{};
         parsed.status = ParseStatus::empty;
@@ -217,9 +217,18 @@ Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& 
         return refused("a record with its checksum", whole.size());
     }
     if (!all_zero(whole.subspan(head.size))) return refused("zeros as padding", whole.size());
-
     Parsed parsed{};
+    parsed.status = ParseStatus::good;
     parsed.size = whole.size();
+    return parsed;
+}
+
+Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
+    auto parsed = check_record(bytes, start, context);
+    if (parsed.status != ParseStatus::good) return parsed;
+    parsed.status = ParseStatus::bad;
+    const auto whole = bytes.first(parsed.size);
+    const auto head = load_head(whole);
     Record& record = parsed.record;
     record.kind = static_cast<RecordKind>(head.kind);
     record.start = start;

@@ -97,6 +97,10 @@ struct Parsed {
     std::size_t size = 0;       ///< Padded; from the head, also where partial.
     const char* expected = "";  ///< For messages; a literal.
 };
+/// Is it a record that begins at bytes[0], LSN `start`: its head and its checksum? Gives its size;
+/// its fields and entries are not looked at.
+[[nodiscard]] Parsed check_record(std::span<const std::byte> bytes, Lsn start,
+                                  const Context& context) noexcept;
 /// The record that begins at bytes[0], which is LSN `start`. Checks entries too (not a blob's).
 [[nodiscard]] Parsed parse_record(std::span<const std::byte> bytes, Lsn start,
                                   const Context& context) noexcept;

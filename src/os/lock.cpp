@@ -157,8 +157,10 @@ RobustLock::~RobustLock() {
 
 RobustLock::Outcome RobustLock::took(int error) noexcept {
     if (error != 0 && error != EOWNERDEAD) return Outcome::timed_out;
-    private_part(pages_).owner.store(&this_thread, std::memory_order_relaxed);
-    if (error == 0) return Outcome::locked;
+    auto& owner = private_part(pages_).owner;
+    const bool inside = owner.load(std::memory_order_relaxed) != nullptr;
+    owner.store(&this_thread, std::memory_order_relaxed);
+    if (error == 0) return inside ? Outcome::twice : Outcome::locked;
     ::pthread_mutex_consistent(mutex_);
     return Outcome::owner_died;
 }

@@ -26,6 +26,10 @@ public:
     enum class Outcome : std::uint8_t {
         locked,
         owner_died,  ///< Locked, and made consistent: what it guards is the caller's to mend.
+        /// Locked, but another thread of this process is inside: somebody wrote over the word. The
+        /// caller unlocks and does nothing. (One that takes it within the same few nanoseconds is
+        /// not seen.)
+        twice,
         timed_out,
     };
     [[nodiscard]] Outcome lock(std::chrono::nanoseconds timeout) noexcept;

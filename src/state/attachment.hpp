@@ -34,6 +34,8 @@ struct WriterScratch {
     std::vector<std::byte> body{}, batch{};
     std::vector<std::byte> delta{}, metadata{};  ///< Of the page at hand.
     std::vector<std::uint32_t> lines{};
+    std::string source{};  ///< The last one that was looked up, and its number; 0: none.
+    std::uint32_t source_number = 0;
     std::shared_ptr<const log::Segment> segment{};  ///< That `logged` lies in.
     Lsn segment_end = 0;
 };
@@ -95,6 +97,11 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     Timer timer{};
     Keeper keeper{};
     WriterScratch scratch{};
+    /// The words that the next record is made from, copied and checked: whoever holds the writers'
+    /// lock uses these and not the shared ones. Else: as a writer of this process last left them.
+    arena::Tail tail{};
+    /// Likewise of what is in the files: as it was when it last agreed with its seal.
+    arena::FilesTail files_seen{};
     std::function<void(const Notice&)> on_notice{};
     /// Of the handle that opened it, for what is done for all of them: flushing, leaving.
     std::chrono::milliseconds lock_timeout{5000};

@@ -9,8 +9,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr std::chrono::seconds patience{5};
-
 log::DecodedBus decode(const os::File& file) {
     std::array<std::byte, 2 * log::bus_header_size> bytes{};
     const auto size = file.read(0, bytes);
@@ -35,10 +33,10 @@ os::FileLock locked(Attachment& bus) {
     auto file = bus.folder->open("bus", os::Create::never, true);
     if (!file) throw_no_bus(bus.path, "a file named bus", "none");
     os::FileLock lock(std::move(*file));
-    if (!lock.exclusive(patience))
+    if (!lock.exclusive(bus.lock_timeout))
         throw Busy(ErrorCode::busy,
-                   fmt::format("{} has been locked by another process for {} s", lock.file().path(),
-                               patience.count()),
+                   fmt::format("{} has been locked by another process for {} ms",
+                               lock.file().path(), bus.lock_timeout.count()),
                    {.path = lock.file().path()});
     return lock;
 }

@@ -36,8 +36,11 @@ void Catalog::replace(const replay::Structure& by) {
     sources_ = by.sources;
     names_.clear();
     source_numbers_.clear();
-    for (const auto& [id, page] : pages_)
+    lines_.clear();
+    for (const auto& [id, page] : pages_) {
+        set_line(page.line, true);
         if (!page.name.empty()) names_[page.name] = id;
+    }
     for (const auto& [number, name] : sources_) source_numbers_[name] = number;
     followed_ = by.head;
 }
@@ -96,7 +99,8 @@ void Catalog::walk_to(Attachment& bus, log::Lsn head) {
 }
 
 void Catalog::follow_logged(Attachment& bus) {
-    for (;;) {
+    constexpr int most_rounds = 1000;  // a word that is written over could say so for ever
+    for (int round = 0;; ++round) {
         follow(bus);
         if ((bus.words().structure.load(std::memory_order_acquire) & arena::busy) == 0 ||
             !bus.logging)
@@ -106,7 +110,9 @@ void Catalog::follow_logged(Attachment& bus) {
             follow_unapplied(bus);
             break;
         } catch (const HistoryDropped&) {
-            continue;  // a private bus has folded those records away meanwhile: they are applied
+            // A private bus has folded those records away meanwhile: they are applied.
+            if (round == most_rounds)
+                bus.arena->contradiction(bus.words().history_lsn, "at most `applied`");
         }
     }
     follow(bus);
@@ -150,13 +156,17 @@ void Catalog::apply(const log::Record& record, std::span<const std::byte> body) 
                 deleted_[p.page] = found->second.line;
                 const auto name = names_.find(found->second.name);
                 if (name != names_.end() && name->second == p.page) names_.erase(name);
+                set_line(found->second.line, false);
                 pages_.erase(found);
             }
             continue;
         }
         if (!p.created && !p.renamed && p.metadata.empty()) continue;
         auto& page = pages_[p.page];
-        if (p.created) page = {p.line, p.location, {}, {}};
+        if (p.created) {
+            page = {p.line, p.location, {}, {}};
+            set_line(p.line, true);
+        }
         if (p.renamed) {
             const auto name = names_.find(page.name);
             if (name != names_.end() && name->second == p.page) names_.erase(name);
@@ -172,6 +182,19 @@ void Catalog::apply(const log::Record& record, std::span<const std::byte> body) 
         }
     }
     for (auto& [name, id] : taken) names_[name] = id;
+}
+
+void Catalog::set_line(std::uint32_t line, bool taken) {
+    // No page table has more: a line behind is one that nobody can reach.
+    constexpr std::uint32_t most = (arena::heap_at - arena::table_at) / sizeof(arena::PageLine);
+    if (line >= most) return;
+    if (line >= lines_.size()) lines_.resize(std::size_t{line} + 1);
+    lines_[line] = taken;
+}
+
+bool Catalog::line_is_taken(std::uint32_t line) const {
+    const std::shared_lock lock(mutex_);
+    return line < lines_.size() && lines_[line];
 }
 
 std::optional<CatalogPage> Catalog::page(PageId id) const {

@@ -43,6 +43,8 @@ public:
     [[nodiscard]] std::optional<std::uint32_t> line_of(PageId id) const;
     /// Also of a page that the newest commit in here deleted: a redo of that commit needs its line.
     [[nodiscard]] std::optional<std::uint32_t> line_for_redo(PageId id) const;
+    /// By a live page, as the log has it.
+    [[nodiscard]] bool line_is_taken(std::uint32_t line) const;
     [[nodiscard]] std::optional<std::pair<PageId, std::uint32_t>> find(std::string_view name) const;
     [[nodiscard]] std::vector<std::pair<PageId, std::uint32_t>> pages() const;  ///< By id.
     /// The name most like `name`, for messages; empty where none is near.
@@ -61,8 +63,11 @@ private:
     mutable std::shared_mutex mutex_;
     /// Start of the newest structural record that is in here. Stored under the mutex.
     std::atomic<std::uint64_t> followed_{0};
+    void set_line(std::uint32_t line, bool taken);
+
     std::map<PageId, CatalogPage> pages_{};
     std::map<PageId, std::uint32_t> deleted_{};  ///< By the newest commit: their lines.
+    std::vector<bool> lines_{};
     std::unordered_map<std::string, PageId> names_{};
     std::map<std::uint32_t, std::string> sources_{};
     std::unordered_map<std::string, std::uint32_t> source_numbers_{};

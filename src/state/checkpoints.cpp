@@ -173,7 +173,6 @@ class Streamer {
 public:
     Streamer(Attachment& bus, const replay::CheckpointWriter::Write& write)
         : bus_(bus),
-          from_(bus.words().applied.load(std::memory_order_acquire)),
           structure_(follow()),
           writer_({.bus = bus.header.uuid,
                    .lsn = from_,
@@ -190,7 +189,9 @@ public:
         end_.lsn = to;
         end_.structure = std::max(end_.structure, structure_.head);
         // Ids are taken before they are committed: no page of the log has one above.
-        end_.next_page = bus_.words().next_page.load();
+        refresh_header(bus_);
+        end_.next_page =
+            std::min(bus_.words().next_page.load(), bus_.changing.page_id_ceiling.load() + 1);
         writer_.finish(end_);
         return {to, end_.sequence};
     }
@@ -198,11 +199,18 @@ public:
 private:
     replay::Structure follow() {
         // Read before the pages are: of a record that ends later, the walk below says these.
-        for (;;) {
-            end_.sequence = Sequence{bus_.words().sequence.load(std::memory_order_acquire)};
-            end_.time_ns = static_cast<std::int64_t>(bus_.words().time.load());
-            if (bus_.words().applied.load(std::memory_order_acquire) == from_) break;
-            from_ = bus_.words().applied.load(std::memory_order_acquire);
+        const auto& words = bus_.words();
+        constexpr int most_rounds = 1000;
+        for (int round = 0;; ++round) {
+            const auto tail = arena::tail_of(words);
+            from_ = tail.applied;
+            end_.sequence = Sequence{tail.sequence};
+            end_.time_ns = static_cast<std::int64_t>(tail.time);
+            if (words.seal.load(std::memory_order_acquire) == arena::seal_of(tail)) break;
+            // A writer is between two stores: then a record is logged that the walk comes by.
+            if (words.logged.load(std::memory_order_acquire) != from_) break;
+            if (round == most_rounds)
+                bus_.arena->contradiction(words.seal, "that of the words beside it");
         }
         bus_.catalog.follow(bus_);
         return bus_.catalog.snapshot();
@@ -252,7 +260,7 @@ private:
 
     Attachment& bus_;
     replay::FuzzyImage::End end_{};
-    Lsn from_;
+    Lsn from_ = 0;
     replay::Structure structure_;
     replay::CheckpointWriter writer_;
     std::unordered_map<PageId, Lsn> newer_{};  // pages copied as of a record behind from_

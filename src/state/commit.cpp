@@ -4,6 +4,7 @@
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
 #include "state/flush.hpp"
+#include "state/lost.hpp"
 #include "state/past.hpp"
 #include "state/redo.hpp"
 #include "state/wait.hpp"
@@ -16,6 +17,7 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
+constexpr std::uint64_t latest_time = std::uint64_t{1} << 62U;  // No clock comes so far.
 thread_local const Attachment* inside_function = nullptr;
 
 // What one commit appends, built in scratch.batch: perhaps a filler, perhaps a source's name, the
@@ -35,19 +37,24 @@ public:
     /// Room for `size` bytes of records, in the ring and on the disk. Throws OutOfSpace, Poisoned,
     /// Io.
     void make_room(std::uint64_t size) {
-        const auto logged = words_.logged.load(relaxed);
+        const auto logged = bus_.tail.applied;  // the same, and checked
         find_segment(logged);
         // A filler may come before each of them; where a segment ends, the next one must be there.
         const auto left = bus_.scratch.segment_end - logged;
         const auto upto = logged + size + (size > left ? left : 0) + 16;
         if (upto > words_.prepared.load(std::memory_order_acquire)) prepare(bus_, upto, timeout_);
-        if (upto > words_.flushed.load(std::memory_order_acquire) + bus_.arena->ring_size())
+        // What was seen last is good still where it gives room. Not sealed: whoever flushes is
+        // between two stores.
+        if (words_.durable.load(relaxed) != bus_.files_seen.durable ||
+            upto > bus_.files_seen.flushed + bus_.arena->ring_size())
+            if (const auto files = arena::sealed_files_tail(words_)) bus_.files_seen = *files;
+        if (upto > bus_.files_seen.flushed + bus_.arena->ring_size())
             flush(bus_, Flush::write, upto - bus_.arena->ring_size(), timeout_);
     }
 
     void begin() {
         bus_.scratch.batch.clear();
-        batch_.start = batch_.end = words_.logged.load(relaxed);
+        batch_.start = batch_.end = bus_.tail.applied;
         batch_.source.kind = batch_.record.kind = log::RecordKind::filler;
         find_segment(batch_.end);
     }
@@ -89,19 +96,17 @@ public:
     [[nodiscard]] log::RecordFields fields(log::RecordKind kind) {
         log::RecordFields f;
         f.kind = kind;
-        f.sequence = Sequence{words_.sequence.load(relaxed)};
-        time_ns_ =
-            std::max({os::clock_ns(), static_cast<std::int64_t>(words_.time.load(relaxed)) + 1,
-                      time_ns_ + 1});
+        f.sequence = Sequence{bus_.tail.sequence};
+        const auto last = static_cast<std::int64_t>(std::min(bus_.tail.time, latest_time));
+        time_ns_ = std::max({os::clock_ns(), last + 1, time_ns_ + 1});
         f.time_ns = time_ns_;
         f.process = bus_.process;
-        f.durable = words_.durable.load(relaxed);
+        f.durable = bus_.files_seen.durable;
         return f;
     }
 
     [[nodiscard]] Lsn structure_head() const noexcept {
-        const auto head = words_.structure.load(relaxed) & ~arena::busy;
-        return head == 0 ? log::no_lsn : head;
+        return bus_.tail.structure == 0 ? log::no_lsn : bus_.tail.structure;
     }
 
 private:
@@ -156,8 +161,13 @@ void check_options(const CommitOptions& options, std::string_view source) {
 
 // The source's number, known already or named in this batch.
 std::uint32_t name_source(Attachment& bus, Appender& appender, std::string_view name) {
-    if (const auto known = bus.catalog.source_number(name)) return *known;
-    const auto number = bus.words().sources.load(relaxed) + 1;
+    auto& scratch = bus.scratch;
+    if (scratch.source_number != 0 && scratch.source == name) return scratch.source_number;
+    if (const auto known = bus.catalog.source_number(name)) {
+        scratch.source = name;
+        return scratch.source_number = *known;
+    }
+    const auto number = bus.tail.sources + 1;
     if (number > limits::source_names)
         throw OutOfSpace(
             ErrorCode::out_of_space, "too many different sources on this bus",
@@ -201,9 +211,9 @@ void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch
     publish(bus, batch.record);
     words.allocating.store(0, relaxed);
     MMSB_STEP("commit.allocated");
-    words.structure.store(words.structure.load(relaxed) & ~arena::busy, std::memory_order_release);
+    words.structure.store(bus.tail.structure, std::memory_order_release);
     MMSB_STEP("commit.structure_idle");
-    words.applied.store(batch.end, std::memory_order_release);
+    publish_applied(bus, batch.end);
     MMSB_STEP("commit.applied");
 }
 
@@ -248,6 +258,8 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
             late.emplace(not_durable(bus, fields.sequence, handle.lock_timeout));
         MMSB_STEP("commit.built");
         bus.require_memory();
+        if (words.writer_pid.load(relaxed) != static_cast<std::uint64_t>(bus.process))
+            throw_two_holders(bus, "the writers' lock", arena::writers_lock_at);
         if (encoded.structural || named.kind != log::RecordKind::filler)
             words.structure.store(words.structure.load(relaxed) | arena::busy,
                                   std::memory_order_release);
@@ -295,8 +307,8 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
         }
         if (bus.scratch.lines.empty()) {
             bus.require_memory();
-            outcome.result.committed.sequence = Sequence{words.sequence.load(relaxed)};
-            outcome.end = words.logged.load(relaxed);
+            outcome.result.committed.sequence = Sequence{bus.tail.sequence};
+            outcome.end = bus.tail.applied;
             return outcome;
         }
         const auto batch = append_and_apply(bus, handle, encoded, options, source, outcome.late);
@@ -309,16 +321,6 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
         throw;
     }
     return outcome;
-}
-
-// It was logged, into memory that may have been taken away just then.
-[[noreturn]] void throw_lost_committed(const Attachment& bus, Sequence sequence) {
-    throw NotDurable(
-        ErrorCode::not_durable,
-        fmt::format("{}: sequence {} is committed, but its shared memory was taken away before the "
-                    "log was written",
-                    bus.path, number(sequence)),
-        {.path = bus.path, .sequence = sequence});
 }
 
 }  // namespace
@@ -354,8 +356,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
         if (!outcome.again) break;
     }
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;
-    if (bus.is_lost()) [[unlikely]]
-        throw_lost_committed(bus, outcome.result.committed.sequence);
+    if (bus.is_lost()) throw_lost_committed(bus, outcome.result.committed.sequence);
     wake(bus, outcome.wakes);
     wake_timer(bus);
     if (bus.is_private) fold_past(bus);
@@ -378,7 +379,7 @@ void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byt
     appender.add(appender.fields(kind), body, appender.batch().record);
     appender.log_batch({});
     publish(bus, appender.batch().record);
-    bus.words().applied.store(appender.batch().end, std::memory_order_release);
+    publish_applied(bus, appender.batch().end);
 }
 
 void refuse_inside_function(const Attachment& bus) {

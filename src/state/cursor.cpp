@@ -14,7 +14,8 @@ constexpr std::size_t largest_chunk = 256 * 1024;
 
 std::size_t read_log(Attachment& bus, Lsn lsn, std::span<std::byte> out) {
     const auto& words = bus.words();
-    for (;;) {
+    constexpr int most_rounds = 8;  // one, and one more for each lap of the ring: more are no laps
+    for (int round = 0; round < most_rounds; ++round) {
         const auto logged = words.logged.load(std::memory_order_acquire);
         if (lsn >= logged) return 0;
         const auto flushed = words.flushed.load(std::memory_order_acquire);
@@ -32,6 +33,7 @@ std::size_t read_log(Attachment& bus, Lsn lsn, std::span<std::byte> out) {
         // flushed before.
         if (words.reserve.load(std::memory_order_acquire) <= lsn + ring) return size;
     }
+    bus.arena->contradiction(words.flushed, "what the ring no longer holds to be flushed");
 }
 
 Cursor::Cursor(Attachment& bus, Lsn from, std::optional<Lsn> to)

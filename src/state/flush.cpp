@@ -1,8 +1,7 @@
 #include "state/flush.hpp"
 
-#include "arena/shared_bytes.hpp"
 #include "base/steps.hpp"
-#include "state/cursor.hpp"
+#include "state/carry.hpp"
 #include "state/redo.hpp"
 
 #include <fmt/format.h>
@@ -14,20 +13,20 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-constexpr std::size_t batch_chunk = limits::mib;
 // `unsure`: what the batch that is under way, or died, was about.
 constexpr std::uint64_t unsure_write = 1, unsure_sync = 2;
 
 class FilesLock {
 public:
     /// Adopts a lock that was got by try_lock.
-    explicit FilesLock(Attachment& bus) : bus_(bus) { sign(); }
+    FilesLock(Attachment& bus, os::RobustLock::Outcome outcome) : bus_(bus) { adopt(outcome); }
     FilesLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
         bus.require_memory();
-        if (bus.files.lock(timeout) == os::RobustLock::Outcome::timed_out)
+        const auto outcome = bus.files.lock(timeout);
+        if (outcome == os::RobustLock::Outcome::timed_out)
             throw_busy(bus, "the files' lock", bus.words().files_pid.load(relaxed),
                        bus.files.holder(), timeout);
-        sign();
+        adopt(outcome);
     }
     ~FilesLock() {
         bus_.words().files_pid.store(0, relaxed);
@@ -39,7 +38,11 @@ public:
     FilesLock& operator=(const FilesLock&) = delete;
 
 private:
-    void sign() noexcept {
+    void adopt(os::RobustLock::Outcome outcome) {
+        if (outcome == os::RobustLock::Outcome::twice) {
+            bus_.files.unlock();
+            throw_two_holders(bus_, "the files' lock", arena::files_lock_at);
+        }
         MMSB_STEP("files.taken");
         bus_.words().files_pid.store(static_cast<std::uint64_t>(bus_.process), relaxed);
     }
@@ -63,39 +66,6 @@ void poison(Attachment& bus, int system_error) noexcept {
     }
 }
 
-// Ring bytes [from, to) into the files. What is below `to` is logged and whole.
-void write_ring(Attachment& bus, Lsn from, Lsn to) {
-    while (from < to) {
-        const auto size = std::min<std::uint64_t>(to - from, batch_chunk);
-        bus.segments->write(from, std::span<const std::byte>(bus.arena->ring(from),
-                                                             static_cast<std::size_t>(size)));
-        from += size;
-    }
-}
-
-// What lies before it may be gone from the ring.
-Lsn ring_begins(const Attachment& bus) noexcept {
-    const auto reserve = bus.words().reserve.load(std::memory_order_acquire);
-    return reserve - std::min(reserve, bus.arena->ring_size());
-}
-
-// Bytes of the log from `at` on, all of them flushed: from the ring where it still has them, else
-// from the files. Writers go on meanwhile, and may lap what is being copied.
-std::size_t read_flushed(Attachment& bus, Lsn at, std::span<std::byte> out) {
-    if (at >= ring_begins(bus)) {
-        MMSB_STEP("flush.mending");
-        arena::copy_from_shared(out.data(), bus.arena->ring(at), out.size());
-        arena::read_fence();
-        if (at >= ring_begins(bus)) return out.size();
-    }
-    const auto size = std::min<std::uint64_t>(out.size(), ring_begins(bus) - at);
-    const auto got = bus.segments->read(at, out.first(static_cast<std::size_t>(size)));
-    if (got == 0)
-        throw Corrupt(ErrorCode::corrupt, "bytes that were written cannot be read back",
-                      {.path = bus.path});
-    return got;
-}
-
 // The sync before died, or threw, inside: it may have failed, and nobody has seen that. (A write
 // that nobody saw ending needs no mending: `flushed` has not moved past it, and it is made again.)
 // Everything that is flushed and not known to be durable is written again. What the ring no longer
@@ -103,21 +73,43 @@ std::size_t read_flushed(Attachment& bus, Lsn at, std::span<std::byte> out) {
 // could not write, reading gives what the disk had before.
 void mend_unsure(Attachment& bus) {
     const auto& words = bus.words();
-    const auto flushed = words.flushed.load(relaxed);
-    std::vector<std::byte> bytes;
-    for (auto at = words.durable.load(relaxed); at < flushed;) {
-        bytes.resize(static_cast<std::size_t>(
-            std::min<std::uint64_t>({batch_chunk, flushed - at, bus.arena->ring_size()})));
-        const auto got = read_flushed(bus, at, bytes);
-        bus.segments->write(at, std::span(bytes).first(got));
-        at += got;
-    }
-    Cursor check(bus, words.durable.load(relaxed), flushed);
-    while (check.at() < ring_begins(bus) && check.next()) {
-    }
+    carry(bus, words.durable.load(relaxed), words.flushed.load(relaxed));
+}
+
+// What a neighbour wrote over would be written over the log.
+void examine(const Attachment& bus, Lsn target) {
+    const auto& words = bus.words();
+    const auto tail = arena::files_tail_of(words);
+    const auto flushed = tail.flushed, durable = tail.durable, seal = arena::seal_of(tail);
+    if (words.unsure.load() == 0 && words.files_seal.load() != seal)
+        bus.arena->contradiction(words.files_seal, fmt::format("of the words beside it, {}", seal));
+    if (flushed > target || target - flushed > bus.arena->ring_size())
+        bus.arena->contradiction(words.flushed, fmt::format("up to a ring before {}", target));
+    if (durable > flushed)
+        bus.arena->contradiction(words.durable, fmt::format("at most {}", flushed));
+    // What is to be written is in the ring still: else it would be looked for in the files.
+    if (const auto reserve = words.reserve.load();
+        reserve < target || reserve - flushed > bus.arena->ring_size())
+        bus.arena->contradiction(words.reserve,
+                                 fmt::format("{} to a ring behind {}", target, flushed));
+}
+
+void seal(arena::Control& words) noexcept {
+    words.files_seal.store(arena::seal_of(arena::files_tail_of(words)), std::memory_order_release);
 }
 
 }  // namespace
+
+Sequence durable_sequence(const Attachment& bus) {
+    const auto& words = bus.words();
+    constexpr int most_rounds = 1000;  // each, but for a few, with a flush in it
+    for (int round = 0; round < most_rounds; ++round)
+        if (const auto tail = arena::sealed_files_tail(words))
+            return Sequence{tail->durable_sequence};
+    // Whoever flushes was stopped, or died, between two stores: each of the words is right.
+    if (words.unsure.load() != 0) return Sequence{words.durable_sequence.load()};
+    bus.arena->contradiction(words.files_seal, "that of the words beside it");
+}
 
 void throw_poisoned(const Attachment& bus) {
     const auto& words = bus.words();
@@ -134,9 +126,9 @@ void throw_poisoned(const Attachment& bus) {
 namespace {
 
 bool is_done(const Attachment& bus, Flush how, Lsn upto) {
-    const auto& words = bus.words();
-    return (how == Flush::sync ? words.durable : words.flushed).load(std::memory_order_acquire) >=
-           upto;
+    // What a neighbour wrote over must not pass for a promise.
+    const auto tail = arena::sealed_files_tail(bus.words());
+    return tail && (how == Flush::sync ? tail->durable : tail->flushed) >= upto;
 }
 
 // REQUIRES the files' lock. (docs/model/commit.pml, flush_locked, in the same order.)
@@ -145,17 +137,19 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
     if (words.poison.load() != 0) throw_poisoned(bus);  // looked at again, with the lock
     if (is_done(bus, how, upto)) return;
     const auto target = newest(bus);
+    examine(bus, target.lsn);
     try {
         if (words.unsure.load() == unsure_sync) {
             mend_unsure(bus);
             MMSB_STEP("flush.mended");
         }
         words.unsure.store(unsure_write);
-        write_ring(bus, words.flushed.load(relaxed), target.lsn);
+        carry(bus, words.flushed.load(relaxed), target.lsn);
         MMSB_STEP("flush.written");
-        words.flushed.store(std::max(target.lsn, words.flushed.load(relaxed)),
-                            std::memory_order_release);
+        words.flushed.store(target.lsn, std::memory_order_release);
         MMSB_STEP("flush.flushed");
+        seal(words);  // now: a sync takes long, and who commits looks at it
+        MMSB_STEP("flush.sealed");
         if (how == Flush::sync) {
             words.unsure.store(unsure_sync);
             MMSB_STEP("flush.unsure");
@@ -165,6 +159,8 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
             MMSB_STEP("flush.durable_sequence");
             words.durable.store(target.lsn, std::memory_order_release);
             MMSB_STEP("flush.durable");
+            seal(words);
+            MMSB_STEP("flush.sealed");
         }
         words.unsure.store(0);
         MMSB_STEP("flush.sure");
@@ -173,7 +169,7 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
         throw_poisoned(bus);
     } catch (const Corrupt&) {
         bus.require_memory();  // nothing was wrong with the files
-        poison(bus, EIO);
+        poison(bus, EBADMSG);  // no commit behind it could be kept
         throw_poisoned(bus);
     }
     if (how == Flush::sync) ring_bell(words);
@@ -192,6 +188,14 @@ void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout) {
     auto& words = bus.words();
     const FilesLock lock(bus, timeout);
     if (upto <= words.prepared.load(relaxed) && bus.segments->find(upto - 1)) return;
+    // What is appended next begins in a segment that is there. A word must not fill the disk.
+    if (const auto all = bus.segments->all(); !all.empty()) {
+        const auto& last = all.back()->header;
+        if (upto > last.start + last.capacity + bus.header.geometry.segment_size)
+            bus.arena->contradiction(
+                words.logged,
+                fmt::format("at most {}, where the log's files end", last.start + last.capacity));
+    }
     const auto time =
         std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
     // Where nothing is prepared, the file may end with a close record, which says that nobody was
@@ -231,16 +235,17 @@ bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeo
                          : std::numeric_limits<std::int64_t>::max();
     std::int64_t failing_since = 0;
     for (;;) {
-        if (words.durable.load(std::memory_order_acquire) >= lsn) return true;
+        if (is_done(bus, Flush::sync, lsn)) return true;
         os::RobustLock::Outcome outcome{};
         why = nullptr;
         bus.require_memory();
         try {
             if (words.poison.load() != 0) throw_poisoned(bus);
             if (bus.files.try_lock(outcome)) {
-                const FilesLock lock(bus);
+                const FilesLock lock(bus, outcome);
                 flush_locked(bus, Flush::sync, lsn);
-                continue;
+                if (is_done(bus, Flush::sync, lsn)) return true;
+                bus.arena->contradiction(words.durable, fmt::format("{} or more", lsn));
             }
         } catch (const Poisoned&) {
             throw;
@@ -285,6 +290,10 @@ void timer_loop(Attachment& bus) {
             const bool sync = every != 0 && os::steady_ns() - last_sync >= every;
             if (sync) last_sync = os::steady_ns();
             flush(bus, sync ? Flush::sync : Flush::write, words.logged.load(), bus.lock_timeout);
+        } catch (const Corrupt&) {
+            // Poison was told. Words that contradict each other may stay so: not at once again.
+            if (!timer.stopping.load())
+                os::futex_wait(timer.awake, 1, std::chrono::milliseconds(100));
         } catch (const std::exception&) {
             continue;  // poison was told; Busy, or no memory: the next round tries again
         }

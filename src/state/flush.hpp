@@ -29,6 +29,9 @@ void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout);
 bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeout,
                         std::chrono::nanoseconds patience, std::exception_ptr& why);
 
+/// Of the newest record that the disk has. Throws Corrupt where the words were written over.
+[[nodiscard]] Sequence durable_sequence(const Attachment& bus);
+
 [[noreturn]] void throw_poisoned(const Attachment& bus);
 
 /// The thread that flushes within about a millisecond of a commit, and syncs for

@@ -153,6 +153,12 @@ bool may_be_a_line(Attachment& bus, std::uint32_t line) {
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {
     if (id <= bus.changing.page_id_ceiling.load()) return;
     update_header(bus, [&](log::BusHeader& header) {
+        // Ids are taken one after another. What is far beyond is a word that was written over, and
+        // the ids up to it would be lost for ever.
+        constexpr std::uint64_t most_at_once = 1U << 20U;
+        if (id > header.page_id_ceiling + most_at_once)
+            bus.arena->contradiction(bus.words().next_page,
+                                     fmt::format("about {} at most", header.page_id_ceiling));
         if (id > header.page_id_ceiling) header.page_id_ceiling = id + std::min(id, ceiling_step);
     });
 }

@@ -26,4 +26,13 @@ void Attachment::throw_lost() const {
          .offset = size});
 }
 
+void throw_lost_committed(const Attachment& bus, Sequence sequence) {
+    throw NotDurable(
+        ErrorCode::not_durable,
+        fmt::format("{}: sequence {} is committed, but its shared memory was taken away before the "
+                    "log was written",
+                    bus.path, number(sequence)),
+        {.path = bus.path, .sequence = sequence});
+}
+
 }  // namespace mmsb::state

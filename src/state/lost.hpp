@@ -14,4 +14,7 @@ namespace mmsb::state {
 /// as far as the attachment has them. Throws OutOfSpace, Io.
 void guard_memory(Attachment& bus);
 
+/// Throws NotDurable: it was logged, into memory that may have been taken away just then.
+[[noreturn]] void throw_lost_committed(const Attachment& bus, Sequence sequence);
+
 }  // namespace mmsb::state

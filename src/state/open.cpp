@@ -393,10 +393,4 @@ void leave(std::shared_ptr<Attachment>&& bus) {
     mine.reset();
 }
 
-PageId take_page_id(Attachment& bus) {
-    const auto id = bus.words().next_page.fetch_add(1);
-    if (id > bus.changing.page_id_ceiling.load()) raise_page_id_ceiling(bus, id);
-    return PageId{id};
-}
-
 }  // namespace mmsb::state

@@ -31,7 +31,4 @@ void leave(std::shared_ptr<Attachment>&& bus);
 /// somewhere, this process included), ArenaElsewhere, Io.
 void remove_bus(const std::string& path);
 
-/// An id that no page has had. Throws Io, OutOfSpace where the ceiling cannot be raised durably.
-[[nodiscard]] PageId take_page_id(Attachment& bus);
-
 }  // namespace mmsb::state

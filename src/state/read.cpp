@@ -28,6 +28,28 @@ void check_range(PageId page, std::uint64_t size, std::uint64_t offset, std::uin
                                .offset = offset});
 }
 
+[[noreturn]] void throw_scribbled(const Attachment& bus, PageId page, const char* expected) {
+    const auto file = bus.arena->file().path();
+    throw Corrupt(ErrorCode::corrupt,
+                  fmt::format("{}: page {}: expected {}: the shared memory was written over", file,
+                              number(page), expected),
+                  {.page = page, .path = file, .expected = expected, .found = "something else"});
+}
+
+// Copies the line; false: another page's, busy, or it moved meanwhile. One that stood still and is
+// not as its last writer left it is nobody's word for anything.
+bool copy_line(const Attachment& bus, PageId page, const arena::PageLine& line,
+               arena::LineCopy& out) {
+    if (!arena::Arena::copy(line, out) || out.id != number(page)) return false;
+    if (!arena::Arena::agrees(out)) throw_scribbled(bus, page, "a line that agrees with its check");
+    return true;
+}
+
+// Are these the words as one writer left them?
+bool is_sealed(const arena::Control& words, const arena::Tail& tail) noexcept {
+    return words.seal.load(std::memory_order_acquire) == arena::seal_of(tail);
+}
+
 Version version_of(const arena::LineCopy& line) {
     return {Epoch{line.epoch}, Sequence{line.sequence}};
 }
@@ -53,12 +75,13 @@ std::uint64_t part_size(const Redone& page) {
 bool copy_fuzzy(Attachment& bus, Redone& page) {
     auto& w = page.wanted;
     const auto* line = bus.arena->line(w.line);
-    arena::Arena::copy_fuzzy(*line, w.info);
+    if (!copy_line(bus, w.page, *line, w.info)) arena::Arena::copy_fuzzy(*line, w.info);
     page.next_offset = line->next_offset.load(relaxed);
     w.found = w.info.id == number(w.page);
     w.bytes.clear();
     if (!w.found) return true;
     const auto size = part_size(page);
+    if (w.info.offset > limits::address_room || w.info.size > limits::address_room) return false;
     const auto from = bus.arena->bytes(w.info.offset + std::min(page.from, w.info.size), size);
     if (!from) return false;
     w.bytes.resize(static_cast<std::size_t>(size));
@@ -77,6 +100,8 @@ Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record,
         return Redo::done;
     }
     const auto old_size = w.bytes.size();
+    // A page is in the arena before its record is logged: none is larger than what is there.
+    if ((entry.created || entry.resized) && !bus.arena->bytes(0, entry.size)) return Redo::again;
     if (entry.created) {
         w.found = true;
         info.size = entry.size;
@@ -131,8 +156,10 @@ Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record,
 // One round: copies, then redo up to what is logged by then.
 std::optional<Position> slow_round(Attachment& bus, std::span<Redone> pages) {
     const auto& words = bus.words();
-    const auto from = words.applied.load(std::memory_order_acquire);
-    Sequence sequence{words.sequence.load(std::memory_order_acquire)};
+    const auto tail = arena::tail_of(words);
+    bool known = is_sealed(words, tail);
+    const auto from = tail.applied;
+    Sequence sequence{tail.sequence};
     MMSB_STEP("read.from");
     for (auto& page : pages)
         if (!copy_fuzzy(bus, page)) return std::nullopt;
@@ -141,11 +168,12 @@ std::optional<Position> slow_round(Attachment& bus, std::span<Redone> pages) {
     const auto to = words.logged.load(std::memory_order_acquire);
     MMSB_STEP("read.to");
     // A record that is walked says its sequence. Where none is, nothing was logged behind `from`,
-    // and `sequence`, which moves after `logged`, is that of the last one.
+    // and `sequence`, which moves after `logged`, is that of the last one, if it is sealed.
     Cursor cursor(bus, from, to);
     while (cursor.next()) {
         const auto& record = cursor.record();
         sequence = record.sequence;
+        known = true;
         if (record.kind != log::RecordKind::commit) continue;
         log::EntryReader reader(cursor.body());
         for (log::Entry entry; reader.next(entry);) {
@@ -156,6 +184,7 @@ std::optional<Position> slow_round(Attachment& bus, std::span<Redone> pages) {
                     return std::nullopt;
         }
     }
+    if (!known) return std::nullopt;
     for (auto& page : pages)
         if (page.wanted.found) page.wanted.info.lsn &= ~arena::busy;
     return Position{to, sequence};
@@ -173,21 +202,29 @@ Position read_locked(Attachment& bus, std::span<Redone> pages) {
 
 Position read_slow(Attachment& bus, std::span<Redone> pages) {
     if (!bus.logging) return read_locked(bus, pages);
-    // Each round that is not the last one has met a record that others committed meanwhile.
-    for (;;) {
+    // Each round that is not the last one has met a record that others committed meanwhile, or a
+    // line in the middle of being moved. Where nothing moves and still it does not come out right,
+    // or never does, the line leads nowhere.
+    const auto& words = bus.words();
+    for (int in_vain = 0, all = 0; in_vain < 100 && all < 100'000; ++in_vain, ++all) {
+        const auto before = words.applied.load(std::memory_order_acquire);
         try {
             const auto position = slow_round(bus, pages);
             bus.require_memory();
             if (position) return *position;
         } catch (const HistoryDropped&) {
-            continue;  // a private bus has folded those records away meanwhile: they are applied
+            // A private bus has folded those records away meanwhile: they are applied.
         }
+        if (words.applied.load(std::memory_order_acquire) != before) in_vain = 0;
     }
+    bus.require_memory();
+    throw_scribbled(bus, pages.empty() ? PageId::none : pages.front().wanted.page,
+                    "a page inside the arena");
 }
 
 bool read_quick(Attachment& bus, PageId page, const arena::PageLine& line, std::span<std::byte> out,
                 std::uint64_t offset, arena::LineCopy& info) {
-    if (!arena::Arena::copy(line, info) || info.id != number(page)) return false;
+    if (!copy_line(bus, page, line, info)) return false;
     check_range(page, info.size, offset, out.size());
     const auto from = bus.arena->bytes(info.offset + offset, out.size());
     if (!from) return false;
@@ -202,21 +239,29 @@ bool read_quick(Attachment& bus, PageId page, const arena::PageLine& line, std::
 
 Position newest(Attachment& bus) {
     const auto& words = bus.words();
-    for (;;) {
-        const auto applied = words.applied.load(std::memory_order_acquire);
-        Sequence sequence{words.sequence.load(std::memory_order_acquire)};
+    constexpr int most_rounds = 1000;  // words that are written over could drop it for ever
+    for (int round = 0; round < most_rounds; ++round) {
+        const auto tail = arena::tail_of(words);
+        const bool sealed = is_sealed(words, tail);
         const auto logged = words.logged.load(std::memory_order_acquire);
         // `sequence` moves only after `logged` has: where nothing is logged behind `applied`, it is
         // that of the last record. Else the records say it.
+        if (logged == tail.applied) {
+            bus.require_memory();
+            if (sealed) return {logged, Sequence{tail.sequence}};
+            continue;
+        }
         try {
-            Cursor cursor(bus, applied, logged);
+            Cursor cursor(bus, tail.applied, logged);
+            std::optional<Sequence> sequence;
             while (cursor.next()) sequence = cursor.record().sequence;
             bus.require_memory();
-            return {logged, sequence};
+            if (sequence) return {logged, *sequence};
         } catch (const HistoryDropped&) {
             continue;  // a private bus has folded those records away meanwhile: they are applied
         }
     }
+    bus.arena->contradiction(words.seal, "that of the words beside it");
 }
 
 Version read_into(Attachment& bus, PageId page, std::uint32_t& line, std::span<std::byte> out,
@@ -267,8 +312,7 @@ void prefetch(const Attachment& bus, const arena::LineCopy& line) noexcept {
 arena::LineCopy read_line(Attachment& bus, PageId page, std::uint32_t& line) {
     arena::LineCopy info;
     for (int i = 0; i < quick_tries; ++i)
-        if (arena::Arena::copy(find_line(bus, page, line), info) && info.id == number(page))
-            return info;
+        if (copy_line(bus, page, find_line(bus, page, line), info)) return info;
     Wanted wanted{.page = page, .line = line};
     Redone redone{.wanted = wanted, .from = 0, .length = 0};
     read_slow(bus, std::span(&redone, 1));
@@ -287,9 +331,11 @@ Position read_many(Attachment& bus, std::span<Wanted> wanted) {
         // All stand still, all are copied, all still stand as they did: then they were so at every
         // moment in between, also when `position` was taken.
         const auto& words = bus.words();
-        const auto applied = words.applied.load(std::memory_order_acquire);
-        const Sequence sequence{words.sequence.load(std::memory_order_acquire)};
-        if (words.logged.load(std::memory_order_acquire) != applied) continue;
+        const auto tail = arena::tail_of(words);
+        const auto applied = tail.applied;
+        const Sequence sequence{tail.sequence};
+        if (!is_sealed(words, tail) || words.logged.load(std::memory_order_acquire) != applied)
+            continue;
         bool still = true;
         for (auto& page : pages)
             still = still && copy_fuzzy(bus, page) && page.wanted.found &&
@@ -310,7 +356,7 @@ bool peek(Attachment& bus, PageId page, std::uint32_t& line,
           FunctionRef<void(std::span<const std::byte>)> fn) {
     const auto& l = find_line(bus, page, line);
     arena::LineCopy info;
-    if (!arena::Arena::copy(l, info) || info.id != number(page)) return false;
+    if (!copy_line(bus, page, l, info)) return false;
     const auto bytes = bus.arena->bytes(info.offset, info.size);
     if (!bytes) return false;
     const auto stands = [&] {

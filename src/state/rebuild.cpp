@@ -15,12 +15,14 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 
-void set_log_end(arena::Control& words, Lsn end) {
+void set_log_end(Attachment& bus, Lsn end) {
+    auto& words = bus.words();
     words.reserve.store(end, relaxed);
     words.flushed.store(end, relaxed);
     words.durable.store(end, relaxed);
+    words.files_seal.store(arena::seal_of(arena::files_tail_of(words)), relaxed);
     words.logged.store(end, relaxed);
-    words.applied.store(end, std::memory_order_release);
+    publish_applied(bus, end);
 }
 
 // A checkpoint's pages, put into the arena as they are.
@@ -39,6 +41,7 @@ void insert_pages(Attachment& bus, const replay::Image& image) {
         line.size.store(page.size, relaxed);
         line.offset.store(offset, relaxed);
         line.location.store(static_cast<std::uint32_t>(page.location), relaxed);
+        arena::Arena::seal(line, page.lsn);
         line.lsn.store(page.lsn, std::memory_order_release);
         lines = std::max<std::uint64_t>(lines, page.line + std::uint64_t{1});
     }
@@ -60,6 +63,7 @@ public:
     Rebuilt run() {
         words_.next_page.store(1, relaxed);
         if (start_ != nullptr) insert_pages(bus_, *start_);
+        bus_.tail = arena::tail_of(words_);
         result_.end = start_ == nullptr
                           ? first_lsn
                           : std::max<Lsn>(first_lsn, base::round_up(start_->lsn(), 8));
@@ -75,7 +79,7 @@ public:
         }
         result_.clean =
             last_was_close_ && ends_with_log_ && result_.dropped_bytes == 0 && !result_.damage;
-        set_log_end(words_, result_.end);
+        set_log_end(bus_, result_.end);
         if (!bus_.arena->rebuild_allocator()) damaged(0, "pages that do not overlap");
         return result_;
     }

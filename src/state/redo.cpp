@@ -140,14 +140,15 @@ void forget_unlogged(Attachment& bus) {
     }
 }
 
-// REQUIRES the writers' lock. Throws what reading the log throws; the words stay as they are then.
+}  // namespace
+
 // (docs/model/commit.pml, Writer: what stands between recovery and commit.)
 void recover(Attachment& bus) {
     auto& words = bus.words();
     bus.catalog.follow(bus);
     MMSB_STEP("redo.followed");
-    if (words.logged.load(relaxed) != words.applied.load(relaxed)) {
-        Cursor cursor(bus, words.applied.load(relaxed));
+    if (words.logged.load(relaxed) != bus.tail.applied) {
+        Cursor cursor(bus, bus.tail.applied);
         while (cursor.next()) {
             const auto& record = cursor.record();
             const auto body = cursor.body();
@@ -155,12 +156,17 @@ void recover(Attachment& bus) {
             if (record.kind == log::RecordKind::commit && bus.logging) {
                 lines_of(bus, body, lines);
                 MMSB_STEP("redo.lines");
+                for (const auto n : lines)
+                    if (const auto& lsn = bus.arena->line(n)->lsn;
+                        (lsn.load(relaxed) & ~arena::busy) > record.end)
+                        bus.arena->contradiction(
+                            words.applied, "no record that its pages are past already behind it");
                 apply(bus, body, lines, record.end, record.sequence);
             }
             publish(bus, record);
             MMSB_STEP("redo.record");
         }
-        words.applied.store(cursor.to(), std::memory_order_release);
+        publish_applied(bus, cursor.to());
         MMSB_STEP("redo.applied");
         wake_now(bus, every_commit);  // whoever committed them died before he could
     } else if (words.reserve.load(relaxed) > words.logged.load(relaxed)) {
@@ -177,62 +183,9 @@ void recover(Attachment& bus) {
         MMSB_STEP("redo.allocator");
         words.allocating.store(0, relaxed);
         MMSB_STEP("redo.allocated");
-        words.structure.store(head & ~arena::busy, std::memory_order_release);
+        words.structure.store(bus.tail.structure, std::memory_order_release);
         MMSB_STEP("redo.structure");
     }
-}
-
-}  // namespace
-
-std::int32_t holder_of(std::int32_t thread, std::uint64_t pid_word) noexcept {
-    return thread != 0 ? os::process_of_thread(thread) : static_cast<std::int32_t>(pid_word);
-}
-
-void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word,
-                std::int32_t thread, std::chrono::nanoseconds waited) {
-    const auto pid = holder_of(thread, pid_word);
-    throw Busy(
-        ErrorCode::busy,
-        fmt::format("{}: {} has been held for {} ms by process {} ({}); nothing was committed",
-                    bus.path.empty() ? "private bus" : bus.path, which,
-                    std::chrono::duration_cast<std::chrono::milliseconds>(waited).count(), pid,
-                    os::process_name(pid)),
-        {.name = os::process_name(pid), .path = bus.path, .process = pid});
-}
-
-WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_(bus) {
-    bus.require_memory();
-    auto& words = bus.words();
-    const auto outcome = bus.writers.lock(timeout);
-    if (outcome == os::RobustLock::Outcome::timed_out)
-        throw_busy(bus, "the writers' lock", words.writer_pid.load(relaxed), bus.writers.holder(),
-                   timeout);
-    MMSB_STEP("lock.taken");
-    words.writer_pid.store(static_cast<std::uint64_t>(bus.process), relaxed);
-    MMSB_STEP("lock.signed");
-    const auto logged = words.logged.load(relaxed);
-    const bool owner_died = outcome == os::RobustLock::Outcome::owner_died;
-    if (words.applied.load(relaxed) == logged && words.reserve.load(relaxed) <= logged &&
-        (words.structure.load(relaxed) & arena::busy) == 0 && words.allocating.load(relaxed) == 0 &&
-        !owner_died)
-        return;
-    try {
-        recover(bus);
-        // Not before: what the dead one had not logged yet may be needed to undo it.
-        bus.segments->remove_orphans(words.logged.load(relaxed));
-    } catch (...) {
-        // The next one is not told of the death: this makes him recover, all of it, all the same.
-        words.allocating.store(1, relaxed);
-        bus.writers.unlock();
-        throw;
-    }
-}
-
-WriterLock::~WriterLock() {
-    bus_.words().writer_pid.store(0, relaxed);
-    MMSB_STEP("lock.unsigned");
-    bus_.writers.unlock();
-    MMSB_STEP("lock.released");
 }
 
 void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std::uint32_t>& lines) {
@@ -319,6 +272,7 @@ void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std
         MMSB_STEP("apply.line_busy");
         apply_entry(bus, line, entry.page);
         line.sequence.store(number(sequence), relaxed);
+        arena::Arena::seal(line, end);
         MMSB_STEP("apply.fields");
         line.lsn.store(end, std::memory_order_release);
         MMSB_STEP("apply.line");
@@ -327,22 +281,36 @@ void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std
 
 void publish(Attachment& bus, const log::Record& record) noexcept {
     auto& words = bus.words();
+    auto& tail = bus.tail;
     if (record.structural) {
+        tail.structure = record.start;
         // Stays busy inside a batch of records; whoever ends the batch clears the bit.
         const auto was_busy = words.structure.load(relaxed) & arena::busy;
-        words.structure.store(record.start | was_busy, std::memory_order_release);
+        words.structure.store(tail.structure | was_busy, std::memory_order_release);
         MMSB_STEP("publish.structure");
     }
-    words.time.store(static_cast<std::uint64_t>(record.time_ns), relaxed);
+    tail.time = static_cast<std::uint64_t>(record.time_ns);
+    words.time.store(tail.time, relaxed);
     MMSB_STEP("publish.time");
     if (record.kind == log::RecordKind::source) {
-        if (const auto source = log::read_source(record.body))
-            words.sources.store(
-                std::max<std::uint64_t>(words.sources.load(relaxed), source->number), relaxed);
+        if (const auto source = log::read_source(record.body)) {
+            tail.sources = std::max<std::uint64_t>(tail.sources, source->number);
+            words.sources.store(tail.sources, relaxed);
+        }
     }
-    if (record.kind == log::RecordKind::commit)
-        words.sequence.store(number(record.sequence), std::memory_order_release);
+    if (record.kind == log::RecordKind::commit) {
+        tail.sequence = number(record.sequence);
+        words.sequence.store(tail.sequence, std::memory_order_release);
+    }
     MMSB_STEP("publish.sequence");
+}
+
+void publish_applied(Attachment& bus, Lsn end) noexcept {
+    auto& words = bus.words();
+    bus.tail.applied = end;
+    words.seal.store(arena::seal_of(bus.tail), relaxed);
+    MMSB_STEP("commit.sealed");
+    words.applied.store(end, std::memory_order_release);
 }
 
 }  // namespace mmsb::state

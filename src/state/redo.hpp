@@ -12,19 +12,29 @@ namespace mmsb::state {
 /// Holds the writers' lock; whoever gets it has mended what the one before left.
 class WriterLock {
 public:
-    /// Throws Busy with the holder after `timeout`; what a redo throws (then it is not held).
+    /// Throws Busy with the holder after `timeout`; Corrupt where the words contradict each other,
+    /// so that no record is made from them; what a redo throws (then it is not held).
     WriterLock(Attachment& bus, std::chrono::nanoseconds timeout);
     ~WriterLock();
     WriterLock(const WriterLock&) = delete;
     WriterLock& operator=(const WriterLock&) = delete;
 
 private:
+    void release() noexcept;
     Attachment& bus_;
 };
 
 /// The process that holds a lock, 0 where nobody does. The thread in the lock's word is told by the
 /// kernel; the word beside it is that of whoever signed last, who may have died since.
 [[nodiscard]] std::int32_t holder_of(std::int32_t thread, std::uint64_t pid_word) noexcept;
+
+/// Applies what is logged and not applied, and mends what a dead writer left. REQUIRES the writers'
+/// lock. Throws what reading the log throws; the words stay as they are then.
+void recover(Attachment& bus);
+
+/// Throws Corrupt: the lock's word, in the page at `lock_at`, did not keep a second one out.
+[[noreturn]] void throw_two_holders(const Attachment& bus, const char* which,
+                                    std::uint64_t lock_at);
 
 /// Throws Busy, naming who holds the lock.
 [[noreturn]] void throw_busy(const Attachment& bus, const char* which, std::uint64_t pid_word,
@@ -50,5 +60,7 @@ void place(Attachment& bus, std::span<const std::byte> body, std::span<const std
 
 /// What to do with the words when a record is on all its pages.
 void publish(Attachment& bus, const log::Record& record) noexcept;
+/// Everything up to `end` is on the pages: the words are sealed, then `applied` moves.
+void publish_applied(Attachment& bus, Lsn end) noexcept;
 
 }  // namespace mmsb::state

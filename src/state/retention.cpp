@@ -160,7 +160,7 @@ void let_go(Attachment& bus) {
         }
     }
     files = checkpoint_files(bus);
-    const Sequence base{bus.words().history_sequence.load()};
+    const Sequence base{bus.changing.base_sequence.load()};
     for (std::size_t i = 0; i + 2 < files.size(); ++i)
         if (files[i].sequence != base) {
             bus.checkpoints->remove(files[i].name);

@@ -3,6 +3,7 @@
 #include "arena/shared_bytes.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
+#include "state/header.hpp"
 #include "state/read.hpp"
 
 #include <fmt/format.h>
@@ -116,6 +117,21 @@ private:
                 arena::prefetch(bytes->data(), line->size.load(relaxed));
     }
 
+    // Nobody but a neighbour who writes where he should not makes the page table so.
+    [[noreturn]] void throw_scribbled(const StagedPage& page, const std::string& expected,
+                                      const std::string& found) const {
+        const auto at = arena::table_at + page.line * sizeof(arena::PageLine);
+        throw Corrupt(
+            ErrorCode::corrupt,
+            fmt::format("{} at {}: page {} in the page table: expected {}, found {}",
+                        bus_.arena->file().path(), at, number(page.page), expected, found),
+            {.page = page.page,
+             .path = bus_.arena->file().path(),
+             .expected = expected,
+             .found = found,
+             .offset = at});
+    }
+
     void take_place(std::uint32_t line, std::uint64_t size) {
         bus_.words().allocating.store(1, relaxed);
         bus_.arena->line(line)->next_offset.store(bus_.arena->take(size), relaxed);
@@ -124,6 +140,13 @@ private:
     void created(StagedPage& page, log::PageEntry& entry) {
         bus_.words().allocating.store(1, relaxed);
         page.line = bus_.arena->take_line();
+        // What the log says of lines and ids counts: a record that contradicts it would be damage.
+        if (!may_be_a_line(bus_, page.line))
+            throw_scribbled(page, "no more lines than ids", fmt::format("line {}", page.line));
+        if (bus_.catalog.line_is_taken(page.line))
+            throw_scribbled(page, "a free line", fmt::format("line {} of another", page.line));
+        if (bus_.catalog.line_of(page.page))
+            throw_scribbled(page, "an id that no page has", "a page's");
         take_place(page.line, *page.size);
         entry.created = true;
         entry.line = page.line;
@@ -142,11 +165,10 @@ private:
         auto& line = find_line(bus_, page.page, page.line);
         arena::LineCopy now;
         if (!arena::Arena::copy(line, now))
-            throw Corrupt(ErrorCode::corrupt, "a page's line is busy under the writers' lock",
-                          {.page = page.page,
-                           .path = bus_.arena->file().path(),
-                           .expected = "an idle line",
-                           .found = "a busy one"});
+            throw_scribbled(page, "an idle line", "a busy one under the writers' lock");
+        if (now.id != number(page.page) || !arena::Arena::agrees(now) ||
+            now.lsn > bus_.tail.applied)
+            throw_scribbled(page, "its line as the last writer left it", "another");
         entry.epoch = Epoch{now.epoch};
         entry.size = page.deleted ? 0 : page.size.value_or(now.size);
         if (page.deleted) {
@@ -166,12 +188,7 @@ private:
             metadata(page, known ? known->metadata : Metadata{}, entry);
         }
         const auto old = bus_.arena->bytes(now.offset, now.size);
-        if (!old)
-            throw Corrupt(ErrorCode::corrupt, "a page lies outside the arena",
-                          {.page = page.page,
-                           .path = bus_.arena->file().path(),
-                           .expected = "a place inside",
-                           .found = fmt::format("offset {}", now.offset)});
+        if (!old) throw_scribbled(page, "a place inside", fmt::format("offset {}", now.offset));
         writes(page, old->first(static_cast<std::size_t>(std::min(now.size, entry.size))), entry);
         if (entry.resized || !entry.delta.empty()) entry.epoch = entry.epoch + 1;
         return entry.resized || entry.renamed || !entry.metadata.empty() || !entry.delta.empty();
@@ -361,6 +378,13 @@ void throw_not_found(Attachment& bus, std::string_view name) {
         fmt::format("page \"{}\" is not there; sequence {}{}", name, number(newest(bus).sequence),
                     near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)),
         {.name = std::string(name), .found = near});
+}
+
+PageId take_page_id(Attachment& bus) {
+    const auto id = bus.words().next_page.fetch_add(1);
+    if (id == 0) bus.arena->contradiction(bus.words().next_page, "the next page's id");
+    if (id > bus.changing.page_id_ceiling.load()) raise_page_id_ceiling(bus, id);
+    return PageId{id};
 }
 
 }  // namespace mmsb::state

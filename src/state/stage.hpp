@@ -84,4 +84,7 @@ void release_places(Attachment& bus) noexcept;
 /// The page's line, by the hint or by the catalog. Throws PageNotFound.
 [[nodiscard]] arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line);
 
+/// An id that no page has had. Throws Io, OutOfSpace where the ceiling cannot be raised durably.
+[[nodiscard]] PageId take_page_id(Attachment& bus);
+
 }  // namespace mmsb::state
