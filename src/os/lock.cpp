@@ -204,6 +204,13 @@ std::span<std::byte> RobustLock::shared_page() const noexcept {
     return {pages_, page_size};
 }
 
+void RobustLock::disown() noexcept {
+    auto word = word_of(mutex_);
+    if (const auto now = static_cast<unsigned>(word.load());
+        now != 0 && (now & unsigned{FUTEX_OWNER_DIED}) == 0)
+        word.store(static_cast<int>(unsigned{FUTEX_OWNER_DIED}));
+}
+
 std::int32_t RobustLock::holder() const noexcept {
     const auto word = static_cast<unsigned>(word_of(mutex_).load(std::memory_order_relaxed));
     return static_cast<std::int32_t>(word & unsigned{FUTEX_TID_MASK});

@@ -35,6 +35,9 @@ public:
     [[nodiscard]] Outcome lock(std::chrono::nanoseconds timeout) noexcept;
     [[nodiscard]] bool try_lock(Outcome& outcome) noexcept;
     void unlock() noexcept;
+    /// Nobody has it, whatever its word says: where it says otherwise, whoever takes it next is
+    /// told that its owner died. REQUIRES that this is so: no other process may be using it.
+    void disown() noexcept;
     /// The thread id in the lock word, 0 where free: a hint for Busy.
     [[nodiscard]] std::int32_t holder() const noexcept;
     /// The page of the file, as it is mapped; empty where there is no lock.

@@ -1,0 +1,183 @@
+#include "state/open_alone.hpp"
+
+#include "base/steps.hpp"
+#include "state/commit.hpp"
+#include "state/flush.hpp"
+#include "state/found_arena.hpp"
+#include "state/redo.hpp"
+#include "state/retention.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+
+namespace mmsb::state {
+
+namespace {
+
+// What was rebuilt from the files is not on the disk for that: they may have been written a moment
+// ago by processes that were killed. (What a sync failed for may be in memory only, and no later
+// sync says so.) Nothing may count on it, or be put behind it, before the disk has it.
+void make_durable(Attachment& bus, const Rebuilt& rebuilt) {
+    if (rebuilt.fresh) return bus.folder->sync();  // who made log/ may have died before
+    std::vector<std::byte> bytes;
+    for (auto at = rebuilt.promised; at < rebuilt.end;) {
+        bytes.resize(std::min<std::uint64_t>(limits::mib, rebuilt.end - at));
+        const auto got = bus.segments->read(at, bytes);
+        if (got == 0) break;  // zeros at the end of a segment that were never written
+        bus.segments->write(at, std::span(bytes).first(got));
+        at += got;
+    }
+    bus.segments->sync(rebuilt.promised, rebuilt.end);
+}
+
+void say_why_rebuilt(Attachment& bus, Found found) {
+    const char* why = found == Found::elsewhere ? "its shared memory was laid out by another build"
+                      : found == Found::cut_short ? "its shared memory was made shorter by another "
+                                                    "process; the last millisecond may be missing"
+                                                  : nullptr;
+    if (why != nullptr)
+        bus.notice(Notice::Level::warning,
+                   fmt::format("{}: {}; rebuilt from the log", bus.path, why));
+}
+
+// What the last ones left.
+void use(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
+    auto& words = bus.words();
+    // Nobody is inside, whatever was written there.
+    bus.writers.disown();
+    bus.files.disown();
+    words.writer_pid.store(0);
+    bus.recovery.needed = words.clean.load() == 0;
+    place.remember();
+    load_structure(bus);
+    set_history(bus);
+    if (words.poison.load() == EBADMSG)
+        bus.arena->contradiction(words.poison, "what is logged to be what was logged");
+    if (words.poison.load() != 0) mend_poison(bus);
+    const WriterLock lock(bus, options.config.lock_timeout);
+    MMSB_STEP("attach.recovered");
+    words.clean.store(0);
+    MMSB_STEP("attach.dirty");
+    bus.recovery.replayed = 0;
+}
+
+// Somebody wrote over it: what is good of it and not in the files yet is put there, and it is given
+// up.
+void give_up(Attachment& bus) {
+    try {
+        flush(bus, Flush::write, bus.words().logged.load(), bus.lock_timeout);
+    } catch (const Error&) {  // up to what is not good it is there
+    }
+    bus.files = {};
+    bus.writers = {};
+    bus.arena.reset();
+    bus.scratch = {};
+    bus.tail = {};
+    bus.files_seen = {};
+    bus.catalog.load({});
+}
+
+enum class Reason : std::uint8_t {
+    none_there,
+    spoiled,      ///< More was logged than the log tells of, perhaps.
+    one_of_both,  ///< That, or it is a file that is damaged: then it is one of these in the end.
+};
+
+// A new one from the log. REQUIRES, with one_of_both, that the error is being handled.
+void build(Attachment& bus, const OpenOptions& options, ArenaFile& place, Reason reason) {
+    auto file = place.create();
+    bus.arena = std::make_unique<arena::Arena>(std::move(file), stamps_for(bus));
+    MMSB_STEP("attach.arena_made");
+    set_history(bus);
+    const auto rebuilt = rebuild_from_files(bus);
+    MMSB_STEP("attach.rebuilt");
+    map_locks(bus);
+    auto& words = bus.words();
+    if (reason == Reason::one_of_both && rebuilt.dropped_bytes != 0) throw;
+    bus.recovery.needed = reason != Reason::none_there || (!rebuilt.clean && !rebuilt.fresh);
+    bus.recovery.replayed = rebuilt.records;
+    bus.recovery.dropped_bytes = rebuilt.dropped_bytes;
+    if (rebuilt.dropped_bytes != 0)
+        bus.notice(
+            Notice::Level::warning,
+            fmt::format("{}: a torn tail of {} bytes behind sequence {} was dropped; without a "
+                        "close record it cannot be told from damage of what was synced last",
+                        bus.path, rebuilt.dropped_bytes, words.sequence.load()));
+    make_durable(bus, rebuilt);
+    if (bus.recovery.needed) bus.segments->remove_orphans(rebuilt.last_commit_end);
+    // A torn tail is never appended to again: a new file, a new salt.
+    if (bus.recovery.needed || rebuilt.fresh)
+        bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(words.time.load()));
+    MMSB_STEP("attach.segment");
+    if (bus.recovery.needed) {  // ids of commits that were lost stay lost
+        words.next_page.store(
+            std::max(words.next_page.load(), bus.changing.page_id_ceiling.load() + 1));
+    }
+    {
+        const WriterLock lock(bus, options.config.lock_timeout);
+        append_note(bus, log::RecordKind::incarnation, bus.arena->control().stamps.incarnation,
+                    options.config.lock_timeout);
+    }
+    MMSB_STEP("attach.incarnation");
+    flush(bus, Flush::sync, words.logged.load(), options.config.lock_timeout);
+    MMSB_STEP("attach.flushed");
+    place.publish();
+    MMSB_STEP("attach.published");
+}
+
+}  // namespace
+
+void map_locks(Attachment& bus) {
+    bus.writers = os::RobustLock(bus.arena->file(), arena::writers_lock_at);
+    bus.files = os::RobustLock(bus.arena->file(), arena::files_lock_at);
+}
+
+void set_history(Attachment& bus) {
+    if (!bus.read_only && bus.words().history_lsn.load() < bus.changing.base_lsn.load())
+        update_header(bus, [](log::BusHeader&) {});  // on the disk, before anything goes
+    bus.words().history_sequence.store(bus.changing.base_sequence.load());
+    bus.words().history_lsn.store(std::max<Lsn>(first_lsn, bus.changing.base_lsn.load()));
+}
+
+void load_structure(Attachment& bus) {
+    if (const auto structure = newest_structure(bus)) bus.catalog.load(*structure);
+}
+
+Rebuilt rebuild_from_files(Attachment& bus) {
+    const auto start =
+        newest_checkpoint(bus, Sequence::newest, {}, &bus.recovery.damaged_checkpoint);
+    if (!start) return rebuild(bus, nullptr);
+    bus.recovery.checkpoint = start->image.sequence();
+    bus.words().checkpoint_sequence.store(number(start->image.sequence()));
+    bus.words().checkpoint_lsn.store(start->lsn);
+    return rebuild(bus, &start->image);
+}
+
+void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
+    arena::Stamps stamps;
+    auto existing = place.open(true);
+    const auto found = look_at(bus, existing, stamps);
+    if (found == Found::good) {
+        bus.arena = std::make_unique<arena::Arena>(std::move(*existing), stamps, true);
+        map_locks(bus);
+        try {
+            use(bus, options, place);
+        } catch (const Corrupt& e) {
+            const bool spoiled = e.file() == bus.arena->file().path();
+            give_up(bus);
+            build(bus, options, place, spoiled ? Reason::spoiled : Reason::one_of_both);
+            bus.notice(Notice::Level::warning,
+                       fmt::format("{}: its shared memory was written over ({}); rebuilt from the "
+                                   "log, which may lack the last millisecond",
+                                   bus.path, e.what()));
+        }
+    } else {
+        say_why_rebuilt(bus, found);
+        build(bus, options, place,
+              found == Found::cut_short ? Reason::spoiled : Reason::none_there);
+    }
+    finish_compaction(bus);
+    bus.recovery.sequence = newest(bus).sequence;
+}
+
+}  // namespace mmsb::state
