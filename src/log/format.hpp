@@ -92,7 +92,7 @@ struct SegmentHeader {
 /// the bytes.
 struct BlobHeader {
     Uuid bus{};
-    std::uint64_t id = 0;        ///< From 1, never used again.
+    std::uint64_t id = 0;        ///< Not 0. Never used again.
     std::uint64_t size = 0;      ///< Bytes behind the header.
     std::uint32_t checksum = 0;  ///< CRC32C of them, seeded with ~0.
     Lsn log_end = 0;             ///< When it was written: the next commit behind is its own.

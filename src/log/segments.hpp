@@ -98,6 +98,9 @@ public:
     [[nodiscard]] std::vector<std::byte> read_blob(const BlobReference& blob);
     void sync_blob(const BlobReference& blob);
     void remove_blob(std::uint64_t id) noexcept;
+    /// The blob that the record at LSN `record` names, unless it was written after that record: a
+    /// file of that name is then another record's.
+    void remove_blob_of(const BlobReference& blob, Lsn record) noexcept;
     /// Removes the blobs whose writer died before he logged their record: those written when the
     /// log ended at or behind `last_commit_end`. REQUIRES the writers' lock, or to be alone.
     void remove_orphans(Lsn last_commit_end) noexcept;
@@ -122,7 +125,9 @@ private:
     std::vector<Place> places();
     Known open_segment(std::uint64_t id);
     Known make_segment(Lsn start, std::int64_t base_time_ns, std::uint64_t room);
-    std::uint64_t next_blob();
+    std::uint64_t next_blob(Lsn log_end);
+    /// Corrupt where it is none of this bus.
+    [[nodiscard]] BlobHeader blob_header(const os::File& file) const;
 
     os::Folder& folder_;
     Uuid bus_;

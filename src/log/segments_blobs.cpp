@@ -29,11 +29,14 @@ std::string described(std::uint64_t id, std::uint64_t size, std::uint32_t checks
 
 }  // namespace
 
-std::uint64_t Segments::next_blob() {
+// Above those that are there, and those that were: an id names one blob for ever. (The log's end is
+// behind the record of each blob whose record was logged.)
+std::uint64_t Segments::next_blob(Lsn log_end) {
     const auto ids = blobs();
     const std::unique_lock lock(mutex_);
     if (!ids.empty()) last_blob_ = std::max(last_blob_, ids.back());
-    return ++last_blob_;
+    last_blob_ = std::max(last_blob_ + 1, log_end);
+    return last_blob_;
 }
 
 BlobReference Segments::write_blob(std::span<const std::byte> bytes, Lsn log_end, bool durable) {
@@ -44,7 +47,7 @@ BlobReference Segments::write_blob(std::span<const std::byte> bytes, Lsn log_end
     BlobHeader header{
         .bus = bus_, .size = blob.size, .checksum = blob.checksum, .log_end = log_end};
     do {  // Another process may take an id first.
-        header.id = next_blob();
+        header.id = next_blob(log_end);
         made.file().write(0, encode_blob(header));
         MMSB_STEP("blob.written");
         if (durable) made.file().sync_data();
@@ -63,18 +66,21 @@ BlobReference Segments::write_blob(std::span<const std::byte> bytes, Lsn log_end
     return {header.id, blob.size, blob.checksum};
 }
 
+BlobHeader Segments::blob_header(const os::File& file) const {
+    std::array<std::byte, blob_header_size> bytes{};
+    const auto size = file.read(0, bytes);
+    const auto decoded = decode_blob(std::span(bytes).first(size));
+    if (!decoded.value) refuse(file.path(), decoded.refusal);
+    if (decoded.value->bus != bus_)
+        refuse(file.path(), {Refusal::Kind::foreign, 16, "a blob of this bus", "one of another"});
+    return *decoded.value;
+}
+
 std::vector<std::byte> Segments::read_blob(const BlobReference& blob) {
     const auto file = folder_.open(blob_name(blob.id), os::Create::never, false);
     const auto expected = described(blob.id, blob.size, blob.checksum);
     if (!file) damaged(folder_.path() + '/' + blob_name(blob.id), 0, expected, "no file");
-    std::array<std::byte, blob_header_size> bytes{};
-    const auto size = file->read(0, bytes);
-    const auto decoded = decode_blob(std::span(bytes).first(size));
-    if (!decoded.value) refuse(file->path(), decoded.refusal);
-    const auto& header = *decoded.value;
-    if (header.bus != bus_) {
-        refuse(file->path(), {Refusal::Kind::foreign, 16, "a blob of this bus", "one of another"});
-    }
+    const auto header = blob_header(*file);
     if (header.id != blob.id || header.size != blob.size || header.checksum != blob.checksum) {
         damaged(file->path(), 0, expected, described(header.id, header.size, header.checksum));
     }
@@ -107,6 +113,15 @@ void Segments::sync_blob(const BlobReference& blob) {
 void Segments::remove_blob(std::uint64_t id) noexcept {
     try {
         folder_.remove(blob_name(id));
+    } catch (const std::exception&) {
+        // It stays: nothing reads it.
+    }
+}
+
+void Segments::remove_blob_of(const BlobReference& blob, Lsn record) noexcept {
+    try {
+        const auto file = folder_.open(blob_name(blob.id), os::Create::never, false);
+        if (file && blob_header(*file).log_end <= record) remove_blob(blob.id);
     } catch (const std::exception&) {
         // It stays: nothing reads it.
     }

@@ -68,15 +68,16 @@ void write_base(Attachment& bus, Sequence at, std::chrono::milliseconds timeout)
 // left whose blobs are there.
 void remove_blobs(Attachment& bus, Lsn from, Lsn to) {
     if (bus.segments->blobs().empty()) return;
-    std::vector<std::uint64_t> blobs;
+    std::vector<std::pair<log::BlobReference, Lsn>> blobs;
     try {
         Cursor cursor(bus, from, to);
         while (cursor.next())
-            if (cursor.record().blob) blobs.push_back(cursor.record().blob->id);
+            if (const auto& record = cursor.record(); record.blob)
+                blobs.emplace_back(*record.blob, record.start);
     } catch (const Error&) {  // then the ones met so far
     }
-    for (const auto id : blobs) {
-        bus.segments->remove_blob(id);
+    for (const auto& [blob, record] : blobs) {
+        bus.segments->remove_blob_of(blob, record);
         MMSB_STEP("compact.blob");
     }
 }

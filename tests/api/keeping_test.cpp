@@ -223,6 +223,25 @@ TEST_F(Keeping, BlobsGoWithTheRecordsThatNameThem) {
     expect_past_from(oldest);
 }
 
+// The records before the base are still in the segment that holds it, and each opening lets go
+// again of the blobs that they name.
+TEST_F(Keeping, ABlobIsNotTakenForOneThatWasLetGo) {
+    const auto page = bus.create_page(200'000, {.name = "large"});
+    page.update(pattern(200'000, 1));
+    const auto oldest = bus.sequence();
+    bus.create_page(10);
+    bus.compact(oldest);
+    EXPECT_EQ(files_in(folder / "log", ".blob").size(), 0U);
+    for (unsigned i = 2; i < 4; ++i) {  // by processes that have seen no blob
+        reboot();
+        bus.page("large").update(pattern(200'000, i));
+    }
+    reboot();
+    EXPECT_EQ(files_in(folder / "log", ".blob").size(), 2U);
+    EXPECT_EQ(bus.page("large").read(), pattern(200'000, 3));
+    EXPECT_TRUE(bus.verify().good);
+}
+
 TEST_F(KeepingAcrossProcesses, AnotherProcessThatSleptFindsItsWay) {
     commit(100);
     Pipe go, done;

@@ -42,9 +42,20 @@ TEST_F(Blobs, ThatWereNeverLoggedGo) {
     segments_.remove_orphans(401);
     EXPECT_EQ(segments_.blobs().size(), 4U);
     segments_.remove_orphans(200);
-    EXPECT_EQ(segments_.blobs(), (std::vector<std::uint64_t>{1}));
+    EXPECT_EQ(segments_.blobs(), (std::vector<std::uint64_t>{64}));
     segments_.remove_orphans(65);
-    EXPECT_EQ(segments_.blobs(), (std::vector<std::uint64_t>{1}));
+    EXPECT_EQ(segments_.blobs(), (std::vector<std::uint64_t>{64}));
+}
+
+TEST_F(Blobs, GoWithTheirRecordAndWithNoOlderOne) {
+    const auto old = segments_.write_blob(content(10), 100, false);
+    segments_.remove_blob_of(old, 100);
+    EXPECT_TRUE(segments_.blobs().empty());
+    Segments other(*folder_, test_bus, small, true);  // has seen no blob
+    const auto blob = other.write_blob(content(10), 200, false);
+    EXPECT_NE(blob.id, old.id);
+    other.remove_blob_of(blob, 199);  // as if they had the same id
+    EXPECT_EQ(other.blobs(), (std::vector<std::uint64_t>{blob.id}));
 }
 
 TEST_F(Blobs, NeverGetAnIdAgainWhileTheirMakerLives) {
