@@ -36,6 +36,8 @@ public:
     void set_path(std::string path) noexcept { path_ = std::move(path); }
 
     [[nodiscard]] std::uint64_t size() const;
+    /// Which file it is: its inode's number and, where the file system keeps that, its time of
+    /// birth. The number alone is given again as soon as its file is gone, often to the next one.
     [[nodiscard]] std::uint64_t inode() const;
     [[nodiscard]] std::uint64_t allocated() const;  ///< Bytes of disk or memory behind it.
     [[nodiscard]] unsigned owner() const;           ///< User id.

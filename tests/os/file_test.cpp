@@ -1,6 +1,7 @@
 #include "os/helpers.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <thread>
@@ -37,6 +38,34 @@ TEST(File, ClosesItselfOnceAndMovesItsHandle) {
         EXPECT_GE(::fcntl(fd, F_GETFD), 0);
     }
     EXPECT_LT(::fcntl(fd, F_GETFD), 0);
+}
+
+// ext4 gives the number of a file that is gone to the next one that is made.
+TEST(File, IsAnotherOneThanAFileThatIsGoneWhoseInodeItGot) {
+    const TemporaryFolder folder;
+    const auto in = open_folder(folder.path(), false, 0600);
+    const auto number_of = [](const File& file) {
+        struct stat s{};
+        EXPECT_EQ(::fstat(file.fd(), &s), 0);
+        return s.st_ino;
+    };
+    for (int tries = 0; tries < 50; ++tries) {
+        auto first = in->open("f", Create::always, true);
+        const auto number = number_of(*first);
+        const auto which = first->inode();
+        EXPECT_EQ(in->open("f", Create::never, false)->inode(), which);
+        first.reset();
+        in->remove("f");
+        std::this_thread::sleep_for(20ms);  // times of birth are as fine as the kernel's tick
+        const auto second = in->open("f", Create::always, true);
+        const bool again = number_of(*second) == number;
+        const auto other = second->inode();
+        in->remove("f");
+        if (!again) continue;
+        EXPECT_NE(other, which);
+        return;
+    }
+    GTEST_SKIP() << "no inode was given again by the file system of " << folder.path();
 }
 
 TEST(File, AllocatesRoomThatCountsAsTaken) {
