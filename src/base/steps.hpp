@@ -104,6 +104,7 @@ inline constexpr auto step_names = std::to_array<StepName>({
 
     // ---- attach, rebuild, leave (state/open, header, rebuild)
     {"attach.opening", true},    // lock.open is ours
+    {"attach.log_made", true},   // of a new bus: log/ with its first segment, and a checkpoint
     {"attach.header_written", true},
     {"attach.header_named", true},
     {"attach.header", true},

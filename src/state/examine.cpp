@@ -114,6 +114,11 @@ private:
                 add_unused(FileKind::segment, *file, "a later segment begins before it");
         }
         tell_problems(~std::uint64_t{0});
+        if (known.empty() && problems_.empty()) {  // whatever its number was
+            auto& finding = add(FileKind::segment, bus_.log_folder->path());
+            set_damage(finding, 0, fmt::format("a segment that holds position {}", begin), "none");
+            finding.health = FileHealth::missing;
+        }
         // A checkpoint is made only of a log that is on the disk.
         if (result_.opens && !known.empty())
             if (const auto last = bus_.segments->end_of(*known.rbegin()->second); last < end_)

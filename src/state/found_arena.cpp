@@ -73,10 +73,14 @@ void throw_cut_short(const Attachment& bus, const std::string& arena_path) {
 }
 
 std::unique_ptr<os::Folder> open_bus_folder(const Config& config, bool create) {
+    auto folder = find_bus_folder(config, create);
+    if (!folder) throw_no_bus(config.path, "a bus", "nothing");
+    return folder;
+}
+
+std::unique_ptr<os::Folder> find_bus_folder(const Config& config, bool create) {
     try {
-        auto folder = os::open_folder(config.path, create, config.permissions);
-        if (!folder) throw_no_bus(config.path, "a bus", "nothing");
-        return folder;
+        return os::open_folder(config.path, create, config.permissions);
     } catch (const Io& e) {
         if (e.system_error() == ENOTDIR) throw_no_bus(config.path, "a folder", "something else");
         throw;

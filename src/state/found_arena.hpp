@@ -22,6 +22,8 @@ enum class Found : std::uint8_t {
 
 /// Throws NotABus where there is no folder, and none is to be made.
 [[nodiscard]] std::unique_ptr<os::Folder> open_bus_folder(const Config& config, bool create);
+/// As above, but nullptr there. Throws NotABus where the path leads to something else.
+[[nodiscard]] std::unique_ptr<os::Folder> find_bus_folder(const Config& config, bool create);
 /// Throws InvalidArgument where bus or arena lie, or would be made, on a network file system that
 /// was not asked for. `kind` gives the name of the one that a folder lies on, empty for none.
 void refuse_network(const Config& config, FunctionRef<std::string_view(const std::string&)> kind =

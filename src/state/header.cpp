@@ -14,7 +14,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr std::uint64_t first_ceiling = 1024;
 // At most so many ids are lost with each recovery: doubling alone would use them up in 54.
 constexpr std::uint64_t ceiling_step = 1 << 20;
 constexpr std::uint64_t least_shm = 64 * limits::mib;
@@ -25,61 +24,7 @@ std::string hex(std::span<const std::byte> bytes) {
     return text;
 }
 
-// What a bus that is made from a checkpoint begins with.
-void make_first_checkpoint(Attachment& bus, const replay::Image& image) {
-    const auto folder = bus.folder->folder("checkpoints", true);
-    // There is no bus yet: what is there is of an attempt that died.
-    for (const auto& name : folder->list()) folder->remove(name);
-    write_checkpoint_in(*folder, [&](const auto& write) {
-        replay::write_checkpoint(image, bus.header.uuid, write);
-        return Position{image.lsn(), image.sequence()};
-    });
-    bus.header.page_id_ceiling = std::max(first_ceiling, image.next_page());
-    bus.header.base_sequence = number(image.sequence());
-    bus.header.base_lsn = std::max<Lsn>(first_lsn, base::round_up(image.lsn(), 8));
-}
-
-void create_header(Attachment& bus, const OpenOptions& options) {
-    // A new bus: built under another name, so that nobody sees half of it.
-    auto file = bus.folder->open("bus.new", os::Create::if_need, true);
-    file->truncate(0);
-    os::random_bytes(bus.header.uuid);
-    bus.header.inode = file->inode();
-    bus.header.geometry = options.geometry;
-    bus.header.page_id_ceiling = first_ceiling;
-    bus.header.created_ns = os::clock_ns();
-    if (!options.config.from_checkpoint.empty()) {
-        const auto in = os::open_for_reading(options.config.from_checkpoint);
-        if (!in)
-            throw Io(ErrorCode::io, options.config.from_checkpoint + ": no such checkpoint",
-                     {.path = options.config.from_checkpoint, .system = ENOENT});
-        const auto checkpoint = read_checkpoint_file(*in);
-        make_first_checkpoint(bus, checkpoint.image);
-    }
-    const auto& config = options.config;
-    bus.header.keep_bytes = config.max_tlog_size;
-    bus.header.keep_records = config.max_tlog_records;
-    bus.header.keep_seconds = static_cast<std::uint64_t>(config.max_tlog_age.count());
-    bus.header.generation = 1;
-    write_bus_file(*file, bus.header);
-    MMSB_STEP("attach.header_written");
-    bus.folder->rename("bus.new", "bus");
-    MMSB_STEP("attach.header_named");
-    bus.folder->sync();
-}
-
-void check_empty(Attachment& bus) {
-    for (const auto& name : bus.folder->list())
-        if (name != "bus.new" && name != "lock.open" && name != "lock")
-            throw_no_bus(bus.path, "a bus or an empty folder", "a folder that holds " + name);
-}
-
 }  // namespace
-
-void throw_exists(const std::string& path) {
-    throw InvalidArgument(ErrorCode::invalid_argument, path + " is there already",
-                          {.path = path, .expected = "no bus", .found = "one"});
-}
 
 void take_changing(Attachment& bus, const log::BusHeader& header) {
     auto& changing = bus.changing;
@@ -91,31 +36,27 @@ void take_changing(Attachment& bus, const log::BusHeader& header) {
     changing.keep_seconds.store(header.keep_seconds);
 }
 
-void load_header(Attachment& bus, const OpenOptions& options) {
-    const auto open = options.config.open;
-    auto file = bus.folder->open("bus", os::Create::never, open != Open::read_only);
-    if (!file) {
-        if (open == Open::existing || open == Open::read_only)
-            throw_no_bus(bus.path, "a file named bus", "none");
-        check_empty(bus);
-        create_header(bus, options);
-        take_changing(bus, bus.header);
-        return;
-    }
-    if (open == Open::create) throw_exists(bus.path);
-    if (!options.config.from_checkpoint.empty())
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              bus.path + " is there already: from_checkpoint makes a new bus",
-                              {.path = bus.path});
-    bus.header = read_bus_file(bus, *file, open != Open::read_only);
+void load_header(Attachment& bus, bool read_only) {
+    const auto file = bus.folder->open("bus", os::Create::never, !read_only);
+    if (!file) throw_no_bus(bus.path, "a file named bus", "none");
+    bus.header = read_bus_file(bus, *file, !read_only);
     take_changing(bus, bus.header);
     const auto inode = file->inode();
     if (bus.header.inode == inode) return;
     bus.header.inode = inode;
-    if (open == Open::read_only) return;
+    if (read_only) return;
     update_header(bus, [&](log::BusHeader& header) { header.inode = inode; });
     bus.notice(Notice::Level::info,
                bus.path + " is a copy of a bus; it goes on by itself from here");
+}
+
+void open_log_folder(Attachment& bus) {
+    bus.log_folder = bus.folder->folder("log", false);
+    if (bus.log_folder) return;
+    const auto path = bus.path + "/log";
+    throw Corrupt(ErrorCode::corrupt,
+                  fmt::format("{} is gone: expected the log of the bus, found no folder", path),
+                  {.path = path, .expected = "the log of the bus", .found = "no folder"});
 }
 
 namespace {
@@ -250,6 +191,16 @@ std::string whole_path(const std::string& folder) {
     return path;
 }
 
+// Is the bus of that arena in that folder? Another one may have been made where it was.
+bool is_there(os::Folder* folder, const arena::Stamps& stamps) {
+    const auto file =
+        folder == nullptr ? std::nullopt : folder->open("bus", os::Create::never, false);
+    if (!file || file->inode() != stamps.bus_inode) return false;
+    std::array<std::byte, 2 * log::bus_header_size> bytes{};
+    const auto header = log::decode_bus(std::span(bytes).first(file->read(0, bytes)));
+    return !header.value || header.value->uuid == stamps.bus;  // unreadable: perhaps
+}
+
 }  // namespace
 
 ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permissions)
@@ -272,24 +223,38 @@ ArenaFile::ArenaFile(Attachment& bus, const std::string& folder, unsigned permis
     in_ = os::open_folder(folder_, false, permissions_);
 }
 
+ArenaFile::~ArenaFile() {
+    if (!created_) return;
+    try {
+        in_->remove(temporary_);
+    } catch (const std::exception&) {
+        // The next one who makes an arena sweeps it.
+    }
+}
+
+void throw_no_arena_folder(const std::string& path) {
+    throw Io(ErrorCode::io, path + ": no such folder for the arena",
+             {.path = path, .system = ENOENT});
+}
+
 std::optional<os::File> ArenaFile::open(bool writable) {
     if (!in_) return std::nullopt;
     return in_->open(name_, os::Create::never, writable);
 }
 
 os::File ArenaFile::create() {
-    if (!in_)
-        throw Io(ErrorCode::io, folder_ + ": no such folder for the arena",
-                 {.path = folder_, .system = ENOENT});
+    if (!in_) throw_no_arena_folder(folder_);
     sweep();
     in_->remove(temporary_);
     auto file = std::move(*in_->open(temporary_, os::Create::always, true));
+    created_ = true;
     file.set_path(path_);
     return file;
 }
 
 void ArenaFile::publish() {
     in_->rename(temporary_, name_);
+    created_ = false;
     MMSB_STEP("attach.arena_named");
     remember();
 }
@@ -329,8 +294,7 @@ void ArenaFile::sweep() {
             std::array<std::byte, 8> clean{};
             file->read(offsetof(arena::Control, clean), clean);
             const auto theirs = os::open_folder(folder, false, permissions_);
-            const bool gone = !theirs || !theirs->open("bus", os::Create::never, false);
-            if (gone && clean[0] == std::byte{1}) in_->remove(name);
+            if (clean[0] == std::byte{1} && !is_there(theirs.get(), *stamps)) in_->remove(name);
         } catch (const Error&) {
             continue;  // another user's, or just being removed
         }

@@ -8,10 +8,11 @@
 
 namespace mmsb::state {
 
-/// Reads the file `bus`, or writes a new one where options allow it. A folder that holds other
-/// things is refused. A copy (the file's inode is another) gets its own inode written into it, and
-/// so its own arena. Throws NotABus, NewerFormat, Corrupt, InvalidArgument.
-void load_header(Attachment& bus, const OpenOptions& options);
+/// Reads the file `bus`. A copy (the file's inode is another) gets its own inode written into it,
+/// unless `read_only`, and so its own arena. Throws NotABus, NewerFormat, Corrupt, Busy, Io.
+void load_header(Attachment& bus, bool read_only);
+/// Opens log/, which each bus has. Throws Corrupt where it is gone.
+void open_log_folder(Attachment& bus);
 /// Can there be a line of this number in the page table? There are no more lines than ids.
 [[nodiscard]] bool may_be_a_line(Attachment& bus, std::uint32_t line);
 /// Makes these the fields that are known here.
@@ -31,7 +32,7 @@ void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
 /// clears the poison where that works. Only where nobody else is attached.
 void mend_poison(Attachment& bus);
 
-[[noreturn]] void throw_exists(const std::string& path);
+[[noreturn]] void throw_no_arena_folder(const std::string& path);
 
 /// What an arena of this bus says of itself.
 [[nodiscard]] arena::Stamps stamps_for(const Attachment& bus);
@@ -40,6 +41,9 @@ void mend_poison(Attachment& bus);
 class ArenaFile {
 public:
     ArenaFile(Attachment& bus, const std::string& folder, unsigned permissions);
+    ~ArenaFile();  ///< What was created and not published is gone.
+    ArenaFile(const ArenaFile&) = delete;
+    ArenaFile& operator=(const ArenaFile&) = delete;
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] std::optional<os::File> open(bool writable);
     /// A new one under a temporary name; sweeps what dead buses left in that folder.
@@ -58,6 +62,7 @@ private:
     unsigned permissions_;
     std::unique_ptr<os::Folder> in_{};
     std::string name_, temporary_, remembered_{};
+    bool created_ = false;  ///< And not published.
 };
 
 }  // namespace mmsb::state

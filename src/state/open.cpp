@@ -3,6 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
 #include "state/commit.hpp"
+#include "state/create.hpp"
 #include "state/flush.hpp"
 #include "state/found_arena.hpp"
 #include "state/header.hpp"
@@ -70,6 +71,10 @@ void open_private(Attachment& bus, const OpenOptions& options) {
 
 // ---- with a path
 
+bool may_create(const Config& config) {
+    return config.open == Open::create || config.open == Open::create_or_open;
+}
+
 void join(Attachment& bus, ArenaFile& place) {
     arena::Stamps stamps;
     auto existing = place.open(true);
@@ -119,7 +124,23 @@ private:
     bool kept_ = false;
 };
 
-void open_path(Attachment& bus, const OpenOptions& options) {
+// REQUIRES lock.open.
+void create_or_load(Attachment& bus, const OpenOptions& options, std::optional<NewBus> plan) {
+    const auto& config = options.config;
+    if (!may_create(config)) return load_header(bus, false);
+    if (!bus.folder->open("bus", os::Create::never, false)) {
+        if (!plan) plan = plan_bus(config);  // there was one a moment ago
+        return create_bus(bus, options, plan.value_or(NewBus{}));
+    }
+    if (config.open == Open::create) throw_exists(bus.path);
+    if (!config.from_checkpoint.empty())
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              bus.path + " is there already: from_checkpoint makes a new bus",
+                              {.path = bus.path});
+    load_header(bus, false);
+}
+
+void open_path(Attachment& bus, const OpenOptions& options, std::optional<NewBus> plan) {
     const auto& config = options.config;
     bus.is_private = false;
     bus.read_only = config.open == Open::read_only;
@@ -129,10 +150,12 @@ void open_path(Attachment& bus, const OpenOptions& options) {
     os::FileLock opening;
     if (!bus.read_only) opening = lock_for_opening(*bus.folder, config.lock_timeout);
     MMSB_STEP("attach.opening");
-    load_header(bus, options);
+    if (bus.read_only)
+        load_header(bus, true);
+    else
+        create_or_load(bus, options, std::move(plan));
     MMSB_STEP("attach.header");
-    bus.log_folder = bus.folder->folder("log", !bus.read_only);
-    if (!bus.log_folder) throw_no_bus(bus.path, "a folder log/", "none");
+    open_log_folder(bus);
     bus.segments = std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid,
                                                    bus.header.geometry, !bus.read_only);
     bus.checkpoints = bus.folder->folder("checkpoints", !bus.read_only);
@@ -231,9 +254,10 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
         return bus;
     }
     bus->path = config.path;
-    const bool may_create = config.open == Open::create || config.open == Open::create_or_open;
     refuse_network(config);
-    bus->folder = open_bus_folder(config, may_create);
+    std::optional<NewBus> plan;
+    if (may_create(config)) plan = plan_bus(config);
+    bus->folder = open_bus_folder(config, may_create(config));
     auto& known = registry();
     const std::lock_guard lock(known.mutex);
     const std::pair key(bus->folder->device(), bus->folder->inode());
@@ -244,7 +268,7 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
         start_keeper(*shared, config.checkpoint_interval);
         return shared;
     }
-    open_path(*bus, options);
+    open_path(*bus, options, std::move(plan));
     if (!bus->read_only) known.open[key] = bus;
     return bus;
 }

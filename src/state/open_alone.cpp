@@ -40,6 +40,17 @@ void say_why_rebuilt(Attachment& bus, Found found) {
                    fmt::format("{}: {}; rebuilt from the log", bus.path, why));
 }
 
+[[noreturn]] void throw_no_segment(const Attachment& bus) {
+    const auto at = bus.words().flushed.load();
+    const auto path = bus.path + "/log";
+    throw Corrupt(
+        ErrorCode::corrupt,
+        fmt::format("{} is not whole: expected a segment that ends at position {} or behind, found "
+                    "none",
+                    path, at),
+        {.path = path, .expected = fmt::format("position {}", at), .found = "none"});
+}
+
 // What the last ones left.
 void use(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
     auto& words = bus.words();
@@ -53,6 +64,7 @@ void use(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
     set_history(bus);
     if (words.poison.load() == EBADMSG)
         bus.arena->contradiction(words.poison, "what is logged to be what was logged");
+    if (!bus.segments->find(words.flushed.load() - 1)) throw_no_segment(bus);
     if (words.poison.load() != 0) mend_poison(bus);
     const WriterLock lock(bus, options.config.lock_timeout);
     MMSB_STEP("attach.recovered");
@@ -106,7 +118,7 @@ void build(Attachment& bus, const OpenOptions& options, ArenaFile& place, Reason
     make_durable(bus, rebuilt);
     if (bus.recovery.needed) bus.segments->remove_orphans(rebuilt.last_commit_end);
     // A torn tail is never appended to again: a new file, a new salt.
-    if (bus.recovery.needed || rebuilt.fresh)
+    if (bus.recovery.needed)
         bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(words.time.load()));
     MMSB_STEP("attach.segment");
     if (bus.recovery.needed) {  // ids of commits that were lost stay lost

@@ -69,14 +69,18 @@ public:
                           : std::max<Lsn>(first_lsn, base::round_up(start_->lsn(), 8));
         result_.last_commit_end = result_.end;
         result_.promised = result_.end;  // of a checkpoint: the log was durable first
+        const auto beginning = result_.end;
         const auto all = bus_.segments->all();
-        result_.fresh = all.empty();
         try {
+            if (!bus_.is_private) check_there(all);
             read_log(all);
         } catch (const Corrupt& e) {
             if (!options_.stop_at_damage) throw;
             keep_damage(e, all);
         }
+        // (One that was made a moment ago. It may be gone on with: nothing was ever written there.)
+        result_.fresh = result_.end == beginning && all.size() == 1 && all[0]->header.id == 1 &&
+                        result_.dropped_bytes == 0 && !result_.damage;
         result_.clean =
             last_was_close_ && ends_with_log_ && result_.dropped_bytes == 0 && !result_.damage;
         set_log_end(bus_, result_.end);
@@ -86,6 +90,18 @@ public:
 
 private:
     using All = std::vector<std::shared_ptr<const log::Segment>>;
+
+    // A bus is made with its first segment, and a checkpoint is made once the disk has the log up
+    // to where it is.
+    void check_there(const All& all) {
+        const auto expected = fmt::format("the log up to position {}", result_.end);
+        if (all.empty()) damaged(result_.end, expected, "no segment");
+        const auto& last = *all.back();
+        const auto end = last.header.start + bytes_in(last, bus_.segments->end_of(last));
+        if (end < result_.end)
+            damaged_file(last.file.path(), log::segment_header_size + end - last.header.start,
+                         expected, "the end of the file");
+    }
 
     void read_log(const All& all) {
         for (std::size_t i = 0; i < all.size() && all[i]->header.start < options_.limit; ++i) {

@@ -14,7 +14,7 @@ struct Rebuilt {
     Lsn last_commit_end = 0;  ///< The end of its last commit, or where the replay began.
     Lsn promised = 0;         ///< Up to here its records say that the disk has it.
     bool clean = false;       ///< It and its file end with a close record, and nothing was dropped.
-    bool fresh = false;       ///< There is no log yet.
+    bool fresh = false;       ///< There is a log, and nothing was ever written there.
     std::uint64_t dropped_bytes = 0;
     std::uint64_t records = 0;
     std::optional<Damage> damage{};  ///< Only where it was to be kept.

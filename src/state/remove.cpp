@@ -30,10 +30,7 @@ void remove_bus(const std::string& path) {
     if (!file) throw_no_bus(path, "a file named bus", "none");
     static_cast<void>(read_bus_file(bus, *file, false));  // nothing is written into what is no bus
     opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
-    OpenOptions options;
-    options.config.path = path;
-    options.config.open = Open::existing;
-    load_header(bus, options);
+    load_header(bus, false);
     bus.presence = os::FileLock(*bus.folder->open("lock", os::Create::if_need, true));
     if (!bus.presence.try_exclusive())
         throw Busy(ErrorCode::busy, path + " is open in a process; nothing was removed",

@@ -156,9 +156,8 @@ std::shared_ptr<Attachment> open_files(const OpenOptions& options) {
     bus.read_only = bus.rebuilt_privately = true;
     bus.folder = os::open_folder(config.path, false, config.permissions);
     if (!bus.folder) throw_no_bus(config.path, "a bus", "nothing");
-    load_header(bus, to_read);
-    bus.log_folder = bus.folder->folder("log", false);
-    if (!bus.log_folder) throw_no_bus(bus.path, "a folder log/", "none");
+    load_header(bus, true);
+    open_log_folder(bus);
     bus.checkpoints = bus.folder->folder("checkpoints", false);
     return attachment;
 }
