@@ -36,7 +36,8 @@ public:
     [[nodiscard]] std::vector<Page> pages() const;  ///< In id order.
     Committed delete_page(Page page, const CommitOptions& options = {}) const;
 
-    // -- typed pages: T, or T[] with a count
+    // -- typed pages: T, or T[] with a count. open and page throw TypeMismatch where the page has
+    // another size, or another mmsb_type.
     template <class T>
         requires(!std::is_array_v<T>)
     TypedPage<T> create(const PageOptions& options = {}) const {

@@ -96,6 +96,24 @@ std::optional<Page> create_one(const detail::Handle& handle, std::size_t size,
     return Bus::page(handle, s.pages.front().line, s.pages.front().page);
 }
 
+// The page of that name, which `check` may refuse; or a new one.
+template <class F>
+Page open_or_make(const State& state, const detail::Handle& handle, std::string_view name,
+                  std::size_t size, const PageOptions& options, const F& check) {
+    if (name.empty())
+        throw InvalidArgument(ErrorCode::invalid_argument, "a page is opened by its name",
+                              {.expected = "a name", .found = "\"\""});
+    PageOptions named = options;
+    named.name = name;
+    for (;;) {
+        if (const auto found = state.find_page(name)) {
+            check(*found);
+            return *found;
+        }
+        if (const auto made = create_one(handle, size, named, true)) return *made;
+    }
+}
+
 }  // namespace
 
 // ---- opening and closing
@@ -165,24 +183,16 @@ Page State::create_page(const PageOptions& options) const {
 }
 
 Page State::open_page(std::string_view name, std::size_t size, const PageOptions& options) const {
-    if (name.empty())
-        throw InvalidArgument(ErrorCode::invalid_argument, "open_page needs a name",
-                              {.expected = "a name", .found = "\"\""});
-    PageOptions named = options;
-    named.name = name;
-    for (;;) {
-        if (const auto found = find_page(name)) {
-            if (found->size() == size) return *found;
-            throw InvalidArgument(
-                ErrorCode::invalid_argument,
-                fmt::format("page \"{}\" has {} bytes, not {}", name, found->size(), size),
-                {.page = found->id(),
-                 .name = std::string(name),
-                 .expected = fmt::format("{} bytes", size),
-                 .found = fmt::format("{}", found->size())});
-        }
-        if (const auto made = create_one(bus_, size, named, true)) return *made;
-    }
+    return open_or_make(*this, bus_, name, size, options, [&](const Page& found) {
+        const auto its = found.size();
+        if (its == size) return;
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              fmt::format("page \"{}\" has {} bytes, not {}", name, its, size),
+                              {.page = found.id(),
+                               .name = std::string(name),
+                               .expected = fmt::format("{} bytes", size),
+                               .found = fmt::format("{}", its)});
+    });
 }
 
 std::optional<Page> State::find_page(std::string_view name) const {
@@ -238,9 +248,8 @@ Page State::create_typed(std::size_t size, std::string_view type,
 
 Page State::open_typed(std::string_view name, std::size_t size, std::string_view type,
                        const PageOptions& options) const {
-    const auto page = open_page(name, size, with_type(options, type));
-    check_type(page, size, false, type);
-    return page;
+    return open_or_make(*this, bus_, name, size, with_type(options, type),
+                        [&](const Page& found) { check_type(found, size, false, type); });
 }
 
 Page State::find_typed(std::string_view name, std::size_t size, bool many,

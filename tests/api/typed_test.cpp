@@ -1,5 +1,5 @@
 // Pages seen as a T, or as many T.
-#include <mmsb/mmsb.hpp>
+#include "support/raises.hpp"
 
 #include <gtest/gtest.h>
 
@@ -60,15 +60,17 @@ TEST(TypedPages, OpeningATypedPageAgainChecksItsType) {
     EXPECT_EQ(bus.page<Pose>("pose").id(), pose.id());
     EXPECT_EQ(bus.open<Untyped>("pose").id(),
               pose.id());  // has no name for its type: only its size is checked
-    try {
-        bus.open<Other>("pose");
-        FAIL();
-    } catch (const TypeMismatch& e) {
-        EXPECT_EQ(e.page(), pose.id());
-        EXPECT_EQ(e.expected(), "other.v1");
-        EXPECT_EQ(e.found(), "pose.v1");
-    }
-    EXPECT_THROW(static_cast<void>(bus.page<std::uint64_t>("pose")), TypeMismatch);
+    const auto name = raises<TypeMismatch>(bus, [&] { bus.open<Other>("pose"); });
+    EXPECT_EQ(name->page(), pose.id());
+    EXPECT_EQ(name->expected(), "other.v1");
+    EXPECT_EQ(name->found(), "pose.v1");
+    raises<TypeMismatch>(bus, [&] { static_cast<void>(bus.page<std::uint64_t>("pose")); });
+    const auto size = raises<TypeMismatch>(bus, [&] { bus.open<std::uint64_t>("pose"); });
+    EXPECT_EQ(size->page(), pose.id());
+    EXPECT_EQ(size->expected(), "8 bytes");
+    EXPECT_EQ(size->found(), "24 bytes");
+    raises<TypeMismatch>(bus, [&] { bus.open<std::uint64_t[]>("pose", 4); });
+    raises<InvalidArgument>(bus, [&] { bus.open<Pose>(""); });
     EXPECT_EQ(bus.page<std::uint64_t[]>("pose").count(), 3U);
 }
 
