@@ -335,26 +335,5 @@ class Looking(tool.Tool):
         self.assertEqual(self.read(f"out/{name}"), b"x")
 
 
-class WrongUse(tool.Tool):
-    def test_wrong_use_is_two(self):
-        for arguments in ([], ["nonsense"], ["log"], ["log", "x.bus", "--nonsense"], ["log", "x.bus", "--since", "soon"],
-                          ["diff", "x.bus", "1"], ["diff", "x.bus", "1", "x"], ["completion", "tcsh"],
-                          ["record", "x.bus", "a", "--"], ["show", "x.bus", "a", "--raw", "--json"]):
-            self.run_mmsb(*arguments, code=2)
-
-    def test_a_bus_that_is_not_there_is_four_and_is_not_made(self):
-        for command in (["info"], ["pages"], ["log"], ["stats"], ["verify"]):
-            self.run_mmsb(*command, "no.bus", code=4)
-        self.run_mmsb("show", "no.bus", "a", code=4)
-        self.run_mmsb("diff", "no.bus", 1, 2, code=4)
-        self.run_mmsb("export", "no.bus", "out", code=4)
-        self.assertEqual(list(self.folder.iterdir()), [])
-
-    def test_a_sequence_of_the_future_is_wrong_use(self):
-        self.write("a", "x")
-        self.mmsb("capture", "x.bus", "a")
-        self.run_mmsb("export", "x.bus", "--at", 1000, "out", code=2)
-
-
 if __name__ == "__main__":
     tool.main()

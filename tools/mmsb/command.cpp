@@ -1,6 +1,7 @@
 #include "command.hpp"
 
 #include "exit_code.hpp"
+#include "parse.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -160,14 +161,29 @@ std::string help_text(const Program& program, const CLI::App& command) {
 
 std::string version_text() { return "mmsb " MMSB_TOOL_VERSION; }
 
+namespace {
+
+CLI::Validator not_empty() {
+    return {[](const std::string& text) {
+                return text.empty() ? std::string("is empty; is a variable not set?")
+                                    : std::string();
+            },
+            ""};
+}
+
+}  // namespace
+
 // An argument's own name is what the help shows: it needs no text behind it.
 void Command::bus(std::string& path) { argument("BUS", path, "The folder of the bus."); }
 
 void Command::argument(const char* name, std::string& value, const char* help, Need need) {
-    app_->add_option(name, value, help)->required(need == Need::required)->option_text(" ");
+    app_->add_option(name, value, help)
+        ->required(need == Need::required)
+        ->check(not_empty())
+        ->option_text(" ");
 }
 void Command::argument(const char* name, std::vector<std::string>& values, const char* help) {
-    app_->add_option(name, values, help)->required()->option_text(" ");
+    app_->add_option(name, values, help)->required()->check(not_empty())->option_text(" ");
 }
 void Command::argument(const char* name, Setter set, const char* help) {
     app_->add_option_function<std::string>(name, std::move(set), help)
@@ -179,11 +195,12 @@ void Command::option(const char* names, const char* value, std::string& to, cons
     app_->add_option(names, to, help)->option_text(value);
 }
 void Command::option(const char* names, const char* value, std::uint64_t& to, const char* help) {
-    app_->add_option(names, to, help)->option_text(value);
+    // Strictly: CLI11's own conversion takes -1 for the largest number there is.
+    option(names, value, [&to](const std::string& text) { to = parse_number(text); }, help);
 }
 void Command::option(const char* names, const char* value, std::optional<std::uint64_t>& to,
                      const char* help) {
-    app_->add_option(names, to, help)->option_text(value);
+    option(names, value, [&to](const std::string& text) { to = parse_number(text); }, help);
 }
 void Command::option(const char* names, const char* value, Setter set, const char* help) {
     app_->add_option_function<std::string>(names, std::move(set), help)->option_text(value);

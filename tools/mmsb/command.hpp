@@ -49,6 +49,8 @@ public:
 
     explicit Command(CLI::App& app) noexcept : app_(&app) {}
     void bus(std::string& path);  ///< The argument BUS.
+    /// An empty text is wrong use, here and below: mostly it is a variable that is not set, and an
+    /// empty path means something else to the library.
     void argument(const char* name, std::string& value, const char* help,
                   Need need = Need::required);
     void argument(const char* name, std::vector<std::string>& values, const char* help);

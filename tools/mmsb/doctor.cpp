@@ -2,6 +2,7 @@
 #include "command.hpp"
 #include "exit_code.hpp"
 #include "os_files.hpp"
+#include "parse.hpp"
 #include "progress.hpp"
 
 namespace mmsb::tool {
@@ -343,7 +344,9 @@ void add_doctor(Program& program) {
     Command command =
         program.add(text, [path, to](Context& context) { return doctor(*path, *to, context); });
     command.bus(*path);
-    command.option("--write", "NEWBUS", *to, "Write what is good as a new bus, and verify it.");
+    command.option(
+        "--write", "NEWBUS", [to](const std::string& t) { *to = parse_path(t); },
+        "Write what is good as a new bus, and verify it.");
 }
 
 }  // namespace mmsb::tool

@@ -22,6 +22,11 @@ std::optional<T> take(std::string_view& text) {
     return value;
 }
 
+std::optional<std::uint64_t> whole_number(std::string_view text) {
+    const auto value = take<std::uint64_t>(text);
+    return text.empty() ? value : std::nullopt;
+}
+
 bool take(std::string_view& text, char c) {
     if (!text.starts_with(c)) return false;
     text.remove_prefix(1);
@@ -164,12 +169,20 @@ Retention parse_retention(const std::string& text) {
 
 Sequence parse_sequence(const std::string& text) {
     if (text == "newest") return Sequence::newest;
-    std::string_view rest = text;
-    const auto value = take<std::uint64_t>(rest);
-    if (!value || !rest.empty())
-        throw CLI::ValidationError(
-            fmt::format("'{}' is no sequence: a number from 0, or newest", text));
-    return Sequence{*value};
+    if (const auto value = whole_number(text)) return Sequence{*value};
+    throw CLI::ValidationError(
+        fmt::format("'{}' is no sequence: a number from 0, or newest", text));
+}
+
+std::uint64_t parse_number(const std::string& text) {
+    if (const auto value = whole_number(text)) return *value;
+    throw CLI::ValidationError(
+        fmt::format("'{}' is no number from 0 to 18446744073709551615", text));
+}
+
+std::string parse_path(const std::string& text) {
+    if (text.empty()) throw CLI::ValidationError("a path is empty; is a variable not set?");
+    return text;
 }
 
 }  // namespace mmsb::tool

@@ -5,6 +5,7 @@
 #include <mmsb/types.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace mmsb::tool {
@@ -16,6 +17,11 @@ namespace mmsb::tool {
 [[nodiscard]] Time parse_time(const std::string& text);
 /// A number, or "newest".
 [[nodiscard]] Sequence parse_sequence(const std::string& text);
+
+/// Digits, and no more than 64 bits hold.
+[[nodiscard]] std::uint64_t parse_number(const std::string& text);
+/// Any text but an empty one.
+[[nodiscard]] std::string parse_path(const std::string& text);
 
 /// "all", "64MiB" (KiB, MiB, GiB, kB, MB, GB, B), "1000" or "1000commits", or a duration of a
 /// second and more with its unit.

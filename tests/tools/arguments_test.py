@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""arguments_test.py PROGRAM: what is wrong in a command line is an error with its own code, and changes nothing."""
+
+import tool
+
+
+class WrongUse(tool.Tool):
+    def test_wrong_use_is_two(self):
+        for arguments in ([], ["nonsense"], ["log"], ["log", "x.bus", "--nonsense"], ["log", "x.bus", "--since", "soon"],
+                          ["diff", "x.bus", "1"], ["diff", "x.bus", "1", "x"], ["completion", "tcsh"],
+                          ["record", "x.bus", "a", "--"], ["show", "x.bus", "a", "--raw", "--json"]):
+            self.run_mmsb(*arguments, code=2)
+
+    def test_a_bus_that_is_not_there_is_four_and_is_not_made(self):
+        for command in (["info"], ["pages"], ["log"], ["stats"], ["verify"]):
+            self.run_mmsb(*command, "no.bus", code=4)
+        self.run_mmsb("show", "no.bus", "a", code=4)
+        self.run_mmsb("diff", "no.bus", 1, 2, code=4)
+        self.run_mmsb("export", "no.bus", "out", code=4)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_a_sequence_of_the_future_is_wrong_use(self):
+        self.write("a", "x")
+        self.mmsb("capture", "x.bus", "a")
+        self.run_mmsb("export", "x.bus", "--at", 1000, "out", code=2)
+
+    def test_an_empty_argument_is_wrong_use(self):
+        """It is a variable that is not set. To the library a bus without a path is one in memory, gone at the end."""
+        self.write("a", "x")
+        self.mmsb("capture", "x.bus", "a")
+        for arguments in (["capture", "", "a"], ["record", "", "a", "--", "true"], ["compact", ""], ["checkpoint", ""],
+                          ["remove", ""], ["doctor", ""], ["info", ""], ["pages", ""], ["stats", ""], ["verify", ""],
+                          ["log", ""], ["watch", ""], ["show", "", "a"], ["export", "", "out"], ["diff", "", "0", "1"],
+                          ["copy", "", "y.bus"], ["copy", "x.bus", ""], ["checkpoint", "x.bus", ""],
+                          ["doctor", "x.bus", "--write", ""], ["export", "x.bus", ""], ["capture", "x.bus", "a", ""]):
+            answer = self.run_mmsb(*arguments, code=2)
+            self.assertIn("is empty", answer.stderr)
+            self.assertEqual(answer.stdout, "")
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["a", "x.bus"])
+        self.assertEqual(len(self.json("log", "x.bus")), 1)
+
+    def test_a_number_is_digits_that_fit(self):
+        self.write("a", "x")
+        for text in ("-1", "-5", "+1", "1.5", "0x10", "1e3", " 1", "1 ", "", "99999999999999999999999", 2**64):
+            for arguments in (["capture", "x.bus", "a", "--tag", text], ["record", "x.bus", "a", "--tag", text],
+                              ["log", "x.bus", "--limit", text], ["log", "x.bus", "--tag", text],
+                              ["watch", "x.bus", "--count", text], ["export", "x.bus", "out", "--at", text]):
+                self.run_mmsb(*arguments, code=2)
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["a"])
+        self.mmsb("capture", "x.bus", "a", "--tag", 2**64 - 1)
+        self.assertEqual(self.json("log", "x.bus", "--tag", 2**64 - 1)[0]["tag"], 2**64 - 1)
+        self.assertEqual(self.json("log", "x.bus", "--limit", 0), [])
+
+
+if __name__ == "__main__":
+    tool.main()
