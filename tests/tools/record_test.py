@@ -122,6 +122,84 @@ class Record(tool.Tool):
             recorder.terminate()
         self.assertEqual(self.contents("link"), ["start", "changed"])
 
+    def record_beside(self, script, *files):
+        """Starts recording beside a script that is told to go on by files; what is told goes to `log`."""
+        with open(self.folder / "log", "w") as log:
+            recorder = subprocess.Popen(
+                [tool.PROGRAM, "record", "x.bus", *files, "--", "bash", "-c", script], cwd=self.folder, stderr=log
+            )
+        self.addCleanup(recorder.wait)
+        self.addCleanup(recorder.kill)
+        return recorder
+
+    def told(self):
+        return self.read("log").decode()
+
+    WAIT = "go() { until [ -e $1 ]; do sleep 0.02; done; }\n"
+
+    def test_a_file_that_cannot_be_read_for_a_while_is_told_once_and_does_not_end_the_recording(self):
+        script = self.WAIT + "truncate -s 1100M big; mkdir folder; go 1; echo 1 > k; go 2; rmdir folder; rm big; echo end > big; go 3"
+        recorder = self.record_beside(script, "big", "folder", "k")
+        self.wait_until(lambda: "over 1 GiB" in self.told() and "is a folder" in self.told())
+        self.write("1", "")
+        self.wait_until(lambda: "sequence 1: 1 file made" in self.told())
+        time.sleep(1.5)  # Two more looks at what cannot be read.
+        self.write("2", "")
+        self.wait_until(lambda: "sequence 2: 1 file made" in self.told())
+        self.write("3", "")
+        self.assertEqual(recorder.wait(timeout=120), 0)
+        self.assertEqual(sorted(l.split("; ")[-1] for l in self.told().splitlines() if l.startswith("mmsb: ")),
+                         ["it is tried again"] * 2, self.told())
+        self.assertEqual((self.contents("big"), self.contents("k")), (["end\n"], ["1\n"]))
+
+    def test_what_cannot_be_read_at_the_end_is_an_error_and_the_others_are_kept(self):
+        self.write("k", "start")
+        answer = self.run_recorded("mkdir f; echo end > k", "f", "k")
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("mmsb: f is a folder", answer.stderr.splitlines()[-1])
+        self.assertEqual(self.contents("k"), ["start", "end\n"])
+
+    def run_recorded(self, script, *files):
+        return subprocess.run([tool.PROGRAM, "record", "x.bus", *files, "--", "bash", "-c", script],
+                              cwd=self.folder, timeout=120, capture_output=True, text=True)
+
+    def test_what_is_wrong_from_the_start_is_an_error_before_the_command_runs(self):
+        self.write("k", "start")
+        (self.folder / "d").mkdir()
+        self.recorded("touch ran", files=("k", "d"), code=2)
+        self.assertFalse((self.folder / "ran").exists())
+
+    def scribble(self, offset, value):
+        """Into the shared memory of the bus, see src/arena/layout.hpp."""
+        arena = self.folder / (self.folder / "x.bus" / "arena").read_text()
+        with open(arena, "r+b") as file:
+            file.seek(offset)
+            file.write(value.to_bytes(8, "little"))
+
+    def test_a_lock_that_is_held_is_waited_for(self):
+        self.write("k", "start")
+        recorder = self.record_beside(self.WAIT + "go 1; echo 1 > k; go 2", "k")
+        self.wait_until(lambda: "sequence 1:" in self.told())
+        self.scribble(8192 - 16, os.getpid())  # The word of the writers' lock: we hold it.
+        self.write("1", "")
+        self.wait_until(lambda: "tried again" in self.told())
+        self.scribble(8192 - 16, 0)
+        self.wait_until(lambda: "sequence 2:" in self.told())
+        self.write("2", "")
+        self.assertEqual(recorder.wait(timeout=120), 0)
+        self.assertEqual(self.contents("k"), ["start", "1\n"])
+
+    def test_what_cannot_pass_ends_the_recording_at_once_but_not_the_command(self):
+        self.write("k", "start")
+        recorder = self.record_beside(self.WAIT + "go 1; echo 1 > k; go 2; touch ran", "k")
+        self.wait_until(lambda: "sequence 1:" in self.told())
+        self.scribble(936, 5)  # The word `poison`: EIO.
+        self.write("1", "")
+        self.wait_until(lambda: "the recording has ended, the command goes on" in self.told())
+        self.write("2", "")
+        self.assertEqual(recorder.wait(timeout=120), 8)
+        self.assertTrue((self.folder / "ran").exists())
+
 
 if __name__ == "__main__":
     tool.main()

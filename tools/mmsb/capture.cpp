@@ -38,10 +38,7 @@ void refuse_what_cannot_be_kept(const std::vector<ReadFile>& files, bool prune) 
     for (const ReadFile& file : files) {
         if (file.contents.status == ReadStatus::gone && !prune)
             throw_io("cannot open", file.name, ENOENT);
-        if (file.contents.status == ReadStatus::unstable)
-            throw Busy(ErrorCode::busy,
-                       fmt::format("{} changes all the time while it is read", file.name),
-                       {.path = file.name});
+        if (file.problem) std::rethrow_exception(file.problem);
     }
 }
 

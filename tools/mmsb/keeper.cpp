@@ -4,15 +4,42 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <set>
 
 namespace mmsb::tool {
 
 std::string_view to_string(FileFate fate) noexcept {
-    static constexpr std::array<std::string_view, 6> names{"unchanged", "changed", "made",
-                                                           "deleted",   "gone",    "unstable"};
+    static constexpr std::array<std::string_view, 7> names{
+        "unchanged", "changed", "made", "deleted", "gone", "unstable", "unreadable"};
     return names.at(static_cast<std::size_t>(fate));
 }
+
+namespace {
+
+ReadFile read_file(const std::string& name) {
+    ReadFile file{.name = name};
+    try {
+        file.contents = read_stable(name);
+        if (file.contents.status == ReadStatus::unstable)
+            throw Busy(ErrorCode::busy,
+                       fmt::format("{} changes all the time while it is read", printable(name)),
+                       {.path = name});
+    } catch (const Busy&) {
+        file.problem = std::current_exception();
+    } catch (const Error&) {
+        file.contents.status = ReadStatus::unreadable;
+        file.problem = std::current_exception();
+    } catch (const std::bad_alloc&) {
+        file.contents.status = ReadStatus::unreadable;
+        file.problem = std::make_exception_ptr(OutOfSpace(
+            ErrorCode::out_of_space, fmt::format("there is no memory to read {}", printable(name)),
+            {.path = "memory"}));
+    }
+    return file;
+}
+
+}  // namespace
 
 std::vector<ReadFile> read_files(const std::vector<std::string>& names) {
     Progress progress("reading files");
@@ -20,7 +47,7 @@ std::vector<ReadFile> read_files(const std::vector<std::string>& names) {
     std::vector<ReadFile> files;
     for (const std::string& name : names) {
         if (!seen.insert(name).second) continue;
-        files.push_back({name, read_stable(name)});
+        files.push_back(read_file(name));
         progress.set(static_cast<double>(seen.size()) / static_cast<double>(names.size()));
     }
     return files;
@@ -33,6 +60,8 @@ KeptFile Keeper::stage(Transaction& transaction, const ReadFile& file) const {
     kept.size = bytes.size();
     if (file.contents.status == ReadStatus::unstable) {
         kept.fate = FileFate::unstable;
+    } else if (file.contents.status == ReadStatus::unreadable) {
+        kept.fate = FileFate::unreadable;
     } else if (file.contents.status == ReadStatus::gone) {
         kept.fate = options_.prune && page ? FileFate::deleted : FileFate::gone;
         if (kept.fate == FileFate::deleted) transaction.delete_page(*page);
@@ -76,10 +105,14 @@ Kept Keeper::keep(const std::vector<ReadFile>& files) {
 }
 
 bool Keeper::seems_kept(const std::string& name) const {
-    const auto known = seen_.find(name);
-    const auto now_there = signature_of(name);
-    if (known == seen_.end()) return !now_there;
-    return now_there && *now_there == known->second;
+    try {
+        const auto known = seen_.find(name);
+        const auto now_there = signature_of(name);
+        if (known == seen_.end()) return !now_there;
+        return now_there && *now_there == known->second;
+    } catch (const Io&) {
+        return false;
+    }
 }
 
 std::string summary(const Kept& kept) {

@@ -6,13 +6,22 @@
 
 #include <mmsb/mmsb.hpp>
 
+#include <exception>
 #include <map>
 #include <string>
 #include <vector>
 
 namespace mmsb::tool {
 
-enum class FileFate : std::uint8_t { unchanged, changed, made, deleted, gone, unstable };
+enum class FileFate : std::uint8_t {
+    unchanged,
+    changed,
+    made,
+    deleted,
+    gone,
+    unstable,
+    unreadable
+};
 [[nodiscard]] std::string_view to_string(FileFate fate) noexcept;
 
 struct KeptFile {
@@ -36,18 +45,19 @@ struct KeepOptions {
 struct ReadFile {
     std::string name{};
     FileContents contents{};
+    std::exception_ptr problem{};  ///< Why it is unstable (Busy) or unreadable (what was thrown).
 };
-/// Each name once. Throws as read_stable().
+/// Each name once. What cannot be read says so in its status.
 [[nodiscard]] std::vector<ReadFile> read_files(const std::vector<std::string>& names);
 
 /// Commits files' contents, all at once.
 class Keeper {
 public:
     Keeper(const State& bus, KeepOptions options) : bus_(bus), options_(std::move(options)) {}
-    /// A file's name is that of its page. What cannot be kept (gone without `prune`, unstable) is
-    /// left out of the commit and says so in its fate.
+    /// A file's name is that of its page. What cannot be kept (gone without `prune`, unstable,
+    /// unreadable) is left out of the commit and says so in its fate.
     Kept keep(const std::vector<ReadFile>& files);
-    /// Whether the file looks as it did when it was kept last.
+    /// Whether the file looks as it did when it was kept last; false where nobody can tell.
     [[nodiscard]] bool seems_kept(const std::string& name) const;
 
 private:

@@ -23,7 +23,7 @@ struct FileSignature {
 /// Nothing where there is no such file. Throws Io for other errors.
 [[nodiscard]] std::optional<FileSignature> signature_of(const std::string& path);
 
-enum class ReadStatus : std::uint8_t { read, gone, unstable };
+enum class ReadStatus : std::uint8_t { read, gone, unstable, unreadable };
 struct FileContents {
     ReadStatus status = ReadStatus::gone;
     FileSignature signature{};
@@ -31,7 +31,8 @@ struct FileContents {
 };
 /// All of a file, as it was at one moment: where its size or time of change moves meanwhile it is
 /// read again, some ten times within about a second, then it is `unstable`.
-/// Throws Io, and InvalidArgument for what is no regular file or is over largest_file.
+/// Throws Io, and InvalidArgument for what is no regular file or is over largest_file (nothing is
+/// `unreadable` here).
 [[nodiscard]] FileContents read_stable(const std::string& path);
 
 /// Where a page's file goes, below the export's folder: neither absolute nor upwards. An empty
