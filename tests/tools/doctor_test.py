@@ -219,6 +219,25 @@ class Doctor(tool.Tool):
         self.mmsb("checkpoint", "x.bus", "now.chk")
         self.assertGreater((self.folder / "now.chk").stat().st_size, 5 << 20)
 
+    def test_memory_that_is_not_as_the_log_says_is_told_and_the_log_is_written(self):
+        self.capture("a", b"bytes to be found")
+        arena = self.folder / (self.folder / "x.bus" / "arena").read_text()
+        with open(arena, "r+b") as file:
+            heap = 64 << 30  # src/arena/layout.hpp
+            file.seek(heap)
+            at = heap + file.read(16 << 20).index(b"bytes to be found")
+            file.seek(at)
+            file.write(b"B")
+        (found,) = self.json("doctor", "x.bus", code=1)
+        self.assertTrue(found["good"])
+        self.assertIn("differs from its log at offset 0", found["shared_memory"]["problem"])
+        text = self.mmsb("doctor", "x.bus", code=1)
+        self.assertNotIn("all is well", text)
+        self.assertIn("mmsb checkpoint x.bus FILE", text)
+        self.assertIn("mmsb doctor x.bus --write NEWBUS", text)
+        self.mmsb("doctor", "x.bus", "--write", "new.bus", code=1)
+        self.assertEqual(self.mmsb("show", "new.bus", "a", "--raw"), "bytes to be found")
+
     def test_the_new_bus_needs_a_free_name_and_the_bus_must_be_one(self):
         self.write("file", "x")
         for name in ("x.bus", "file"):

@@ -49,6 +49,7 @@ constexpr CommandText text{
 // Of the shared memory that is there, beside the log.
 struct Live {
     bool good = false;
+    bool differs = false;  // It was read to its end; else nobody can tell.
     Sequence sequence = Sequence::zero;
     std::string problem{};
 };
@@ -68,6 +69,7 @@ Live look_at_live(const std::string& path) {
         live.sequence = bus.sequence();
         const VerifyReport report = bus.verify();
         live.good = report.good;
+        live.differs = !report.good;
         if (!report.good)
             live.problem = fmt::format("page {} differs from its log at offset {}",
                                        number(report.page), report.offset);
@@ -212,10 +214,20 @@ void print_live(const Live& live, const Diagnosis& found, Output& out) {
         out.write("           it still has what the files have lost: see below\n");
 }
 
+// The files are good, and the log is the truth; nothing that is said here destroys the other.
+void print_next_of_memory(const Live& live, const std::string& bus, Output& out) {
+    if (live.differs)
+        out.print("next       mmsb checkpoint {} FILE   keeps the pages as they are in memory\n",
+                  bus);
+    out.print("{} mmsb doctor {} --write NEWBUS   writes what the log says as a new bus\n",
+              live.differs ? "          " : "next      ", bus);
+}
+
 void print_next(const Diagnosis& found, const std::optional<Live>& live, const std::string& path,
                 Output& out) {
-    if (found.good()) return out.write("all is well\n");
     const std::string bus = printable(path);
+    if (found.good() && (!live || live->good)) return out.write("all is well\n");
+    if (found.good()) return print_next_of_memory(*live, bus, out);
     if (live && live->sequence > found.sequence)
         out.print(
             "next       mmsb checkpoint {} FILE   keeps all pages as they are in memory now:\n"
