@@ -14,8 +14,8 @@
 /// Threads: everything from any thread; who writes (write, prepare, sync, start_segment, trim,
 /// drop_before) holds the bus's files' lock, except prepare() by a committer with the writers'
 /// lock, who takes it too. Blobs are written with or without it. Errors: Io, OutOfSpace, Corrupt
-/// (file, offset, expected, found), NotABus (a foreign file, another bus's), NewerFormat. Where
-/// the disk is in doubt, InDoubt: of write() and sync(), and of prepare() and start_segment() where
+/// (file, offset, expected, found; also a foreign file, or another bus's), NewerFormat. Where the
+/// disk is in doubt, InDoubt: of write() and sync(), and of prepare() and start_segment() where
 /// the new file's name could not be synced.
 #pragma once
 

@@ -57,14 +57,9 @@ void refuse(const std::string& path, const Refusal& refusal) {
     details.offset = refusal.offset;
     details.expected = refusal.expected;
     details.found = refusal.found;
-    switch (refusal.kind) {
-        case Refusal::Kind::foreign:
-            throw NotABus(ErrorCode::not_a_bus, what, std::move(details));
-        case Refusal::Kind::newer:
-            throw NewerFormat(ErrorCode::newer_format, what, std::move(details));
-        case Refusal::Kind::damaged:
-            break;
-    }
+    if (refusal.kind == Refusal::Kind::newer)
+        throw NewerFormat(ErrorCode::newer_format, what, std::move(details));
+    // A foreign file in a bus's own place and under its name is damage of that bus.
     throw Corrupt(ErrorCode::corrupt, what, std::move(details));
 }
 

@@ -31,7 +31,8 @@ private:
     os::FileLock lock_{};
 };
 
-/// Throws what a refused header of the file `path` is: NotABus, NewerFormat or Corrupt.
+/// Throws what a refused header of the file `path` is: NewerFormat or Corrupt (a foreign file,
+/// too).
 [[noreturn]] void refuse(const std::string& path, const Refusal& refusal);
 
 }  // namespace mmsb::log

@@ -1,3 +1,4 @@
+#include "state/found_arena.hpp"
 #include "state/header.hpp"
 #include "state/open.hpp"
 
@@ -24,8 +25,10 @@ void remove_bus(const std::string& path) {
     os::FileLock opening;  // let go last: <bus>/lock is free when the next one opens
     Attachment bus;
     bus.path = path;
-    bus.folder = os::open_folder(path, false, 0600);
-    if (!bus.folder) throw_no_bus(path, "a bus", "nothing");
+    OpenOptions options;
+    options.config.path = path;
+    options.config.open = Open::existing;
+    bus.folder = open_bus_folder(options.config, false);
     const auto file = bus.folder->open("bus", os::Create::never, false);
     if (!file) throw_no_bus(path, "a file named bus", "none");
     static_cast<void>(read_bus_file(bus, *file, false));  // nothing is written into what is no bus

@@ -2,6 +2,7 @@
 
 #include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
+#include "state/found_arena.hpp"
 #include "state/header.hpp"
 #include "state/rebuild.hpp"
 
@@ -154,8 +155,7 @@ std::shared_ptr<Attachment> open_files(const OpenOptions& options) {
     bus.path = config.path;
     bus.is_private = false;
     bus.read_only = bus.rebuilt_privately = true;
-    bus.folder = os::open_folder(config.path, false, config.permissions);
-    if (!bus.folder) throw_no_bus(config.path, "a bus", "nothing");
+    bus.folder = open_bus_folder(config, false);
     load_header(bus, true);
     open_log_folder(bus);
     bus.checkpoints = bus.folder->folder("checkpoints", false);

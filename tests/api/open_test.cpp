@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace mmsb::test {
@@ -36,6 +37,27 @@ fs::path only_segment(const TempFolder& folder) {
         if (entry.path().extension() == ".seg") all.push_back(entry.path());
     EXPECT_EQ(all.size(), 1U);
     return all.at(0);
+}
+
+// As thrown(), and no byte of the folder's files, nor their number, has changed.
+template <class E, class F>
+std::optional<E> refused(const TempFolder& folder, F&& call) {
+    const auto files = [&] {
+        std::map<std::string, std::string> all;
+        for (const auto& entry : fs::recursive_directory_iterator(folder.path()))
+            all[entry.path().string()] = entry.is_regular_file() ? read_file(entry.path()) : "";
+        return all;
+    };
+    const auto before = files();
+    auto error = thrown<E>(call);
+    EXPECT_TRUE(files() == before);
+    return error;
+}
+
+template <class E>
+std::optional<E> refused(const TempFolder& folder, Open open = Open::create_or_open) {
+    return refused<E>(folder,
+                      [&] { static_cast<void>(start({.path = folder.path(), .open = open})); });
 }
 
 // Changes one byte of a file.
@@ -201,21 +223,13 @@ TEST(Opening, AForeignFileIsNoBus) {
     make_bus(folder);
     const auto good = read_file(folder / "bus");
     write_file(folder / "bus", std::string(1024, 'x'));
-    thrown<NotABus>([&] { static_cast<void>(start(at(folder))); });
-    thrown<NotABus>(
-        [&] { static_cast<void>(start({.path = folder.path(), .open = Open::read_only})); });
+    refused<NotABus>(folder);
+    refused<NotABus>(folder, Open::read_only);
     write_file(folder / "bus", "");
-    thrown<Error>([&] { static_cast<void>(start(at(folder))); });
+    refused<Error>(folder);
     write_file(folder / "bus", good);
-    const auto segment = only_segment(folder);
-    const auto log = read_file(segment);
-    remove_arena(folder.path());
-    write_file(segment, std::string(8192, 'x'));
-    thrown<NotABus>([&] { static_cast<void>(start(at(folder))); });
-    write_file(segment, log);
     fs::rename(folder / "log", folder / "away");
-    thrown<Corrupt>(
-        [&] { static_cast<void>(start({.path = folder.path(), .open = Open::read_only})); });
+    refused<Corrupt>(folder, Open::read_only);
     fs::rename(folder / "away", folder / "log");
     EXPECT_EQ(text(start(at(folder))), "abc");
 }
@@ -223,8 +237,38 @@ TEST(Opening, AForeignFileIsNoBus) {
 TEST(Opening, AFileIsNoBus) {
     const TempFolder folder;
     write_file(folder.path(), "a file");
-    thrown<Error>([&] { static_cast<void>(start(at(folder))); });
+    for (const auto open :
+         {Open::create_or_open, Open::existing, Open::read_only, Open::good_prefix})
+        thrown<NotABus>([&] { static_cast<void>(start({.path = folder.path(), .open = open})); });
+    thrown<NotABus>([&] { remove_bus(folder.path()); });
+    thrown<NotABus>([&] { static_cast<void>(examine(folder.path())); });
     EXPECT_EQ(read_file(folder.path()), "a file");
+}
+
+// The bus is there, by its header; what lies in the place of its log is damage of it.
+TEST(Opening, AForeignFileInThePlaceOfASegmentIsDamage) {
+    const TempFolder folder, other;
+    make_bus(folder);
+    make_bus(other);
+    const auto segment = only_segment(folder);
+    const auto log = read_file(segment);
+    remove_arena(folder.path());
+    const auto check = [&](std::uint64_t offset) {
+        for (const auto open : {Open::create_or_open, Open::read_only}) {
+            const auto e = refused<Corrupt>(folder, open);
+            ASSERT_TRUE(e);
+            EXPECT_EQ(e->file(), segment.string());
+            EXPECT_EQ(e->offset(), offset);
+            EXPECT_NE(e->expected(), "");
+            EXPECT_NE(e->found(), "");
+        }
+    };
+    write_file(segment, std::string(8192, 'x'));
+    check(0);
+    write_file(segment, read_file(only_segment(other)));
+    check(16);
+    write_file(segment, log);
+    EXPECT_EQ(text(start(at(folder))), "abc");
 }
 
 TEST(Opening, ANewerFormatIsRefusedByName) {
@@ -239,15 +283,14 @@ TEST(Opening, ANewerFormatIsRefusedByName) {
     const auto header = read_file(folder / "bus");
     write_file(folder / "bus", bumped(header.substr(log::bus_header_size)) +
                                    std::string(log::bus_header_size, '\0'));
-    const auto e = thrown<NewerFormat>([&] { static_cast<void>(start(at(folder))); });
+    const auto e = refused<NewerFormat>(folder);
     EXPECT_EQ(e->expected(), "format 1.0 or older");
     EXPECT_EQ(e->found(), "format 2.0");
     write_file(folder / "bus", header);
     const auto segment = only_segment(folder);
     write_file(segment, bumped(read_file(segment)));
     remove_arena(folder.path());
-    EXPECT_EQ(thrown<NewerFormat>([&] { static_cast<void>(start(at(folder))); })->found(),
-              "format 2.0");
+    EXPECT_EQ(refused<NewerFormat>(folder)->found(), "format 2.0");
 }
 
 TEST(Opening, DamageIsNamedWithFileOffsetAndHowFarAllIsWell) {
@@ -266,8 +309,7 @@ TEST(Opening, DamageIsNamedWithFileOffsetAndHowFarAllIsWell) {
     remove_arena(folder.path());
     flip(segment, where);
     for (const auto open : {Open::existing, Open::read_only}) {
-        const auto e = thrown<Corrupt>(
-            [&] { static_cast<void>(start({.path = folder.path(), .open = open})); });
+        const auto e = refused<Corrupt>(folder, open);
         ASSERT_TRUE(e);
         EXPECT_EQ(fs::path(e->file()).filename(), segment.filename());
         EXPECT_LE(e->offset(), where);

@@ -104,7 +104,7 @@ TEST_F(Blobs, OfAnotherBusAreRefused) {
     auto uuid = test_bus;
     uuid[3] = std::byte{9};
     Segments other(*folder_, uuid, small, true);
-    EXPECT_THROW(static_cast<void>(other.read_blob(blob)), NotABus);
+    EXPECT_THROW(static_cast<void>(other.read_blob(blob)), Corrupt);
 }
 
 TEST_F(Blobs, AreWrittenWholeOrNotAtAllWhicheverCallFails) {

@@ -19,6 +19,25 @@ class WrongUse(tool.Tool):
         self.run_mmsb("export", "no.bus", "out", code=4)
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_what_is_no_folder_is_no_bus(self):
+        self.write("file", "x")
+        self.write("a", "x")
+        for command in (["info"], ["log"], ["verify"], ["doctor"], ["remove"], ["compact"]):
+            self.run_mmsb(*command, "file", code=4)
+        self.run_mmsb("capture", "file", "a", code=4)
+        self.assertEqual(self.read("file"), b"x")
+
+    def test_a_foreign_file_in_a_bus_is_damage(self):
+        self.write("a", "x")
+        self.mmsb("capture", "x.bus", "a")
+        (self.folder / (self.folder / "x.bus" / "arena").read_text()).unlink()
+        (segment,) = (self.folder / "x.bus" / "log").iterdir()
+        segment.write_bytes(b"\x7fELF" * 5000)
+        for command in (["info"], ["log"], ["verify"]):
+            self.assertIn(segment.name + " at byte 0", self.run_mmsb(*command, "x.bus", code=5).stderr)
+        self.run_mmsb("capture", "x.bus", "a", code=5)
+        self.assertIn("damaged", self.mmsb("doctor", "x.bus", code=1))
+
     def test_a_sequence_of_the_future_is_wrong_use(self):
         self.write("a", "x")
         self.mmsb("capture", "x.bus", "a")
