@@ -12,6 +12,14 @@
 
 namespace mmsb {
 
+/// How View::export_to works.
+struct ExportOptions {
+    std::vector<PageId> pages{};  ///< Only these; empty: all.
+    /// Told of each file when it is written: whose it is, its path below the folder, and how much
+    /// of all is done, up to 1. What it throws ends the export.
+    std::function<void(const PageInfo& page, const std::string& file, double done)> on_file{};
+};
+
 class View {
 public:
     View(View&&) noexcept;
@@ -52,10 +60,12 @@ public:
         const auto all = std::as_const(*this).get(page);
         return {all.begin(), all.end()};
     }
-    /// One file a page, below `folder` whatever its name says (a leading / and .. are dropped); a
-    /// page without a name is page-ID. Two pages of one file: InvalidArgument, and nothing is
-    /// written. Io.
-    void export_to(const std::string& folder) const;
+    /// One file a page, below `folder`, which is made if need be, whatever the page's name says: a
+    /// leading / is dropped, .. becomes __, a NUL _, and symbolic links below the folder are not
+    /// followed. A page without a name is page-ID. A file that is there is replaced; each is there
+    /// whole or not at all. InvalidArgument where two pages would become one file, or a file the
+    /// folder of another, and PageNotFound: nothing is written then. Io, OutOfSpace.
+    void export_to(const std::string& folder, const ExportOptions& options = {}) const;
 
     struct Impl;
 

@@ -114,8 +114,8 @@ void check_page_options(const PageOptions& options, std::size_t size);
 void check_name(std::string_view name);
 void check_metadata(std::string_view key, std::string_view value);
 
-/// The file, below a folder, that a page of this name is exported to.
-[[nodiscard]] std::string export_name(std::string_view name, PageId id);
+/// Throws PageNotFound: of a View.
+[[noreturn]] void throw_not_there(PageId page, Sequence at);
 
 /// The facade's PageInfo from line and catalog.
 [[nodiscard]] PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line);

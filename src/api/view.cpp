@@ -1,13 +1,10 @@
 #include "api/bus.hpp"
 #include "delta/codec.hpp"
-#include "os/file.hpp"
 #include "state/past.hpp"
 
 #include <mmsb/view.hpp>
 
 #include <fmt/format.h>
-#include <algorithm>
-#include <filesystem>
 
 namespace mmsb {
 
@@ -18,6 +15,13 @@ namespace detail {
 View Bus::view(std::unique_ptr<View::Impl> impl) { return View(std::move(impl)); }
 const View::Impl& Bus::impl_of(const View& view) noexcept { return *view.impl_; }
 
+void throw_not_there(PageId page, Sequence at) {
+    throw PageNotFound(
+        ErrorCode::page_not_found,
+        fmt::format("page {} was not there at sequence {}", number(page), number(at)),
+        {.page = page});
+}
+
 }  // namespace detail
 
 namespace {
@@ -25,13 +29,6 @@ namespace {
 // What a second page asked for costs a View: below this all pages are kept at once, because each
 // further one would walk the log again.
 constexpr std::uint64_t all_at_once = 64 * limits::mib;
-
-[[noreturn]] void not_there(PageId page, Sequence at) {
-    throw PageNotFound(
-        ErrorCode::page_not_found,
-        fmt::format("page {} was not there at sequence {}", number(page), number(at)),
-        {.page = page});
-}
 
 }  // namespace
 
@@ -47,7 +44,7 @@ std::span<const std::byte> View::Impl::bytes(PageId page) const {
     const bool first = !structure;
     const auto& known = image({replay::Keep::Which::some, {page}});
     const auto* there = known.find(page);
-    if (there == nullptr) not_there(page, sequence);
+    if (there == nullptr) detail::throw_not_there(page, sequence);
     if (first) return pages.emplace(page, there->bytes).first->second;
     std::uint64_t total = 0;
     for (const auto& [id, p] : known.pages()) total += p.size;
@@ -83,7 +80,7 @@ PageInfo View::info(PageId page) const {
     const std::lock_guard lock(impl_->mutex);
     const auto& image = impl_->image({replay::Keep::Which::none, {}});
     const auto* found = image.find(page);
-    if (found == nullptr) not_there(page, impl_->sequence);
+    if (found == nullptr) detail::throw_not_there(page, impl_->sequence);
     return image.info(page, *found);
 }
 
@@ -109,45 +106,6 @@ std::span<const std::byte> View::typed(PageId page, std::size_t size, bool exact
              .found = fmt::format("{}", bytes.size())});
     return bytes;
 }
-
-void View::export_to(const std::string& folder) const {
-    const auto image = state::image_at(Bus::get(impl_->bus).at(), impl_->sequence, {});
-    std::map<std::string, PageId> taken;
-    for (const auto& [id, page] : image.pages()) {
-        const auto name = detail::export_name(page.name, id);
-        if (const auto [other, fresh] = taken.emplace(name, id); !fresh)
-            throw InvalidArgument(
-                ErrorCode::invalid_argument,
-                fmt::format("pages {} and {} would both be exported as {}", number(other->second),
-                            number(id), name),
-                {.page = id, .name = name, .expected = "a file of its own", .found = name});
-    }
-    for (const auto& [name, id] : taken) {
-        const auto file = std::filesystem::path(folder) / name;
-        std::error_code error;
-        std::filesystem::create_directories(file.parent_path(), error);
-        if (error)
-            throw Io(ErrorCode::io,
-                     fmt::format("{}: {}", file.parent_path().string(), error.message()),
-                     {.path = file.parent_path().string(), .system = error.value()});
-        os::ReplacingFile out(file.string(), 0666);
-        out.write(image.find(id)->bytes);
-        out.commit();
-    }
-}
-
-namespace detail {
-
-// Below the folder, whatever the name says: a root is dropped, and so are . and ..
-std::string export_name(std::string_view name, PageId id) {
-    std::filesystem::path safe;
-    for (const auto& part : std::filesystem::path(name).relative_path())
-        if (!part.empty() && part != "." && part != "..") safe /= part;
-    if (safe.empty()) return fmt::format("page-{}", number(id));
-    return safe.string();
-}
-
-}  // namespace detail
 
 ViewDiff diff(const View& from, const View& to) {
     ViewDiff result;

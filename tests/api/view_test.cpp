@@ -1,5 +1,6 @@
 // The past: views by sequence, their differences, export, checkpoints and verify.
 #include "support/contents.hpp"
+#include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
@@ -130,17 +131,62 @@ TEST(Views, ExportWritesAFileAPageBelowTheFolder) {
     then.export_to(folder.path());
     EXPECT_EQ(read_file(folder / "page-1"), "one");
     EXPECT_EQ(read_file(folder / "sub/two"), "two");
-    EXPECT_EQ(read_file(folder / "three"), "three");
+    EXPECT_EQ(read_file(folder / "__/__/three"), "three");
     EXPECT_TRUE(fs::exists(folder / "empty"));
-    EXPECT_EQ(std::distance(fs::recursive_directory_iterator(folder.path()), {}), 5);
+    EXPECT_EQ(std::distance(fs::recursive_directory_iterator(folder.path()), {}), 7);
+}
+
+TEST(Views, ExportFollowsNoLinkBelowTheFolder) {
+    const TempFolder folder, outside;
+    fs::create_directories(folder.path());
+    fs::create_directories(outside.path());
+    fs::create_directory_symlink(outside.path(), folder / "l");
+    write_file(outside / "victim", "old");
+    fs::create_symlink(outside / "victim", folder / "f");
+    const auto bus = start();
+    const auto evil = bus.create_page(4, {.name = "l/evil", .contents = bytes_of("evil")});
+    thrown<Io>([&] { bus.snapshot().export_to(folder.path()); });
+    EXPECT_FALSE(fs::exists(outside / "evil"));
+    bus.delete_page(evil);
+    bus.create_page(3, {.name = "f", .contents = bytes_of("new")});
+    bus.snapshot().export_to(folder.path());
+    EXPECT_EQ(read_file(outside / "victim"), "old");
+    EXPECT_FALSE(fs::is_symlink(folder / "f"));
+    EXPECT_EQ(read_file(folder / "f"), "new");
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 2);
+}
+
+TEST(Views, ExportTakesSomePagesAndTellsOfEach) {
+    const TempFolder folder;
+    const auto bus = start();
+    const auto a = bus.create_page(1, {.name = "a"}), b = bus.create_page(2, {.name = {"b\0", 2}});
+    const auto c = bus.create_page(3, {.name = "c"});
+    std::vector<std::string> told;
+    double last = 0;
+    const auto on_file = [&](const PageInfo& page, const std::string& file, double done) {
+        told.push_back(std::to_string(page.size) + file);
+        EXPECT_GT(std::exchange(last, done), done - 1);
+    };
+    bus.snapshot().export_to(folder.path(), {.pages = {c, b}, .on_file = on_file});
+    EXPECT_EQ(told, (std::vector<std::string>{"2b_", "3c"}));
+    EXPECT_EQ(last, 1);
+    EXPECT_EQ(fs::file_size(folder / "b_"), 2U);
+    EXPECT_FALSE(fs::exists(folder / "a"));
+    bus.delete_page(a);
+    const TempFolder other;
+    thrown<PageNotFound>([&] { bus.snapshot().export_to(other.path(), {.pages = {c, a}}); });
+    EXPECT_FALSE(fs::exists(other.path()));
 }
 
 TEST(Views, TwoPagesOfOneFileAreRefusedBeforeAnythingIsWritten) {
     const TempFolder folder;
     const auto bus = start();
     bus.create_page(1, {.name = "a"});
-    bus.create_page(1, {.name = "/a"});
-    EXPECT_THROW(bus.snapshot().export_to(folder.path()), InvalidArgument);
+    const auto again = bus.create_page(1, {.name = "/a"});
+    thrown<InvalidArgument>([&] { bus.snapshot().export_to(folder.path()); });
+    EXPECT_FALSE(fs::exists(folder.path()));
+    again.rename("a/b");  // a is a file, and its folder
+    thrown<InvalidArgument>([&] { bus.snapshot().export_to(folder.path()); });
     EXPECT_FALSE(fs::exists(folder.path()));
 }
 

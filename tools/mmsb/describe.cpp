@@ -4,6 +4,10 @@
 #include "manual.hpp"
 #include "os_files.hpp"
 
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
 namespace mmsb::tool {
 namespace {
 
@@ -28,12 +32,21 @@ constexpr CommandText man_text{
     .json = "",
 };
 
-int write_manual(const Program& program, const std::string& path) {
-    const SafeFolder folder(path);
-    folder.write("mmsb.1", bytes_of(manual_page(program)));
+void write_page(const std::filesystem::path& file, const std::string& text) {
+    errno = 0;
+    std::ofstream out(file, std::ios::binary);
+    out << text;
+    if (!out.flush()) throw_io("cannot write", file.string(), errno);
+}
+
+int write_manual(const Program& program, const std::filesystem::path& folder) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) throw_io("cannot make the folder", folder.string(), error.value());
+    write_page(folder / "mmsb.1", manual_page(program));
     for (const CommandText& text : program.texts()) {
         if (text.name != man_text.name)
-            folder.write(fmt::format("mmsb-{}.1", text.name), bytes_of(manual_page(program, text)));
+            write_page(folder / fmt::format("mmsb-{}.1", text.name), manual_page(program, text));
     }
     return exit_ok;
 }

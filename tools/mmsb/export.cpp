@@ -1,11 +1,7 @@
 #include "command.hpp"
 #include "exit_code.hpp"
-#include "os_files.hpp"
 #include "parse.hpp"
 #include "progress.hpp"
-
-#include <algorithm>
-#include <map>
 
 namespace mmsb::tool {
 namespace {
@@ -33,50 +29,27 @@ struct Options {
     Sequence at = Sequence::newest;
 };
 
-using Plan = std::map<std::string, PageInfo>;
-
-[[noreturn]] void refuse(const PageInfo& one, const PageInfo& other, const std::string& path) {
-    throw InvalidArgument(ErrorCode::invalid_argument,
-                          fmt::format("pages {} and {} would both become {}: choose by --page",
-                                      title(one), title(other), printable(path)),
-                          {.page = other.id, .path = path});
-}
-
-Plan plan_for(const std::vector<PageInfo>& pages) {
-    Plan plan;
-    for (const PageInfo& page : pages) {
-        const std::string path = safe_path(page.name, page.id);
-        const auto [other, fresh] = plan.try_emplace(path, page);
-        if (!fresh && other->second.id != page.id) refuse(other->second, page, path);
-    }
-    // A file cannot be the folder of another.
-    for (const auto& [path, page] : plan) {
-        for (std::size_t i = path.find('/'); i != std::string::npos; i = path.find('/', i + 1)) {
-            const auto other = plan.find(path.substr(0, i));
-            if (other != plan.end()) refuse(other->second, page, other->first);
-        }
-    }
-    return plan;
-}
-
 int run(const Options& options, Context& context) {
     const State bus = open_to_read(options.bus);
     Progress progress("exporting");
     const View view = view_at(bus, options.at);
-    std::vector<PageInfo> pages;
-    pages.reserve(options.pages.size());
-    for (const std::string& page : options.pages) pages.push_back(page_in(view, page));
-    if (options.pages.empty()) pages = view.pages();
-    const Plan plan = plan_for(pages);
-    const SafeFolder folder(options.folder);
+    std::vector<PageId> chosen;
+    chosen.reserve(options.pages.size());
+    for (const std::string& page : options.pages) chosen.push_back(page_in(view, page).id);
+    ExportOptions how{.pages = std::move(chosen)};
     Json files = Json::array();
-    for (const auto& [path, page] : plan) {
-        folder.write(path, view.bytes(page.id));
-        progress.set(static_cast<double>(files.size()) / static_cast<double>(plan.size()));
-        files.push_back({{"page", page_json(page)}, {"file", path}});
+    how.on_file = [&](const PageInfo& page, const std::string& file, double done) {
+        progress.set(done);
+        files.push_back({{"page", page_json(page)}, {"file", file}});
         if (!context.json)
-            context.out.print("{}/{}  {}\n", printable(options.folder), printable(path),
+            context.out.print("{}/{}  {}\n", printable(options.folder), printable(file),
                               counted(page.size, "byte"));
+    };
+    try {
+        view.export_to(options.folder, how);
+    } catch (const InvalidArgument& error) {
+        throw InvalidArgument(error.code(), fmt::format("{}: choose by --page", error.what()),
+                              {.page = error.page()});
     }
     if (context.json)
         context.out.json({{"sequence", number(view.sequence())},

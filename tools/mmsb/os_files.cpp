@@ -26,10 +26,6 @@ public:
     }
     Descriptor(const Descriptor&) = delete;
     Descriptor& operator=(const Descriptor&) = delete;
-    Descriptor& operator=(Descriptor&& other) noexcept {
-        std::swap(file_, other.file_);
-        return *this;
-    }
     [[nodiscard]] int get() const noexcept { return file_; }
     [[nodiscard]] bool open() const noexcept { return file_ >= 0; }
 
@@ -95,25 +91,6 @@ bool whole(const FileSignature& file, std::uint64_t read) {
     return read == file.size || file.size == 0;
 }
 
-std::vector<std::string> parts_of(std::string_view path) {
-    std::vector<std::string> parts;
-    while (!path.empty()) {
-        const std::size_t end = std::min(path.find('/'), path.size());
-        if (end != 0) parts.emplace_back(path.substr(0, end));
-        path.remove_prefix(std::min(end + 1, path.size()));
-    }
-    return parts;
-}
-
-void write_all(const std::string& path, int file, std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t written = ::write(file, bytes.data(), bytes.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) throw_io("cannot write", path, errno);
-        bytes = bytes.subspan(static_cast<std::size_t>(written));
-    }
-}
-
 }  // namespace
 
 void throw_io(const std::string& what, const std::string& path, int error) {
@@ -145,58 +122,6 @@ FileContents read_stable(const std::string& path) {
         pause = std::min(pause * 2, std::chrono::milliseconds(200));
     }
     return {.status = ReadStatus::unstable};
-}
-
-std::string safe_path(std::string_view name, PageId id) {
-    std::string path;
-    for (const std::string& part : parts_of(name)) {
-        if (part == ".") continue;
-        if (!path.empty()) path += '/';
-        path += part == ".." ? "__" : part;
-    }
-    std::ranges::replace(path, '\0', '_');
-    return path.empty() ? fmt::format("page-{}", number(id)) : path;
-}
-
-SafeFolder::SafeFolder(const std::string& path) : path_(path) {
-    std::error_code error;
-    std::filesystem::create_directories(path, error);
-    if (error) throw_io("cannot make the folder", path, error.value());
-    folder_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder_ < 0) throw_io("cannot open the folder", path, errno);
-}
-
-SafeFolder::~SafeFolder() { ::close(folder_); }
-
-void SafeFolder::write(const std::string& path, std::span<const std::byte> bytes) const {
-    const std::string shown = path_ + '/' + path;
-    std::vector<std::string> parts = parts_of(path);
-    const std::string name = std::move(parts.back());
-    parts.pop_back();
-    Descriptor folder(::dup(folder_));
-    for (const std::string& part : parts) {
-        if (::mkdirat(folder.get(), part.c_str(), 0777) != 0 && errno != EEXIST)
-            throw_io("cannot make a folder for", shown, errno);
-        Descriptor next(
-            ::openat(folder.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-        if (!next.open() && (errno == ELOOP || errno == ENOTDIR))
-            throw_io("will not write through what is no folder,", shown, errno);
-        if (!next.open()) throw_io("cannot open the folder of", shown, errno);
-        folder = std::move(next);
-    }
-    const std::string temporary = fmt::format(".mmsb-export-{}", ::getpid());
-    ::unlinkat(folder.get(), temporary.c_str(), 0);
-    const Descriptor file(
-        ::openat(folder.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (!file.open()) throw_io("cannot make", shown, errno);
-    try {
-        write_all(shown, file.get(), bytes);
-        if (::renameat(folder.get(), temporary.c_str(), folder.get(), name.c_str()) != 0)
-            throw_io("cannot make", shown, errno);
-    } catch (...) {
-        ::unlinkat(folder.get(), temporary.c_str(), 0);
-        throw;
-    }
 }
 
 std::uint64_t folder_size(const std::string& path) {

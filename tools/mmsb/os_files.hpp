@@ -1,4 +1,4 @@
-/// os_files: reading files that others write, and writing files below one folder and nowhere else.
+/// os_files: reading files that others write.
 #pragma once
 
 #include <mmsb/error.hpp>
@@ -34,27 +34,6 @@ struct FileContents {
 /// Throws Io, and InvalidArgument for what is no regular file or is over largest_file (nothing is
 /// `unreadable` here).
 [[nodiscard]] FileContents read_stable(const std::string& path);
-
-/// Where a page's file goes, below the export's folder: neither absolute nor upwards. An empty
-/// part or "." is left out, ".." becomes "__"; a page without a usable name is "page-ID".
-[[nodiscard]] std::string safe_path(std::string_view name, PageId id);
-
-/// A folder to write into. It never follows a symbolic link below itself.
-class SafeFolder {
-public:
-    /// Makes the folder and its parents if need be. Throws Io.
-    explicit SafeFolder(const std::string& path);
-    ~SafeFolder();
-    SafeFolder(const SafeFolder&) = delete;
-    SafeFolder& operator=(const SafeFolder&) = delete;
-    /// Writes the file under another name and renames it, so that it is there whole or not at all.
-    /// REQUIRES a path from safe_path(). Throws Io.
-    void write(const std::string& path, std::span<const std::byte> bytes) const;
-
-private:
-    std::string path_;
-    int folder_ = -1;
-};
 
 /// Bytes on disk of all files below a folder; 0 where there is none.
 [[nodiscard]] std::uint64_t folder_size(const std::string& path);
