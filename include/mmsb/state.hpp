@@ -100,7 +100,8 @@ public:
     /// Everything as of the sequence that is returned: into the bus (no file: it is rebuilt from
     /// there after a reboot, and views of later moments begin there), or as one file, from which a
     /// bus is made by Config::from_checkpoint. Written beside, synced, then renamed; into the bus
-    /// also read back. Does not stop writers. Throws Busy while another process makes one.
+    /// also read back. Does not stop writers; those of a bus without a log (Config::enable_logging)
+    /// wait until its pages are copied. Throws Busy while another process makes one.
     Sequence checkpoint(const std::string& file = {}) const;
     /// The bus as of the sequence that is returned, with its past, as a new bus with an identity of
     /// its own in `folder`, which is free or empty. Does not stop writers; keeps others from

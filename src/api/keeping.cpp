@@ -57,7 +57,8 @@ Sequence State::checkpoint(const std::string& file) const {
     Sequence as_of = Sequence::zero;
     if (bus.is_private) {
         // Its past is folded while the pages are copied, so the records behind them may be gone.
-        const auto image = state::image_at(bus, Sequence::newest, {});
+        const auto image = bus.logging ? state::image_at(bus, Sequence::newest, {})
+                                       : state::live_image(bus, open.config.lock_timeout);
         replay::write_checkpoint(image, bus.header.uuid, write);
         as_of = image.sequence();
     } else {

@@ -1,7 +1,9 @@
 #include "state/past.hpp"
 
+#include "arena/shared_bytes.hpp"
 #include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
+#include "state/redo.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -158,6 +160,38 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
                       static_cast<double>(target.lsn - from)))
             break;
     }
+    return image;
+}
+
+replay::Image live_image(Attachment& bus, std::chrono::nanoseconds timeout) {
+    const WriterLock lock(bus, timeout);
+    bus.catalog.follow(bus);
+    const auto structure = bus.catalog.snapshot();
+    replay::Image image;
+    for (const auto& [number, name] : structure.sources) image.set_source(number, name);
+    for (const auto& [id, page] : structure.pages) {
+        arena::LineCopy now;
+        const bool good =
+            arena::Arena::copy(*bus.arena->line(page.line), now) && now.id == number(id);
+        const auto from = good ? bus.arena->bytes(now.offset, now.size) : std::nullopt;
+        if (!from)
+            throw Corrupt(ErrorCode::corrupt,
+                          fmt::format("page {} lies outside the arena", number(id)), {.page = id});
+        Bytes bytes(from->size());
+        arena::copy_from_shared(bytes.data(), from->data(), bytes.size());
+        image.insert(id, {.line = page.line,
+                          .size = now.size,
+                          .epoch = Epoch{now.epoch},
+                          .sequence = Sequence{now.sequence},
+                          .lsn = now.lsn,
+                          .location = page.location,
+                          .name = page.name,
+                          .metadata = page.metadata,
+                          .bytes = std::move(bytes)});
+    }
+    image.set_structure(structure.head);
+    image.set_position(Sequence{bus.tail.sequence}, static_cast<std::int64_t>(bus.tail.time),
+                       bus.tail.applied, bus.words().next_page.load());
     return image;
 }
 

@@ -16,6 +16,9 @@ void fold_past(Attachment& bus) noexcept;
 /// VerifyOptions.
 [[nodiscard]] replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
                                      const std::function<bool(double)>& progress = {});
+/// The live pages of a bus without a log, as of the newest commit, while nobody writes. Throws
+/// Busy, and Corrupt where the page table leads nowhere.
+[[nodiscard]] replay::Image live_image(Attachment& bus, std::chrono::nanoseconds timeout);
 /// A state from which the records from `from` on lead to `upto`: the nearest checkpoint before it.
 [[nodiscard]] replay::Image start_image(Attachment& bus, Sequence upto, replay::Keep keep,
                                         Lsn& from);

@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 namespace mmsb::test {
 namespace {
 
@@ -50,6 +53,42 @@ TEST_F(Checkpoints, ABusMadeFromOneIsWhatItWas) {
         EXPECT_TRUE(bus.verify().good);
         stop(std::move(bus));
     }
+}
+
+TEST_F(Checkpoints, ABusWithoutALogIsWrittenAsItIsNow) {
+    auto bus = start_with({.enable_logging = false});
+    const auto left = bus.create_page(100'000, {.name = "left", .metadata = {{"side", "l"}}});
+    const auto right = bus.create_page(100'000, {.name = "right"});
+    bus.delete_page(bus.create_page(10, {.name = "gone"}));
+    left.write(70, bytes_of("hello"));
+    EXPECT_EQ(bus.checkpoint(file), bus.sequence());
+    const auto before = contents_of(bus);
+    EXPECT_EQ(contents_of(start_with({.path = second.path(), .from_checkpoint = file})), before);
+    EXPECT_EQ(contents_of(start_with({.from_checkpoint = file})), before);
+    EXPECT_EQ(contents_of(start_with({.enable_logging = false, .from_checkpoint = file})), before);
+    // As of one sequence, whoever writes meanwhile.
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+        for (int i = 0; !done; ++i)
+            bus.transact([&](Transaction& tx) {
+                tx.update(left, filled(100'000, i));
+                tx.update(right, filled(100'000, i));
+            });
+    });
+    for (int i = 0; i < 20; ++i) {
+        const auto as_of = bus.checkpoint(file);
+        const auto copy = start_with({.from_checkpoint = file});
+        EXPECT_EQ(copy.sequence(), as_of);
+        if (as_of == Sequence{before.sequence}) continue;
+        const auto bytes = copy.page("left").read();
+        EXPECT_TRUE(bytes == Bytes(100'000, bytes[0]));
+        EXPECT_TRUE(bytes == copy.page("right").read());
+    }
+    done = true;
+    writer.join();
+    const auto last = contents_of(bus);
+    stop(std::move(bus), file);
+    EXPECT_EQ(contents_of(start_with({.from_checkpoint = file})), last);
 }
 
 TEST_F(Checkpoints, APrivateBusIsMadeFromOneToo) {
