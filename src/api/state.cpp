@@ -25,6 +25,10 @@ void check_config(const Config& config) {
                               {.expected = expected, .found = found});
     };
     const bool has_path = !config.path.empty();
+    if (config.durability > Durability::sync || config.open > Open::good_prefix)
+        refuse("there is no such way to open a bus", "Durability and Open as they are named",
+               fmt::format("{} and {}", static_cast<unsigned>(config.durability),
+                           static_cast<unsigned>(config.open)));
     if (!has_path && config.durability != Durability::process)
         refuse("a bus without a path is private memory and survives no power loss",
                "Durability::process", "more");

@@ -328,10 +328,10 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
 Durability durability_of(const Attachment& bus, const HandleOptions& handle,
                          const CommitOptions& options) {
     const auto asked = options.durability.value_or(handle.durability);
-    if (asked < handle.durability)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              "a commit cannot be less durable than its bus",
-                              {.expected = "Config::durability or more", .found = "less"});
+    if (asked < handle.durability || asked > Durability::sync)
+        throw InvalidArgument(ErrorCode::invalid_argument, "no commit of this bus is that durable",
+                              {.expected = "Config::durability or more",
+                               .found = std::to_string(static_cast<int>(asked))});
     if (bus.is_private && asked != Durability::process)
         throw InvalidArgument(ErrorCode::invalid_argument,
                               "a bus without a path is private memory and survives no power loss",

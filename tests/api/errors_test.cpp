@@ -141,6 +141,11 @@ TEST_F(InvalidArgumentError, LessDurabilityThanTheBusHas) {
     const auto p = durable.create_page(8);
     test::raises<InvalidArgument>(
         durable, [&] { p.write(0, bytes_of("x"), {.durability = Durability::process}); });
+    const auto none = static_cast<Durability>(9);
+    test::raises<InvalidArgument>(durable,
+                                  [&] { p.write(0, bytes_of("x"), {.durability = none}); });
+    thrown<InvalidArgument>(
+        [&] { static_cast<void>(start({.path = folder.path(), .durability = none})); });
     test::raises<InvalidArgument>(
         durable, [&] { static_cast<void>(durable.wait_durable(durable.sequence() + 1)); });
 }
