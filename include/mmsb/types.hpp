@@ -303,18 +303,30 @@ struct VerifyReport {
     Sequence sequence = Sequence::zero;
 };
 
-/// A snapshot of the counters; the names are the original's.
+/// A snapshot of the counters of a bus, of all its processes; the names are the original's. They
+/// live in shared memory: where that is gone (a reboot), the pages are counted again as the bus is
+/// rebuilt, and the others begin with the checkpoint that it is rebuilt from.
 struct Stats {
+    /// The pages that are there now, and by where they live.
     std::uint64_t total_pages = 0, cpu_pages = 0, gpu_pages = 0, unified_pages = 0;
-    std::uint64_t total_page_bytes = 0;
+    std::uint64_t total_page_bytes = 0;  ///< Of all pages together.
+    /// Changes of pages' bytes, and how many bytes they changed: since the bus was made, or since
+    /// the checkpoint that it was rebuilt from.
     std::uint64_t total_deltas = 0, total_delta_bytes = 0;
-    double avg_delta_bytes = 0;
+    double avg_delta_bytes = 0;  ///< The one by the other; 0 without any.
+    /// Of derived pages: 0 in this release.
     std::uint64_t graph_nodes = 0, graph_edges = 0, graph_max_depth = 0;
+    /// Deltas put into the live pages since State::reset_stats, and the time that took: 0 but for
+    /// what handles with Config::enable_instrumentation commit.
     std::uint64_t delta_apply_count = 0, delta_apply_total_ns = 0;
-    double delta_apply_avg_ns = 0;
+    double delta_apply_avg_ns = 0;  ///< The time by the number.
+    /// Of derived pages: 0 in this release.
     std::uint64_t propagation_count = 0, propagation_total_ns = 0;
     double propagation_avg_ns = 0;
+    /// Since State::reset_stats: commits that were refused because what they had read had changed,
+    /// and transactions that ended uncommitted.
     std::uint64_t conflicts = 0, transactions_abandoned = 0;
+    /// Of GPU pages: 0 in this release.
     std::uint64_t bytes_to_device = 0, bytes_from_device = 0;
 };
 

@@ -66,8 +66,10 @@ class Capture(tool.Tool):
         self.assertEqual([p["name"] for p in self.json("pages", "x.bus")], ["a"])
         self.mmsb("export", "x.bus", "--at", first["sequence"], "out")
         self.assertEqual(self.read("out/b"), b"two")
-        (third,) = self.json("capture", "x.bus", "b", "--prune")
-        self.assertFalse(third["changed"])
+        for bus in ("x.bus", "y.bus"):
+            self.assertIn("no page to delete of b", self.run_mmsb("capture", bus, "b", "--prune", code=8).stderr)
+        self.assertFalse((self.folder / "y.bus").exists())
+        self.assertEqual(len(self.json("log", "x.bus")), 2)
 
     def test_a_thousand_files_are_one_commit(self):
         names = [f"d/{i}" for i in range(1000)]
@@ -243,6 +245,7 @@ class Looking(tool.Tool):
         self.assertEqual(info["sequence"], self.sequences()[-1])
         (stats,) = self.json("stats", "x.bus")
         self.assertEqual((stats["total_pages"], stats["total_page_bytes"]), (3, 81))
+        self.assertEqual((stats["graph_nodes"], stats["propagation_count"], stats["bytes_to_device"]), (0, 0, 0))
         (report,) = self.json("verify", "x.bus")
         self.assertTrue(report["good"])
         for command in ("info", "pages", "stats", "verify"):
@@ -275,6 +278,8 @@ class Looking(tool.Tool):
         self.assertEqual(self.json("pages", "x.bus", "--at", second), before)
         gone = self.run_mmsb("show", "x.bus", "a", "--at", first, code=3)
         self.assertIn("no longer kept", gone.stderr)
+        self.assertIn(f"the oldest commit is {second + 1}", self.run_mmsb("log", "x.bus", "--from", second, code=3).stderr)
+        self.assertEqual(self.sequences("--from", second + 1), [second + 1])
         self.assertEqual(self.json("compact", "x.bus", "--keep", "7d")[0]["retention"]["age_seconds"], 604800)
         self.assertIn("no amount", self.run_mmsb("compact", "x.bus", "--keep", "much", code=2).stderr)
         self.assertTrue(self.json("verify", "x.bus")[0]["good"])

@@ -18,6 +18,7 @@ constexpr CommandText text{
         "\n"
         "A file that changes while it is read is read again; where it never stands still, is gone\n"
         "(without --prune), or is over 1 GiB, that is an error, and nothing at all is committed.\n"
+        "So is, with --prune, a FILE that is neither there nor a page.\n"
         "Contents are kept, not permissions or times.",
     .example =
         "$ mmsb capture demo.bus notes.txt todo.txt --label 'before the meeting'\n"
@@ -42,10 +43,23 @@ void refuse_what_cannot_be_kept(const std::vector<ReadFile>& files, bool prune) 
     }
 }
 
+// Neither a file nor a page has that name: it is misspelt.
+void refuse_what_never_was(const std::string& path, const std::vector<ReadFile>& files) {
+    std::optional<State> bus;
+    for (const ReadFile& file : files) {
+        if (file.contents.status != ReadStatus::gone) continue;
+        const std::string what = "there is no page to delete of";
+        if (!bus && !signature_of(path)) throw_io(what, file.name, ENOENT);
+        if (!bus) bus.emplace(open_to_read(path));
+        if (!bus->find_page(file.name)) throw_io(what, file.name, ENOENT);
+    }
+}
+
 int run(const Options& options, Context& context) {
     // Read first: no bus is made, and nothing committed, for files that cannot be kept.
     const std::vector<ReadFile> files = read_files(options.files);
     refuse_what_cannot_be_kept(files, options.keep.prune);
+    refuse_what_never_was(options.bus, files);
     State bus = open_to_write(options.bus, options.keep.source);
     const Kept kept = Keeper(bus, options.keep).keep(files);
     stop(std::move(bus));

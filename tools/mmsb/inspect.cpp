@@ -41,12 +41,19 @@ constexpr CommandText stats_text{
     .name = "stats",
     .summary = "Counters of a bus.",
     .usage = "[OPTIONS] BUS",
-    .description = "Shows the counters of a bus: pages, deltas, applies, conflicts.",
+    .description =
+        "Shows the counters of a bus. The totals of deltas and applies, conflicts and abandoned\n"
+        "transactions are counted in shared memory: since the bus was made, or, once that memory\n"
+        "was gone (a reboot), since the checkpoint that it was rebuilt from. The times of applies\n"
+        "are 0 unless a program that writes has set Config::enable_instrumentation. Of a graph,\n"
+        "of propagations and of devices there is nothing in this release: they are 0.",
     .example = "$ mmsb stats demo.bus --json",
     .json =
         "  total_pages, cpu_pages, gpu_pages, unified_pages, total_page_bytes, total_deltas,\n"
         "  total_delta_bytes, avg_delta_bytes, delta_apply_count, delta_apply_total_ns,\n"
-        "  delta_apply_avg_ns, conflicts, transactions_abandoned",
+        "  delta_apply_avg_ns, graph_nodes, graph_edges, graph_max_depth, propagation_count,\n"
+        "  propagation_total_ns, propagation_avg_ns, conflicts, transactions_abandoned,\n"
+        "  bytes_to_device, bytes_from_device",
 };
 
 constexpr CommandText verify_text{
@@ -146,8 +153,16 @@ int stats(const std::string& path, Context& context) {
                       {"delta_apply_count", s.delta_apply_count},
                       {"delta_apply_total_ns", s.delta_apply_total_ns},
                       {"delta_apply_avg_ns", s.delta_apply_avg_ns},
+                      {"graph_nodes", s.graph_nodes},
+                      {"graph_edges", s.graph_edges},
+                      {"graph_max_depth", s.graph_max_depth},
+                      {"propagation_count", s.propagation_count},
+                      {"propagation_total_ns", s.propagation_total_ns},
+                      {"propagation_avg_ns", s.propagation_avg_ns},
                       {"conflicts", s.conflicts},
-                      {"transactions_abandoned", s.transactions_abandoned}};
+                      {"transactions_abandoned", s.transactions_abandoned},
+                      {"bytes_to_device", s.bytes_to_device},
+                      {"bytes_from_device", s.bytes_from_device}};
     if (context.json) {
         context.out.json(object);
         return exit_ok;

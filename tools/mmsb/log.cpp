@@ -225,10 +225,11 @@ int run(Options& options, Context& context) {
     const State bus = open_to_read(options.bus);
     if (options.limit == 0) return exit_ok;
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
+    TLog log = bus.tlog(options.filter);  // First: it says where the kept past begins.
     Names names(bus, options.filter.from);
     std::deque<std::string> kept;  // The log only reads forwards.
     std::uint64_t count = 0;
-    for (const Record& record : bus.tlog(options.filter)) {
+    for (const Record& record : log) {
         names.follow(record);
         if (record.label.find(options.label) == std::string::npos) continue;
         std::string line = shown(record, names, context);
