@@ -52,6 +52,12 @@ class Record(tool.Tool):
         self.recorded("mkdir d; echo here > d/f", files=("d/f",))
         self.assertEqual(self.contents("d/f")[-1], "here\n")
 
+    def test_what_a_folder_holds_when_it_appears_is_kept_at_once(self):
+        recorder = self.record_beside(self.WAIT + "mkdir e; echo here > e/f; mv e d; go 1", "d/f")
+        self.wait_until(lambda: "sequence 1: 1 file made" in self.told())
+        self.write("1", "")
+        self.assertEqual(recorder.wait(timeout=120), 0)
+
     def test_prune_deletes_and_otherwise_a_gone_file_keeps_its_page(self):
         self.write("f", "start")
         self.recorded("rm f")

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 namespace mmsb::tool {
 namespace {
@@ -36,17 +37,19 @@ Watch::Watch(std::vector<std::string> files) : count_(files.size()) {
         if (!error && std::filesystem::is_symlink(path, error)) add(target);
     }
     complete();
+    appeared_.clear();  // whoever watches looks at all of them first
 }
 
 Watch::~Watch() { ::close(file_); }
 
-void Watch::watch(Place& place) const {
+void Watch::watch(Place& place) {
     if (place.watch >= 0) return;
     // The same folder gives the same number each time.
     place.watch =
         ::inotify_add_watch(file_, place.folder.c_str(), settled_events | busy_events | IN_ONLYDIR);
     if (place.watch < 0 && errno != ENOENT && errno != ENOTDIR)
         throw_io("cannot watch the folder", place.folder, errno);
+    if (place.watch >= 0) appeared_.insert(place.index);
 }
 
 bool Watch::complete() {
@@ -59,7 +62,7 @@ bool Watch::complete() {
 }
 
 Watch::Seen Watch::read() {
-    Seen seen;
+    Seen seen{.settled = std::exchange(appeared_, {})};
     alignas(inotify_event) std::array<char, std::size_t{16} * 1024> buffer{};
     for (;;) {
         const ssize_t got = ::read(file_, buffer.data(), buffer.size());

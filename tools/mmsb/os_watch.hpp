@@ -26,8 +26,11 @@ public:
     };
     /// What happened since the last call; indices into `files`.
     [[nodiscard]] Seen read();
-    /// Looks again for folders that were not there. True where all are watched.
+    /// Looks again for folders that were not there. True where all are watched. What lies in a
+    /// folder that has appeared may have been written before: it is news, told by the next read().
     bool complete();
+    /// read() has something to tell that no event will.
+    [[nodiscard]] bool has_news() const noexcept { return !appeared_.empty(); }
 
 private:
     struct Place {
@@ -35,11 +38,12 @@ private:
         std::string folder, name;
         int watch = -1;
     };
-    void watch(Place& place) const;
+    void watch(Place& place);
 
     int file_ = -1;
     std::size_t count_;
     std::vector<Place> places_{};
+    std::set<std::size_t> appeared_{};  ///< Files whose folder is watched since the last read().
 };
 
 /// SIGINT, SIGTERM, SIGHUP and SIGCHLD as readable events. REQUIRES that it is made before any

@@ -262,6 +262,7 @@ milliseconds Recorder::until_next(Moment now) {
         until = std::min(until, std::max(std::min(due.at, due.latest), not_before_));
     if (options_.every) until = std::min(until, next_look_);
     if (!all_are_watched()) until = std::min(until, now + milliseconds(500));
+    if (watch_.has_news()) until = now;
     return std::chrono::ceil<milliseconds>(until - now);
 }
 
