@@ -19,13 +19,15 @@ public:
         std::size_t offset = 0;              ///< In the page, bytes.
         std::span<const std::byte> bytes{};  ///< Into the Delta.
     };
-    Delta() = default;
+    Delta() = default;  ///< Empty, of a page without bytes.
     /// The page it was taken from; none for one made by diff().
     [[nodiscard]] PageId page() const noexcept { return page_; }
     [[nodiscard]] Epoch epoch() const noexcept { return epoch_; }  ///< The page's after it.
+    /// Of the page that it fits: in bytes, after it.
     [[nodiscard]] std::size_t page_size() const noexcept { return page_size_; }
+    /// How many bytes it writes; each of them differed when it was found.
     [[nodiscard]] std::size_t changed_bytes() const noexcept { return changed_bytes_; }
-    [[nodiscard]] bool empty() const noexcept { return changed_bytes_ == 0; }
+    [[nodiscard]] bool empty() const noexcept { return changed_bytes_ == 0; }  ///< Changes nothing.
     /// Fewer than half of the page's bytes change.
     [[nodiscard]] bool sparse() const noexcept { return changed_bytes_ < page_size_ / 2; }
     /// Maximal, ascending. Linear in the encoded size.

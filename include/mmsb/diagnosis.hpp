@@ -11,22 +11,31 @@
 
 namespace mmsb {
 
-enum class FileKind : std::uint8_t { header, segment, blob, checkpoint, other };
-[[nodiscard]] std::string_view to_string(FileKind kind) noexcept;
+/// What a file of a bus is for, by its place and name.
+enum class FileKind : std::uint8_t {
+    header,      ///< The file `bus`: its identity and what it keeps; two copies.
+    segment,     ///< A part of the log.
+    blob,        ///< The contents of one large commit.
+    checkpoint,  ///< All pages as of one sequence.
+    other,       ///< Half made, under another name.
+};
+[[nodiscard]] std::string_view to_string(FileKind kind) noexcept;  ///< As it is written above.
 
+/// What reading a file from end to end has shown.
 enum class FileHealth : std::uint8_t {
-    good,
+    good,  ///< Each checksum is right.
     torn,  ///< The log ends in it with a piece that a crash cut off, and that counts for nothing.
     damaged,  ///< From `offset` on, or (a blob, a checkpoint) as a whole.
-    missing,
+    missing,  ///< The log, or a commit, needs it, and it is not there.
     cut_off,  ///< Good or not: it lies behind damage, and nothing leads there.
     unused,   ///< Nobody's: a process died before it was anybody's, or it was let go of.
 };
+/// As it is written above; cut_off is "cut off".
 [[nodiscard]] std::string_view to_string(FileHealth health) noexcept;
 
 /// One file, read from end to end.
 struct FileFinding {
-    std::string file{};
+    std::string file{};  ///< Its path.
     FileKind kind = FileKind::other;
     FileHealth health = FileHealth::good;
     std::uint64_t bytes = 0;       ///< Its size.

@@ -31,37 +31,46 @@ struct Change {
     std::int32_t process = 0;
     std::uint64_t changed_bytes = 0;
 };
+/// One line: sequence, epoch, time, source and process, bytes, label.
 std::ostream& operator<<(std::ostream& out, const Change& change);
 
 /// Which part of the past. Times and sequences may be mixed; each narrows.
 struct HistoryOptions {
     Sequence from = Sequence::zero, to = Sequence::newest;  ///< Both inclusive.
     std::optional<Time> since{}, until{};
-    std::string_view source{};
-    bool newest_first = false;
+    std::string_view source{};  ///< Only of this one; empty: all.
+    bool newest_first = false;  ///< Collects them first: memory for all of them.
 };
+/// A page's commits, read from the log as they are asked for.
 using History = detail::Stream<Change>;
 
 template <class T>
 class TypedPage;
 
+/// Made by State: create_page, open_page, page, find_page. Beside what each call says, each may
+/// throw PageNotFound, BusClosed and WrongContext (above), and Corrupt where memory or files are
+/// damaged; those that change something also ReadOnly, Busy, OutOfSpace, Conflict, NotDurable and
+/// Poisoned (see error.hpp).
 class Page {
 public:
     Page() = default;  ///< No page; each call throws PageNotFound.
-    [[nodiscard]] PageId id() const noexcept { return id_; }
-    operator PageId() const noexcept { return id_; }  // NOLINT(google-explicit-constructor)
+    [[nodiscard]] PageId id() const noexcept { return id_; }  ///< Also of a page that is gone.
+    operator PageId() const noexcept { return id_; }          // NOLINT(google-explicit-constructor)
+    /// Name, size, epoch, location and metadata as they are now.
     [[nodiscard]] PageInfo info() const;
-    [[nodiscard]] std::size_t size() const;
-    [[nodiscard]] Epoch epoch() const;
+    [[nodiscard]] std::size_t size() const;  ///< Now, in bytes.
+    [[nodiscard]] Epoch epoch() const;       ///< Now.
     /// The same page of the same State, however the handle was come by.
     friend bool operator==(const Page& a, const Page& b) noexcept {
         return a.id_ == b.id_ && a.bus_.bus == b.bus_.bus && a.bus_.generation == b.bus_.generation;
     }
 
     // -- reading. Never waits for a writer, never takes a lock. All of one version, never torn.
-    [[nodiscard]] Bytes read() const;
+    [[nodiscard]] Bytes read() const;  ///< All of it.
+    /// All of it, and which version that is.
     [[nodiscard]] Versioned<Bytes> read_versioned() const;
-    /// Copies [offset, offset + out.size()) without allocating.
+    /// Copies [offset, offset + out.size()) without allocating. InvalidArgument beyond the end. An
+    /// empty `out` only asks for the version.
     Version read_into(std::span<std::byte> out, std::size_t offset = 0) const;
     /// Looks at the live bytes without a copy and returns what `fn(std::span<const std::byte>)`
     /// returned, or nothing if a commit touched the page meanwhile. REQUIRES of fn: while it runs
@@ -91,16 +100,21 @@ public:
     Committed update(F&& edit, const CommitOptions& options = {}) const {
         return update_with(edit, options);
     }
-    /// Replaces the part at `offset`; the rest stays whatever it is.
+    /// Replaces the part at `offset`; the rest stays whatever it is. InvalidArgument beyond the
+    /// end.
     Committed write(std::size_t offset, std::span<const std::byte> bytes,
                     const CommitOptions& options = {}) const;
     /// A ready-made delta, whatever page it came from. InvalidDelta unless the sizes agree.
     Committed apply(const Delta& delta, const CommitOptions& options = {}) const;
+    /// What is behind the smaller of the two sizes is lost, or zero. InvalidArgument above 2^40.
     Committed resize(std::size_t size, const CommitOptions& options = {}) const;
+    /// Empty: no name. InvalidArgument where another page has it, or it is over 255 bytes.
     Committed rename(std::string_view name, const CommitOptions& options = {}) const;
     /// An empty value erases the key.
     Committed set_metadata(std::string_view key, std::string_view value,
                            const CommitOptions& options = {}) const;
+    /// A new page with this one's size, bytes and metadata; `options` say its name, and its first
+    /// bytes and its metadata instead where they are not empty.
     Page clone(const PageOptions& options = {}) const;
 
     // -- waiting.
@@ -131,20 +145,22 @@ private:
 class PageList {
 public:
     PageList() = default;
+    /// Nothing is copied.
     PageList(std::initializer_list<Page> pages) : pages_(pages.begin(), pages.size()) {}
     PageList(std::span<const Page> pages) : pages_(pages) {}  // NOLINT(google-explicit-constructor)
     PageList(const std::vector<Page>& pages)
         : pages_(pages) {}  // NOLINT(google-explicit-constructor)
-    [[nodiscard]] std::span<const Page> get() const noexcept { return pages_; }
+    [[nodiscard]] std::span<const Page> get() const noexcept { return pages_; }  ///< All, in order.
 
 private:
     std::span<const Page> pages_{};
 };
 
 namespace detail {
-// What both kinds of typed page share with Page.
+/// What both kinds of typed page share with Page, each call as there.
 class TypedBase {
 public:
+    /// The page beneath, for what is not here.
     operator Page() const noexcept { return page_; }         // NOLINT(google-explicit-constructor)
     operator PageId() const noexcept { return page_.id(); }  // NOLINT(google-explicit-constructor)
     [[nodiscard]] const Page& page() const noexcept { return page_; }
@@ -177,6 +193,7 @@ public:
     /// Without any check of type: for those who know.
     explicit TypedPage(Page page) : TypedBase(page) {}
 
+    /// As Page::read, and so on. InvalidArgument where the page was resized meanwhile.
     [[nodiscard]] T read() const { return read_versioned().value; }
     [[nodiscard]] Versioned<T> read_versioned() const {
         Versioned<T> r;
@@ -215,7 +232,7 @@ public:
     }
 };
 
-/// A page that holds as many T as fit.
+/// A page that holds as many T as fit. Indices and counts are of T; otherwise as TypedPage<T>.
 template <class T>
 class TypedPage<T[]> : public detail::TypedBase {
     static_assert(Plain<T>,
@@ -225,20 +242,25 @@ class TypedPage<T[]> : public detail::TypedBase {
 public:
     using value_type = T;
     TypedPage() = default;
+    /// Without any check of type: for those who know.
     explicit TypedPage(Page page) : TypedBase(page) {}
 
+    /// Now.
     [[nodiscard]] std::size_t count() const { return page_.size() / sizeof(T); }
     [[nodiscard]] std::vector<T> read() const {
         std::vector<T> all(count());
         page_.read_into(std::as_writable_bytes(std::span(all)));
         return all;
     }
+    /// Copies [first, first + out.size()). InvalidArgument beyond the end.
     Version read_into(std::span<T> out, std::size_t first = 0) const {
         return page_.read_into(std::as_writable_bytes(out), first * sizeof(T));
     }
+    /// Replaces all. InvalidArgument unless there are count() of them.
     Committed update(std::span<const T> values, const CommitOptions& options = {}) const {
         return page_.update(std::as_bytes(values), options);
     }
+    /// `edit(std::span<T>)`: as Page::update with a function.
     template <std::invocable<std::span<T>> F>
     Committed update(F&& edit, const CommitOptions& options = {}) const {
         return page_.update(
@@ -247,6 +269,7 @@ public:
             },
             options);
     }
+    /// Replaces those from `first` on. InvalidArgument beyond the end.
     Committed write(std::size_t first, std::span<const T> values,
                     const CommitOptions& options = {}) const {
         return page_.write(first * sizeof(T), std::as_bytes(values), options);

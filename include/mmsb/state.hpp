@@ -16,28 +16,37 @@
 
 namespace mmsb {
 
+/// One handle on a bus; a process may have several. Beside what each call says, each may throw
+/// BusClosed once it is stopped, WrongContext after fork(), and Corrupt where memory or files are
+/// damaged; those that change something also ReadOnly, Busy, OutOfSpace, NotDurable and Poisoned.
 class State {
 public:
+    /// What was moved from is closed.
     State(State&&) noexcept;
-    State& operator=(State&&) noexcept;
+    State& operator=(State&&) noexcept;  ///< Closes what it was, as the destructor does.
     /// As stop(), but what fails is only told to Config::on_notice.
     ~State();
 
     // -- pages
+    /// `contents` first, zeros behind. InvalidArgument: its name is taken, or a limit is passed.
     Page create_page(std::size_t size, const PageOptions& options = {}) const;
     Page create_page(const PageOptions& options = {}) const;  ///< Config::page_size_default bytes.
     /// The page of that name, made if need be: two processes that start at once get the same one.
     /// InvalidArgument where it is there in another size.
     Page open_page(std::string_view name, std::size_t size, const PageOptions& options = {}) const;
     [[nodiscard]] Page page(std::string_view name) const;  ///< Throws PageNotFound.
-    [[nodiscard]] Page page(PageId id) const;
+    [[nodiscard]] Page page(PageId id) const;              ///< Throws PageNotFound.
+    /// Nothing: there is no such page now.
     [[nodiscard]] std::optional<Page> find_page(std::string_view name) const;
     [[nodiscard]] std::optional<Page> find_page(PageId id) const;
-    [[nodiscard]] std::vector<Page> pages() const;  ///< In id order.
+    [[nodiscard]] std::vector<Page> pages() const;  ///< Those of now, in id order.
+    /// Its past stays; its id is not given again. PageNotFound; Conflict by
+    /// CommitOptions::expected.
     Committed delete_page(Page page, const CommitOptions& options = {}) const;
 
     // -- typed pages: T, or T[] with a count. open and page throw TypeMismatch where the page has
     // another size, or another mmsb_type.
+    /// As create_page, with T's size and its mmsb_type in the metadata.
     template <class T>
         requires(!std::is_array_v<T>)
     TypedPage<T> create(const PageOptions& options = {}) const {
@@ -49,6 +58,7 @@ public:
         using E = std::remove_extent_t<T>;
         return TypedPage<T>(create_typed(sizeof(E) * count, type_name<E>(), options));
     }
+    /// As open_page: made if need be.
     template <class T>
         requires(!std::is_array_v<T>)
     TypedPage<T> open(std::string_view name, const PageOptions& options = {}) const {
@@ -61,6 +71,7 @@ public:
         using E = std::remove_extent_t<T>;
         return TypedPage<T>(open_typed(name, sizeof(E) * count, type_name<E>(), options));
     }
+    /// Of an array any count. PageNotFound.
     template <class T>
     [[nodiscard]] TypedPage<T> page(std::string_view name) const {
         using E = std::remove_extent_t<T>;
@@ -71,15 +82,18 @@ public:
     /// Runs `fn(Transaction&)` and commits; runs it again on Conflict (CommitOptions::attempts);
     /// commits nothing if it throws. No lock is held while it runs.
     Committed transact(FunctionRef<void(Transaction&)> fn, const CommitOptions& options = {}) const;
+    /// An empty one, to be committed by hand.
     [[nodiscard]] Transaction transaction() const;
     /// The pages' bytes as in `view`, as a new commit: going back is going on.
     Committed restore(const View& view, PageList pages, const CommitOptions& options = {}) const;
 
     // -- time
-    [[nodiscard]] Sequence sequence() const;
+    [[nodiscard]] Sequence sequence() const;  ///< The newest that is committed; zero: none is.
     /// Now; `pages` are copied at once, as of one sequence, others are rebuilt when asked for.
     [[nodiscard]] View snapshot(PageList pages = {}) const;
     [[nodiscard]] View at(Sequence sequence) const;  ///< HistoryDropped, InvalidArgument (future).
+    /// The records of the log that `filter` admits, oldest first. HistoryDropped where it asks for
+    /// what is no longer kept.
     [[nodiscard]] TLog tlog(const LogFilter& filter = {}) const;
 
     // -- waiting
@@ -92,6 +106,7 @@ public:
     [[nodiscard]] Watch watch(PageList pages = {}) const;
 
     // -- keeping
+    /// The newest that the disk is known to have.
     [[nodiscard]] Sequence durable_sequence() const;
     /// Until the disk has everything up to `sequence`. false: timeout. Throws Poisoned; and what
     /// has kept this process from writing for Config::lock_timeout (Io, OutOfSpace), where no other
@@ -119,13 +134,18 @@ public:
     /// How much of the past the bus keeps from now on, whoever writes to it; durable when it
     /// returns. What is more is dropped after the next checkpoint, or by compact().
     void set_retention(const Retention& retention) const;
-    [[nodiscard]] Retention retention() const;
-    [[nodiscard]] Sequence oldest() const;  ///< The oldest one that at() can go to.
+    [[nodiscard]] Retention retention() const;  ///< As it was set last, by any process.
+    [[nodiscard]] Sequence oldest() const;      ///< The oldest one that at() can go to.
+    /// Replays the log from where it is kept on, and compares with the live pages: bytes, epochs,
+    /// names and metadata. HistoryDropped without a log. Others go on. What differs is a value; a
+    /// file that cannot be read is Corrupt. Memory: that of all pages.
     [[nodiscard]] VerifyReport verify(const VerifyOptions& options = {}) const;
+    /// What opening found; valid while the State is open.
     [[nodiscard]] const Recovery& recovery() const;
-    [[nodiscard]] const Config& config() const;  ///< With the defaults filled in.
-    [[nodiscard]] Stats get_stats() const;
-    void reset_stats() const;  ///< The performance counters only.
+    /// With the defaults filled in; valid while the State is open.
+    [[nodiscard]] const Config& config() const;
+    [[nodiscard]] Stats get_stats() const;  ///< Cheap; each number by itself is right.
+    void reset_stats() const;               ///< The performance counters only.
 
 private:
     friend struct detail::Bus;
@@ -154,6 +174,7 @@ void stop(State&& state, const std::string& checkpoint_file = {});
 /// for writing somewhere, this process included: nothing is removed), Io. Viewers keep what they
 /// see.
 void remove_bus(const std::string& path);
+/// Some lines of text for people.
 void print_stats(std::ostream& out, const Stats& stats);
 
 }  // namespace mmsb

@@ -18,18 +18,24 @@
 
 namespace mmsb {
 
+/// How Transaction::try_commit ended.
 struct CommitOutcome {
     CommitStatus status = CommitStatus::unchanged;
-    Committed committed{};
+    Committed committed{};       ///< Of a conflict, and of busy: nothing.
     PageId page = PageId::none;  ///< The first that had changed, of a conflict.
 };
 
+/// Made by State::transaction and State::transact. Calls that name a page throw PageNotFound, and
+/// InvalidArgument where it is of another bus; those that read also Conflict; all of them
+/// BusClosed. What one throws stages nothing.
 class Transaction {
 public:
     Transaction(Transaction&&) noexcept;
     Transaction& operator=(Transaction&&) noexcept;
     ~Transaction();
 
+    // -- reading. What is read is watched.
+    /// All of the page, with what is staged; of a typed page, as its type.
     [[nodiscard]] Bytes read(Page page);
     template <class T>
         requires(!std::is_array_v<T>)
@@ -38,13 +44,18 @@ public:
         read_into(page, std::as_writable_bytes(std::span(&value, 1)));
         return value;
     }
+    /// Fills `out` from `offset`; InvalidArgument beyond the page's end.
     void read_into(Page page, std::span<std::byte> out, std::size_t offset = 0);
     /// As it will be: also of a page that this transaction makes or resizes. Watched.
     [[nodiscard]] std::size_t size(Page page);
     /// Watched too: the commit conflicts if the name is taken or freed meanwhile.
     [[nodiscard]] std::optional<Page> find_page(std::string_view name);
 
+    // -- changing: stages; only the bytes that differ when it commits are logged.
+    /// Replaces all. InvalidArgument unless `bytes` has the page's size.
     void update(Page page, std::span<const std::byte> bytes);
+    /// Reads the page, lets `edit` change the copy at once, and stages what it has become; what
+    /// `edit` throws stages nothing. Of a typed page, `edit(T&)`.
     template <class F>
         requires std::invocable<F&, std::span<std::byte>>
     void update(Page page, F&& edit) {
@@ -81,22 +92,30 @@ public:
         edit(std::span<T>(all));
         update(page, std::span<const T>(all));
     }
+    /// Replaces the part at `offset`: blind, it watches nothing. InvalidArgument beyond the end.
     void write(Page page, std::size_t offset, std::span<const std::byte> bytes);
+    /// Writes what the delta changes, likewise. InvalidDelta unless the sizes agree.
     void apply(Page page, const Delta& delta);
     /// The pages' bytes as in `view`.
     void restore(const View& view, PageList pages);
 
+    // -- pages
     /// Usable at once in this transaction; for others, when committed.
     Page create_page(std::size_t size, const PageOptions& options = {});
+    /// Its name is free for another page of this transaction.
     void delete_page(Page page);
+    /// What is behind the smaller of the two sizes is lost, or zero.
     void resize(Page page, std::size_t size);
+    /// Empty: no name. The commit is InvalidArgument where another page has it by then.
     void rename(Page page, std::string_view name);
+    /// An empty value erases the key.
     void set_metadata(Page page, std::string_view key, std::string_view value);
 
     /// Throws Conflict or Busy; the object is then empty and may be used again.
     Committed commit(const CommitOptions& options = {});
     /// Conflict and Busy as values. Other errors are thrown.
     [[nodiscard]] CommitOutcome try_commit(const CommitOptions& options = {});
+    /// Forgets all that was read and staged; the object may be used again.
     void discard() noexcept;
 
     struct Impl;

@@ -36,6 +36,7 @@ enum class Epoch : std::uint64_t { zero = 0 };
 /// The bus's version: one more for each committed record. The total order of all that happened.
 enum class Sequence : std::uint64_t { zero = 0, newest = ~std::uint64_t{0} };
 
+/// What counts versions, and so has a next one.
 template <class T>
 concept VersionNumber = std::same_as<T, Epoch> || std::same_as<T, Sequence>;
 
@@ -45,6 +46,7 @@ template <class T>
 [[nodiscard]] constexpr std::uint64_t number(T id) noexcept {
     return static_cast<std::uint64_t>(id);
 }
+/// So many versions later or earlier; nothing is checked, as with plain numbers.
 [[nodiscard]] constexpr Epoch operator+(Epoch v, std::uint64_t n) noexcept {
     return Epoch{number(v) + n};
 }
@@ -57,16 +59,17 @@ template <class T>
 [[nodiscard]] constexpr Sequence operator-(Sequence v, std::uint64_t n) noexcept {
     return Sequence{number(v) - n};
 }
+/// The plain number.
 std::ostream& operator<<(std::ostream& out, PageId id);
 std::ostream& operator<<(std::ostream& out, Epoch epoch);
 std::ostream& operator<<(std::ostream& out, Sequence sequence);
 
 /// Time of a commit: nanoseconds of the system clock, never going back within a bus.
 using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
-[[nodiscard]] Time now() noexcept;
+[[nodiscard]] Time now() noexcept;               ///< By the system clock.
 [[nodiscard]] std::string to_string(Time time);  ///< ISO 8601, UTC, nanoseconds.
 using Timeout = std::chrono::nanoseconds;  ///< How long at most; measured by the steady clock.
-inline constexpr Timeout forever = Timeout::max();
+inline constexpr Timeout forever = Timeout::max();  ///< No timeout.
 
 /// Which version of a page was read.
 struct Version {
@@ -75,6 +78,7 @@ struct Version {
         Sequence::zero;  ///< Of the page's last commit: its bytes are those since then.
     friend bool operator==(const Version&, const Version&) = default;
 };
+/// What was read, and as of which version.
 template <class T>
 struct Versioned {
     T value{};
@@ -85,18 +89,14 @@ struct Versioned {
 /// that moment. A rename is logged and changes no byte.
 struct Committed {
     Sequence sequence = Sequence::zero;
-    std::uint64_t changed_bytes = 0;
+    std::uint64_t changed_bytes = 0;  ///< Of all its pages together.
     bool logged = false;
-    [[nodiscard]] bool changed() const noexcept { return logged; }
+    [[nodiscard]] bool changed() const noexcept { return logged; }  ///< There is a record of it.
 };
 
 // ---- bytes -------------------------------------------------------------------------------------
 
-using Bytes = std::vector<std::byte>;
-struct ByteRange {
-    std::size_t offset = 0;
-    std::size_t size = ~std::size_t{0};  ///< By default to the end of the page.
-};
+using Bytes = std::vector<std::byte>;  ///< Owned.
 /// The bytes of a text (without a terminating NUL), for calls that take bytes.
 [[nodiscard]] inline std::span<const std::byte> bytes_of(std::string_view text) noexcept {
     return std::as_bytes(std::span(text));
@@ -158,7 +158,7 @@ private:
 
 /// Where a page's bytes live. The host mirror of a GPU page is what other processes read.
 enum class Location : std::uint8_t { cpu, gpu, unified };
-[[nodiscard]] std::string_view to_string(Location location) noexcept;
+[[nodiscard]] std::string_view to_string(Location location) noexcept;  ///< "cpu", "gpu", ...
 /// Small texts by name, in the log like everything else.
 using Metadata = std::map<std::string, std::string, std::less<>>;
 
@@ -199,11 +199,12 @@ struct CommitOptions {
     int attempts = 1000;  ///< How often an edit or transact may run its function, then Conflict.
 };
 
-/// How a commit ended.
+/// How a commit ended. Of the last two nothing was committed.
 enum class CommitStatus : std::uint8_t { committed, unchanged, conflict, busy };
 
 // ---- a bus -------------------------------------------------------------------------------------
 
+/// Which way to open a bus.
 enum class Open : std::uint8_t {
     create_or_open,  ///< Whoever comes first makes it.
     existing,   ///< NotABus where there is none: for tools, so that a typing error makes nothing.
@@ -316,8 +317,8 @@ struct Stats {
     double avg_delta_bytes = 0;  ///< The one by the other; 0 without any.
     /// Of derived pages: 0 in this release.
     std::uint64_t graph_nodes = 0, graph_edges = 0, graph_max_depth = 0;
-    /// Deltas put into the live pages since State::reset_stats, and the time that took: 0 but for
-    /// what handles with Config::enable_instrumentation commit.
+    /// Deltas put into the live pages since State::reset_stats, and the time that took; only
+    /// commits by handles with Config::enable_instrumentation are timed.
     std::uint64_t delta_apply_count = 0, delta_apply_total_ns = 0;
     double delta_apply_avg_ns = 0;  ///< The time by the number.
     /// Of derived pages: 0 in this release.

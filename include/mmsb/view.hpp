@@ -20,16 +20,18 @@ struct ExportOptions {
     std::function<void(const PageInfo& page, const std::string& file, double done)> on_file{};
 };
 
+/// Made by State::snapshot and State::at. Calls but sequence() throw BusClosed once the State is
+/// stopped, and HistoryDropped where the past that they need has been folded away meanwhile.
 class View {
 public:
     View(View&&) noexcept;
     View& operator=(View&&) noexcept;
     ~View();
-    [[nodiscard]] Sequence sequence() const noexcept;
-    [[nodiscard]] Time time() const;  ///< Of the commit that led there.
+    [[nodiscard]] Sequence sequence() const noexcept;  ///< As of which it is.
+    [[nodiscard]] Time time() const;                   ///< Of the commit that led there.
     /// By the name it had then.
     [[nodiscard]] std::optional<PageInfo> find_page(std::string_view name) const;
-    [[nodiscard]] PageInfo info(PageId page) const;
+    [[nodiscard]] PageInfo info(PageId page) const;     ///< As it was then. PageNotFound.
     [[nodiscard]] std::vector<PageInfo> pages() const;  ///< In id order.
     /// Stable for the View's lifetime; of a temporary View, a copy. PageNotFound where it was not
     /// there then.
@@ -40,6 +42,7 @@ public:
         const auto b = std::as_const(*this).bytes(page);
         return {b.begin(), b.end()};
     }
+    /// As bytes(), seen as what the page holds. TypeMismatch where its size was another then.
     template <class T>
         requires(!std::is_array_v<T>)
     [[nodiscard]] const T& get(const TypedPage<T>& page) const& {
@@ -82,10 +85,12 @@ struct ViewDiff {
     std::vector<PageInfo> added{}, removed{};
     std::vector<Delta> changed{};
 };
+/// Of two Views of one bus. Rebuilds both: memory for all pages twice. HistoryDropped, BusClosed.
 [[nodiscard]] ViewDiff diff(const View& from, const View& to);
 
+/// What a record did; several of them where it is a transaction's.
 enum class RecordType : std::uint8_t {
-    commit,
+    commit,  ///< Changed bytes.
     page_created,
     page_deleted,
     page_resized,
@@ -98,17 +103,18 @@ struct Record {
     Time time{};
     std::string source{}, label{};
     std::uint64_t tag = 0;
-    std::int32_t process = 0;
+    std::int32_t process = 0;  ///< Its id, on the machine where it ran.
     std::vector<RecordType> types{};
     std::vector<Delta> deltas{};
     std::vector<PageInfo> pages{};  ///< Created, deleted, resized or renamed: as they are after it.
 };
+/// Which records. Each field narrows.
 struct LogFilter {
     Sequence from = Sequence::zero, to = Sequence::newest;  ///< Both inclusive.
-    std::optional<Time> since{}, until{};
-    std::vector<PageId> pages{};  ///< Empty: all.
-    std::string source{};         ///< Empty: all.
-    std::optional<std::uint64_t> tag{};
+    std::optional<Time> since{}, until{};                   ///< Both inclusive.
+    std::vector<PageId> pages{};         ///< Records that touch one of these; empty: all.
+    std::string source{};                ///< Empty: all.
+    std::optional<std::uint64_t> tag{};  ///< Only with this one.
 };
 /// The transaction log, in order; `next` waits for what is not yet committed (like tail -f). A
 /// consumer that remembers Record::sequence resumes with `{.from = remembered + 1}`.
