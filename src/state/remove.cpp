@@ -25,10 +25,7 @@ void remove_bus(const std::string& path) {
     os::FileLock opening;  // let go last: <bus>/lock is free when the next one opens
     Attachment bus;
     bus.path = path;
-    OpenOptions options;
-    options.config.path = path;
-    options.config.open = Open::existing;
-    bus.folder = open_bus_folder(options.config, false);
+    bus.folder = open_bus_folder({.path = path}, false);
     const auto file = bus.folder->open("bus", os::Create::never, false);
     if (!file) throw_no_bus(path, "a file named bus", "none");
     static_cast<void>(read_bus_file(bus, *file, false));  // nothing is written into what is no bus
