@@ -31,8 +31,6 @@ Segments::Segments(os::Folder& folder, const Uuid& bus, std::vector<Problem>& pr
         } catch (const Corrupt& e) {
             problems.push_back(
                 {*id, path, {Refusal::Kind::damaged, e.offset(), e.expected(), e.found()}});
-        } catch (const NotABus& e) {  // its magic, or the bus that it says it is of
-            problems.push_back({*id, path, {Refusal::Kind::foreign, 0, e.expected(), e.found()}});
         }
     }
     frozen_ = true;

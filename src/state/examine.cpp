@@ -212,8 +212,6 @@ private:
                 static_cast<void>(bus_.segments->read_blob(blob));
             } catch (const Corrupt& e) {
                 set_damage(finding, e.offset(), e.expected(), e.found());
-            } catch (const NotABus& e) {  // its magic, or the bus that it says it is of
-                set_damage(finding, 0, e.expected(), e.found());
             }
             if (!file) finding.health = FileHealth::missing;
         }

@@ -249,8 +249,6 @@ private:
             return bus_.segments->read_blob(blob);
         } catch (const Corrupt& e) {
             damaged_file(e.file(), e.offset(), e.expected(), e.found());
-        } catch (const NotABus& e) {  // its magic, or its bus
-            damaged_file(bus_.path + "/log/" + log::blob_name(blob.id), 0, e.expected(), e.found());
         }
     }
 

@@ -48,8 +48,6 @@ std::optional<Lsn> behind_damage(Attachment& bus, Lsn from, Lsn to) {
         return std::nullopt;
     } catch (const Corrupt&) {
         return behind();
-    } catch (const NotABus&) {  // a blob's magic
-        return behind();
     }
 }
 

@@ -1,64 +1,13 @@
 // Opening a bus: which way, what is found, what is refused.
+#include "api/refused.hpp"
 #include "support/child.hpp"
-#include "support/raises.hpp"
-#include "support/temp_bus.hpp"
 
 #include "log/format.hpp"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <map>
-#include <set>
-
 namespace mmsb::test {
 namespace {
-
-void make_bus(const TempFolder& folder) {
-    auto bus = start(at(folder));
-    bus.create_page(8, {.name = "p", .contents = bytes_of("abc")});
-    stop(std::move(bus));
-}
-
-// All that is in there, each with its path from there on.
-std::set<std::string> names_below(const TempFolder& folder) {
-    std::set<std::string> names;
-    if (!fs::exists(folder.path())) return names;
-    for (const auto& entry : fs::recursive_directory_iterator(folder.path()))
-        names.insert(fs::relative(entry.path(), folder.path()).string());
-    return names;
-}
-
-std::string text(const State& bus) { return text_of(bus.page("p").read()); }
-
-fs::path only_segment(const TempFolder& folder) {
-    std::vector<fs::path> all;
-    for (const auto& entry : fs::directory_iterator(folder / "log"))
-        if (entry.path().extension() == ".seg") all.push_back(entry.path());
-    EXPECT_EQ(all.size(), 1U);
-    return all.at(0);
-}
-
-// As thrown(), and no byte of the folder's files, nor their number, has changed.
-template <class E, class F>
-std::optional<E> refused(const TempFolder& folder, F&& call) {
-    const auto files = [&] {
-        std::map<std::string, std::string> all;
-        for (const auto& entry : fs::recursive_directory_iterator(folder.path()))
-            all[entry.path().string()] = entry.is_regular_file() ? read_file(entry.path()) : "";
-        return all;
-    };
-    const auto before = files();
-    auto error = thrown<E>(call);
-    EXPECT_TRUE(files() == before);
-    return error;
-}
-
-template <class E>
-std::optional<E> refused(const TempFolder& folder, Open open = Open::create_or_open) {
-    return refused<E>(folder,
-                      [&] { static_cast<void>(start({.path = folder.path(), .open = open})); });
-}
 
 // Changes one byte of a file.
 void flip(const fs::path& file, std::size_t offset) {
@@ -127,95 +76,6 @@ TEST(Opening, TwoProcessesShareABus) {
     EXPECT_EQ(text_of(bus.page("from the child").read()), "hi");
     EXPECT_TRUE(bus.verify().good);
     stop(std::move(bus));
-}
-
-TEST(Opening, AFolderWithOtherThingsIsNoPlaceForABus) {
-    const TempFolder folder;
-    fs::create_directories(folder.path());
-    write_file(folder / "holiday.txt", "precious");
-    const auto e = thrown<NotABus>([&] { static_cast<void>(start(at(folder))); });
-    EXPECT_NE(e->found().find("holiday.txt"), std::string::npos);
-    EXPECT_EQ(read_file(folder / "holiday.txt"), "precious");
-    EXPECT_EQ(names_below(folder), std::set<std::string>{"holiday.txt"});
-    fs::remove(folder / "holiday.txt");
-    fs::create_directories(folder / "log");
-    write_file(folder / "log" / "mine", "precious");
-    EXPECT_NE(
-        thrown<NotABus>([&] { static_cast<void>(start(at(folder))); })->found().find("log/mine"),
-        std::string::npos);
-    EXPECT_EQ(names_below(folder), (std::set<std::string>{"log", "log/mine"}));
-}
-
-// The corrected call then works: nothing is there that it would take for a bus.
-TEST(Opening, ABusThatCannotBeMadeLeavesNothing) {
-    const TempFolder folder, other;
-    auto config = at(folder);
-    config.arena_folder = other.path() + "/none";
-    thrown<Io>([&] { static_cast<void>(start(config)); });
-    config = at(folder);
-    config.from_checkpoint = other.path() + "/none";
-    thrown<Io>([&] { static_cast<void>(start(config)); });
-    EXPECT_FALSE(fs::exists(folder.path()));
-    fs::create_directories(other.path());
-    config.from_checkpoint = other.path() + "/garbage";
-    write_file(config.from_checkpoint, std::string(5000, 'x'));
-    thrown<Error>([&] { static_cast<void>(start(config)); });
-    EXPECT_FALSE(fs::exists(folder.path()));
-    stop(start(at(folder)));
-}
-
-// What an attempt that was killed has left is no bus, and the next one begins anew.
-TEST(Opening, ABusWhoseMakerWasKilledIsMadeAnew) {
-    const TempFolder folder;
-    make_bus(folder);
-    fs::rename(folder / "bus", folder / "bus.new");
-    remove_arena(folder.path());
-    fs::remove(folder / "arena");
-    const auto bus = start_with(at(folder));
-    EXPECT_EQ(bus.sequence(), Sequence::zero);
-    bus.create_page(1);
-    EXPECT_TRUE(bus.verify().good);
-}
-
-TEST(Opening, ABusThatLostItsLogIsDamaged) {
-    const TempFolder folder;
-    const auto tell = [&](const fs::path& where, std::vector<Open> ways) {
-        const auto before = names_below(folder);
-        for (const auto open : ways) {
-            const auto e = thrown<Corrupt>(
-                [&] { static_cast<void>(start({.path = folder.path(), .open = open})); });
-            ASSERT_TRUE(e);
-            EXPECT_TRUE(e->file().starts_with(where.string())) << e->file();
-            EXPECT_FALSE(e->expected().empty());
-        }
-        EXPECT_EQ(names_below(folder), before);
-    };
-    const std::vector all{Open::create_or_open, Open::existing, Open::read_only};
-    make_bus(folder);
-    const auto segment = folder / "log" / "0000000000000001.seg";
-    fs::rename(segment, folder / "kept");
-    tell(folder / "log", {Open::create_or_open, Open::existing});  // viewers see what is in memory
-    fs::rename(folder / "kept", segment);
-    EXPECT_EQ(text(start({.path = folder.path(), .open = Open::existing})), "abc");
-    remove_arena(folder.path());
-    fs::rename(segment, folder / "kept");
-    tell(folder / "log", all);
-    const auto diagnosis = examine(folder.path());
-    EXPECT_FALSE(diagnosis.good());
-    EXPECT_TRUE(std::ranges::any_of(diagnosis.files, [&](const FileFinding& file) {
-        return file.health == FileHealth::missing && file.file == (folder / "log").string();
-    }));
-    fs::remove(folder / "log");
-    tell(folder / "log", all);
-    fs::create_directories(folder / "log");
-    fs::rename(folder / "kept", segment);
-    auto bus = start_with(at(folder));
-    bus.page("p").write(0, bytes_of("def"));
-    static_cast<void>(bus.checkpoint());
-    stop(std::move(bus));
-    remove_arena(folder.path());
-    fs::resize_file(only_segment(folder), 200);  // not even up to the checkpoint
-    tell(folder / "log", all);
 }
 
 TEST(Opening, AForeignFileIsNoBus) {
