@@ -77,7 +77,7 @@ TEST_F(Copy, IsABusOfItsOwnWithItsPast) {
     stop(std::move(copy));
     stop(std::move(bus));
     write_file(second / segment.string(), read_file(folder / segment.string()));
-    thrown<NotABus>([&] { static_cast<void>(start_with(copied())); });
+    thrown<Corrupt>([&] { static_cast<void>(start_with(copied())); });
 }
 
 TEST_F(Copy, IsMadeWhileOthersWrite) {
