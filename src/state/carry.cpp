@@ -1,7 +1,6 @@
 #include "state/carry.hpp"
 
 #include "arena/shared_bytes.hpp"
-#include "base/bytes.hpp"
 #include "base/steps.hpp"
 
 #include <fmt/format.h>

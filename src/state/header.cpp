@@ -1,8 +1,6 @@
 #include "state/header.hpp"
 
-#include "base/bytes.hpp"
 #include "base/steps.hpp"
-#include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
 #include "state/flush.hpp"
 

@@ -11,7 +11,6 @@
 #include "state/open_alone.hpp"
 #include "state/rebuild.hpp"
 #include "state/redo.hpp"
-#include "state/retention.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>

@@ -4,7 +4,6 @@
 #include "support/child.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
-#include "trust/arena_words.hpp"
 
 #include <gtest/gtest.h>
 

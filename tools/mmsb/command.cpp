@@ -185,10 +185,8 @@ void Command::argument(const char* name, std::string& value, const char* help, N
 void Command::argument(const char* name, std::vector<std::string>& values, const char* help) {
     app_->add_option(name, values, help)->required()->check(not_empty())->option_text(" ");
 }
-void Command::argument(const char* name, Setter set, const char* help) {
-    app_->add_option_function<std::string>(name, std::move(set), help)
-        ->required()
-        ->option_text(" ");
+void Command::argument(const char* name, const Setter& set, const char* help) {
+    app_->add_option_function<std::string>(name, set, help)->required()->option_text(" ");
 }
 
 void Command::option(const char* names, const char* value, std::string& to, const char* help) {
@@ -202,8 +200,8 @@ void Command::option(const char* names, const char* value, std::optional<std::ui
                      const char* help) {
     option(names, value, [&to](const std::string& text) { to = parse_number(text); }, help);
 }
-void Command::option(const char* names, const char* value, Setter set, const char* help) {
-    app_->add_option_function<std::string>(names, std::move(set), help)->option_text(value);
+void Command::option(const char* names, const char* value, const Setter& set, const char* help) {
+    app_->add_option_function<std::string>(names, set, help)->option_text(value);
 }
 void Command::option(const char* names, const char* value, std::vector<std::string>& to,
                      const char* help) {

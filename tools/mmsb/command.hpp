@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's name
 class App;
 class Option;
 }  // namespace CLI
@@ -54,13 +54,13 @@ public:
     void argument(const char* name, std::string& value, const char* help,
                   Need need = Need::required);
     void argument(const char* name, std::vector<std::string>& values, const char* help);
-    void argument(const char* name, Setter set, const char* help);
+    void argument(const char* name, const Setter& set, const char* help);
     /// `names`: "--at", or "-n,--name". `value`: what it is called in the help.
     void option(const char* names, const char* value, std::string& to, const char* help);
     void option(const char* names, const char* value, std::uint64_t& to, const char* help);
     void option(const char* names, const char* value, std::optional<std::uint64_t>& to,
                 const char* help);
-    void option(const char* names, const char* value, Setter set, const char* help);
+    void option(const char* names, const char* value, const Setter& set, const char* help);
     /// May be given more than once.
     void option(const char* names, const char* value, std::vector<std::string>& to,
                 const char* help);

@@ -162,6 +162,7 @@ Json to_json(const Record& record, const Names& names) {
 std::string what_changed(const Record& record, const Names& names) {
     constexpr std::size_t shown = 3;
     std::vector<std::string> parts;
+    parts.reserve(record.deltas.size());
     const auto has = [&](RecordType type) {
         return std::ranges::find(record.types, type) != record.types.end();
     };
@@ -206,7 +207,7 @@ int watch(Options& options, Context& context) {
     options.filter.from = bus.sequence() + 1;
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
     Names names(bus, options.filter.from);
-    TLog log = bus.tlog(options.filter);
+    const TLog log = bus.tlog(options.filter);
     for (std::uint64_t count = 0; count < options.limit;) {
         const auto left =
             options.longest == forever ? forever : options.longest - Timeout(Clock::now() - began);
