@@ -2,6 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
+#include "state/checkpoints.hpp"
 #include "state/commit.hpp"
 #include "state/create.hpp"
 #include "state/flush.hpp"

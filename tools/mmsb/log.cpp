@@ -207,7 +207,7 @@ int watch(Options& options, Context& context) {
     options.filter.from = bus.sequence() + 1;
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
     Names names(bus, options.filter.from);
-    const TLog log = bus.tlog(options.filter);
+    TLog log = bus.tlog(options.filter);
     for (std::uint64_t count = 0; count < options.limit;) {
         const auto left =
             options.longest == forever ? forever : options.longest - Timeout(Clock::now() - began);
@@ -226,7 +226,8 @@ int run(Options& options, Context& context) {
     const State bus = open_to_read(options.bus);
     if (options.limit == 0) return exit_ok;
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
-    TLog log = bus.tlog(options.filter);  // First: it says where the kept past begins.
+    // First: it says where the kept past begins. NOLINTNEXTLINE(misc-const-correctness): begin()
+    TLog log = bus.tlog(options.filter);
     Names names(bus, options.filter.from);
     std::deque<std::string> kept;  // The log only reads forwards.
     std::uint64_t count = 0;
