@@ -47,6 +47,7 @@ struct Stamps {
     std::array<std::byte, 16> incarnation{};  ///< Random: another one, another arena.
     std::uint64_t bus_inode = 0;              ///< Of the bus's header file.
     std::uint64_t pid_namespace = 0;
+    std::uint64_t mount_namespace = 0;  ///< Where `folder` leads to the bus.
     limits::Geometry geometry{};
     std::array<char, 40> boot{};
     std::array<char, 64> platform{};

@@ -137,13 +137,19 @@ std::string boot_id() {
     return all.substr(0, all.find('\n'));
 }
 
-std::uint64_t pid_namespace() {
-    const std::string path = "/proc/self/ns/pid";
+namespace {
+
+std::uint64_t namespace_of(const std::string& path) {
     struct stat s{};
     const int found = call(Call::stat, path, [&] { return ::stat(path.c_str(), &s); });
     if (found < 0 && errno != ENOENT) fail(errno, "stat", path);
     return found < 0 ? 0 : s.st_ino;
 }
+
+}  // namespace
+
+std::uint64_t pid_namespace() { return namespace_of("/proc/self/ns/pid"); }
+std::uint64_t mount_namespace() { return namespace_of("/proc/self/ns/mnt"); }
 
 std::string platform() { return std::string("glibc ") + ::gnu_get_libc_version() + ' ' + machine; }
 

@@ -19,6 +19,8 @@ namespace mmsb::os {
 [[nodiscard]] std::string boot_id();
 /// 0 where there is no /proc. Throws Io, OutOfSpace.
 [[nodiscard]] std::uint64_t pid_namespace();
+/// Likewise, of which file systems are mounted where.
+[[nodiscard]] std::uint64_t mount_namespace();
 /// "glibc 2.36 x86_64": what must agree between those who share a lock.
 [[nodiscard]] std::string platform();
 void random_bytes(std::span<std::byte> out);

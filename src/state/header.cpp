@@ -162,6 +162,7 @@ arena::Stamps stamps_for(const Attachment& bus) {
     os::random_bytes(s.incarnation);
     s.bus_inode = bus.header.inode;
     s.pid_namespace = os::pid_namespace();
+    s.mount_namespace = os::mount_namespace();
     s.geometry = bus.header.geometry;
     os::boot_id().copy(s.boot.data(), s.boot.size() - 1);
     os::platform().copy(s.platform.data(), s.platform.size() - 1);
@@ -272,7 +273,7 @@ void ArenaFile::remove() {
 
 // Arenas whose bus was deleted by hand, and half-made ones of processes that died, would hold
 // memory until the next boot. Only what its last user closed cleanly, and whose bus is gone, is
-// removed.
+// removed. (In a container with other mounts a bus may be there all the same, and just be opened.)
 void ArenaFile::sweep() {
     for (const auto& name : in_->list()) {
         if (!name.starts_with("mmsb-") || name.find(".arena") == std::string::npos || name == name_)
@@ -280,13 +281,16 @@ void ArenaFile::sweep() {
         try {
             const auto file = in_->open(name, os::Create::never, false);
             if (!file || file->owner() != os::user_id()) continue;
+            const auto stamps = arena::read_stamps(*file);
             if (name.ends_with(".new")) {
+                if (stamps && stamps->pid_namespace != os::pid_namespace()) continue;
                 const auto dot = name.rfind('.', name.size() - 5);
                 if (!os::process_is_alive(std::atoi(name.c_str() + dot + 1))) in_->remove(name);
                 continue;
             }
-            const auto stamps = arena::read_stamps(*file);
-            if (!stamps || stamps->layout != arena::layout_fingerprint) continue;
+            if (!stamps || stamps->mount_namespace != os::mount_namespace() ||
+                stamps->layout != arena::layout_fingerprint)
+                continue;
             const std::string folder(stamps->folder.data(),
                                      strnlen(stamps->folder.data(), stamps->folder.size()));
             std::array<std::byte, 8> clean{};

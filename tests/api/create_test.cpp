@@ -1,10 +1,12 @@
 // Making a bus: where, from what, and that nothing is left where it cannot be made; and that one
 // which has lost what it was made with is no new one.
 #include "api/refused.hpp"
+#include "arena/layout.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 
 namespace mmsb::test {
 namespace {
@@ -55,6 +57,31 @@ TEST(Making, ABusWhoseMakerWasKilledIsMadeAnew) {
     EXPECT_EQ(bus.sequence(), Sequence::zero);
     bus.create_page(1);
     EXPECT_TRUE(bus.verify().good);
+}
+
+// Shared memory of a bus that is gone is gone with the next one that is made, also where that is
+// in its place. Where a bus lies in another mount namespace, nobody can tell from here.
+TEST(Making, SweepsTheSharedMemoryOfBusesThatAreGone) {
+    const TempFolder memory, gone, elsewhere, replaced;
+    fs::create_directories(memory.path());
+    const auto make = [&](const TempFolder& folder) {
+        auto config = at(folder);
+        config.arena_folder = memory.path();
+        stop(start(config));
+        return fs::path(arena_of(folder.path()));
+    };
+    const auto of_gone = make(gone), of_elsewhere = make(elsewhere), before = make(replaced);
+    {
+        std::fstream file(of_elsewhere, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(offsetof(arena::Control, stamps) + offsetof(arena::Stamps, mount_namespace));
+        file.put('x');
+    }
+    for (const auto* folder : {&gone, &elsewhere, &replaced}) fs::remove_all(folder->path());
+    const auto now = make(replaced);
+    EXPECT_TRUE(fs::exists(now));
+    EXPECT_FALSE(fs::exists(of_gone));
+    EXPECT_FALSE(fs::exists(before));
+    EXPECT_TRUE(fs::exists(of_elsewhere));
 }
 
 TEST(Opening, ABusThatLostItsLogIsDamaged) {
