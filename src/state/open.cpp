@@ -130,7 +130,7 @@ void create_or_load(Attachment& bus, const OpenOptions& options, std::optional<N
     if (!may_create(config)) return load_header(bus, false);
     if (!bus.folder->open("bus", os::Create::never, false)) {
         if (!plan) plan = plan_bus(config);  // there was one a moment ago
-        return create_bus(bus, options, plan.value_or(NewBus{}));
+        return create_bus(bus, options, std::move(plan).value_or(NewBus{}));
     }
     if (config.open == Open::create) throw_exists(bus.path);
     if (!config.from_checkpoint.empty())

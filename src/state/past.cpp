@@ -171,8 +171,8 @@ replay::Image live_image(Attachment& bus, std::chrono::nanoseconds timeout) {
     for (const auto& [number, name] : structure.sources) image.set_source(number, name);
     for (const auto& [id, page] : structure.pages) {
         arena::LineCopy now;
-        const bool good =
-            arena::Arena::copy(*bus.arena->line(page.line), now) && now.id == number(id);
+        const auto* const line = bus.arena->line(page.line);
+        const bool good = line != nullptr && arena::Arena::copy(*line, now) && now.id == number(id);
         const auto from = good ? bus.arena->bytes(now.offset, now.size) : std::nullopt;
         if (!from)
             throw Corrupt(ErrorCode::corrupt,

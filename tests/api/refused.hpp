@@ -8,7 +8,6 @@
 
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -18,15 +17,6 @@ inline void make_bus(const TempFolder& folder) {
     auto bus = start(at(folder));
     bus.create_page(8, {.name = "p", .contents = bytes_of("abc")});
     stop(std::move(bus));
-}
-
-// All that is in there, each with its path from there on.
-inline std::set<std::string> names_below(const TempFolder& folder) {
-    std::set<std::string> names;
-    if (!fs::exists(folder.path())) return names;
-    for (const auto& entry : fs::recursive_directory_iterator(folder.path()))
-        names.insert(fs::relative(entry.path(), folder.path()).string());
-    return names;
 }
 
 inline std::string text(const State& bus) { return text_of(bus.page("p").read()); }
