@@ -22,9 +22,9 @@ inline void work(Trial& trial, const TempFolder& folder) {
               [&] { bus.create_page(40'000, {.name = "large", .contents = pattern(40'000, 2)}); });
     trial.act("update and sync", [&] { bus.page("small").update(pattern(200, 3), sync); });
     trial.act("transact", [&] {
-        bus.transact([](Transaction& tx) {
-            tx.update(*tx.find_page("small"), pattern(200, 4));
-            tx.update(*tx.find_page("large"), pattern(40'000, 4));
+        bus.transact([&](Transaction& tx) {
+            tx.update(bus.page("small"), pattern(200, 4));
+            tx.update(bus.page("large"), pattern(40'000, 4));
             tx.create_page(3000, {.name = "fill"});
         });
     });
