@@ -267,6 +267,9 @@ struct Retention {
     std::uint64_t bytes = 0;    ///< Of the log.
     std::uint64_t records = 0;  ///< Commits.
     std::chrono::seconds age{0};
+    /// Of what State::retention() answers: the system clock jumped by over an hour, so nothing is
+    /// dropped for its age until a retention is set anew. Ignored where one is set.
+    bool age_suspended = false;
 };
 
 /// Where the good part of a bus's log ends, because bytes that were promised to be there are not.

@@ -99,7 +99,7 @@ void State::set_retention(const Retention& retention) const {
     if (retention.age.count() < 0)
         throw InvalidArgument(ErrorCode::invalid_argument, "the age is negative",
                               {.expected = "0 s or more", .found = "less"});
-    state::set_retention(open.at(), retention);
+    state::set_retention(open.at(), retention, open.config.lock_timeout);
 }
 
 Retention State::retention() const {

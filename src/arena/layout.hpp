@@ -103,7 +103,8 @@ struct Control {
     Word history_sequence{};
     Word checkpoint_sequence{};  ///< Of the newest checkpoint in the bus, 0: none known.
     Word checkpoint_lsn{};
-    Word checkpoint_time{};  ///< ns of the system clock, when it was finished.
+    Word checkpoint_time{};  ///< ns since boot, when it was finished.
+    Word clock_offset{};     ///< System clock - time since boot, ns, as last looked at; 0: never.
     alignas(64) Word writer_pid{};
     Word files_pid{};
     std::atomic<std::uint32_t> durable_bell{};  ///< futex: changes when `durable` or `poison` does.

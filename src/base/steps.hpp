@@ -143,6 +143,8 @@ inline constexpr auto step_names = std::to_array<StepName>({
     {"checkpoint.name_synced", true},
     {"checkpoint.position"},         // one of the words that tell of it
     {"checkpoint.told", true},
+    {"retention.set", true},         // the header says so, the log not yet
+    {"clock.suspended", true},       // the clock jumped: the header says so, the log not yet
     {"compact.base", true},          // there is a checkpoint as of where the past shall begin
     {"compact.header", true},        // the header says that it begins there
     {"compact.sequence"},            // and so does one of the two words

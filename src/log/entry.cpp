@@ -232,4 +232,28 @@ void write_source(const SourceName& source, std::vector<std::byte>& out) {
     writer.text(source.name);
 }
 
+std::optional<KeptPast> read_kept_past(std::span<const std::byte> body) noexcept {
+    base::ByteReader in(body);
+    const KeptPast kept{in.varint(), in.varint(), in.varint()};
+    if (in.failed() || !in.at_end()) return {};
+    return kept;
+}
+
+void write_kept_past(const KeptPast& kept, std::vector<std::byte>& out) {
+    base::ByteWriter writer(out);
+    for (const auto limit : {kept.bytes, kept.records, kept.seconds}) writer.varint(limit);
+}
+
+std::optional<std::int64_t> read_clock_jump(std::span<const std::byte> body) noexcept {
+    base::ByteReader in(body);
+    const auto ns = in.fixed<std::int64_t>();
+    if (in.failed() || !in.at_end() || ns == 0) return {};
+    return ns;
+}
+
+void write_clock_jump(std::int64_t ns, std::vector<std::byte>& out) {
+    MMSB_ASSERT(ns != 0);
+    base::ByteWriter(out).fixed(ns);
+}
+
 }  // namespace mmsb::log

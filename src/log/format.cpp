@@ -35,6 +35,7 @@ struct BusLayout {
     std::uint64_t inode, generation, ring_size, segment_size, page_id_ceiling;
     std::int64_t created_ns;
     std::uint64_t base_sequence, base_lsn, keep_bytes, keep_records, keep_seconds;
+    std::uint64_t age_suspended;
 };
 struct SegmentLayout {
     Prefix prefix;
@@ -53,14 +54,15 @@ struct BlobLayout {
 static_assert(std::has_unique_object_representations_v<Prefix> && sizeof(Prefix) == 16);
 static_assert(offsetof(Prefix, major) == 8 && offsetof(Prefix, minor) == 10);
 static_assert(offsetof(Prefix, checksum) == 12);
-static_assert(std::has_unique_object_representations_v<BusLayout> && sizeof(BusLayout) == 120);
+static_assert(std::has_unique_object_representations_v<BusLayout> && sizeof(BusLayout) == 128);
 static_assert(offsetof(BusLayout, uuid) == 16 && offsetof(BusLayout, inode) == 32);
 static_assert(offsetof(BusLayout, generation) == 40 && offsetof(BusLayout, ring_size) == 48);
 static_assert(offsetof(BusLayout, segment_size) == 56 && offsetof(BusLayout, created_ns) == 72);
 static_assert(offsetof(BusLayout, page_id_ceiling) == 64);
 static_assert(offsetof(BusLayout, base_sequence) == 80 && offsetof(BusLayout, base_lsn) == 88);
 static_assert(offsetof(BusLayout, keep_bytes) == 96 && offsetof(BusLayout, keep_records) == 104);
-static_assert(offsetof(BusLayout, keep_seconds) == 112);
+static_assert(offsetof(BusLayout, keep_seconds) == 112 &&
+              offsetof(BusLayout, age_suspended) == 120);
 static_assert(std::has_unique_object_representations_v<SegmentLayout> &&
               sizeof(SegmentLayout) == 72);
 static_assert(offsetof(SegmentLayout, bus) == 16 && offsetof(SegmentLayout, id) == 32);
@@ -189,6 +191,11 @@ Decoded<BusHeader> decode_slot(std::span<const std::byte> slot) {
                 damaged(offsetof(BusLayout, base_lsn), "a multiple of 8, at most 2^62",
                         fmt::format("{}", l.base_lsn))};
     }
+    if (l.age_suspended > 1) {
+        return {{},
+                damaged(offsetof(BusLayout, age_suspended), "0 or 1",
+                        fmt::format("{}", l.age_suspended))};
+    }
     return {BusHeader{.uuid = l.uuid,
                       .inode = l.inode,
                       .generation = l.generation,
@@ -199,7 +206,8 @@ Decoded<BusHeader> decode_slot(std::span<const std::byte> slot) {
                       .base_lsn = l.base_lsn,
                       .keep_bytes = l.keep_bytes,
                       .keep_records = l.keep_records,
-                      .keep_seconds = l.keep_seconds},
+                      .keep_seconds = l.keep_seconds,
+                      .age_suspended = l.age_suspended != 0},
             {}};
 }
 
@@ -234,6 +242,7 @@ std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header) {
     layout.keep_bytes = header.keep_bytes;
     layout.keep_records = header.keep_records;
     layout.keep_seconds = header.keep_seconds;
+    layout.age_suspended = header.age_suspended ? 1 : 0;
     return encode<bus_header_size>(layout, bus_magic);
 }
 

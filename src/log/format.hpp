@@ -58,6 +58,8 @@ struct BusHeader {
     Lsn base_lsn = 0;
     /// How much of the past is kept, 0: no limit. Bytes of log, commits, seconds.
     std::uint64_t keep_bytes = 0, keep_records = 0, keep_seconds = 0;
+    /// The clock jumped since these were set: until they are set anew `keep_seconds` drops nothing.
+    bool age_suspended = false;
     friend bool operator==(const BusHeader&, const BusHeader&) = default;
 };
 [[nodiscard]] std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header);

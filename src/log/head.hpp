@@ -52,6 +52,8 @@ inline constexpr std::uint8_t all = structural | tag | label | durable | blob;
             return head.flags == 0 && head.size % 8 == 0 && head.size >= 16;
         case RecordKind::source:
         case RecordKind::incarnation:
+        case RecordKind::retention:
+        case RecordKind::clock:
             return (head.flags & ~flag::all) == 0 && (head.flags & flag::blob) == 0 &&
                    head.size > head_size;
         case RecordKind::close:

@@ -130,6 +130,10 @@ const char* body_error(const Record& record) noexcept {
             return record.body.size() == incarnation_size ? nullptr : "an incarnation's 16 bytes";
         case RecordKind::close:
             return record.body.empty() ? nullptr : "a close record without a body";
+        case RecordKind::retention:
+            return read_kept_past(record.body) ? nullptr : "a retention's three limits";
+        case RecordKind::clock:
+            return read_clock_jump(record.body) ? nullptr : "a jump of the clock";
         case RecordKind::filler:
             break;
     }

@@ -34,6 +34,8 @@ enum class RecordKind : std::uint8_t {
     source = 3,  ///< Gives a number to a source's name: varint number, text.
     incarnation = 4,  ///< A new arena was made: 16 random bytes.
     close = 5,        ///< The last one left cleanly; `durable` is its own end.
+    retention = 6,    ///< How much of the past is kept from here on.
+    clock = 7,        ///< The system clock was found to have jumped: i64, ns ahead; not 0.
 };
 
 /// What is needed to read or write bytes of one segment's range.
@@ -181,5 +183,16 @@ struct SourceName {
 };
 [[nodiscard]] std::optional<SourceName> read_source(std::span<const std::byte> body) noexcept;
 void write_source(const SourceName& source, std::vector<std::byte>& out);
+
+/// A `retention` record's body: the limits of the bus header; 0: none.
+struct KeptPast {
+    std::uint64_t bytes = 0, records = 0, seconds = 0;
+};
+[[nodiscard]] std::optional<KeptPast> read_kept_past(std::span<const std::byte> body) noexcept;
+void write_kept_past(const KeptPast& kept, std::vector<std::byte>& out);
+
+/// A `clock` record's body: by how many ns the system clock was ahead of where it should have been.
+[[nodiscard]] std::optional<std::int64_t> read_clock_jump(std::span<const std::byte> body) noexcept;
+void write_clock_jump(std::int64_t ns, std::vector<std::byte>& out);
 
 }  // namespace mmsb::log

@@ -74,6 +74,8 @@ std::string first_line(const char* path) {
     return std::string(all.substr(0, all.find('\n')));
 }
 
+std::atomic<std::int64_t> clock_shift_ns{0};
+
 std::int64_t nanoseconds(clockid_t clock) noexcept {
     timespec t{};
     ::clock_gettime(clock, &t);
@@ -175,7 +177,10 @@ std::string random_name() {
     return name;
 }
 
-std::int64_t clock_ns() noexcept { return nanoseconds(CLOCK_REALTIME); }
+std::int64_t clock_ns() noexcept {
+    return nanoseconds(CLOCK_REALTIME) + clock_shift_ns.load(std::memory_order_relaxed);
+}
+void shift_clock(std::int64_t ns) noexcept { clock_shift_ns.store(ns); }
 std::int64_t boot_clock_ns() noexcept { return nanoseconds(CLOCK_BOOTTIME); }
 std::int64_t steady_ns() noexcept { return nanoseconds(CLOCK_MONOTONIC); }
 

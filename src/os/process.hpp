@@ -27,6 +27,8 @@ void random_bytes(std::span<std::byte> out);
 [[nodiscard]] std::string random_name();              ///< 16 hexadecimal digits.
 [[nodiscard]] std::int64_t clock_ns() noexcept;       ///< System clock, ns since 1970.
 [[nodiscard]] std::int64_t boot_clock_ns() noexcept;  ///< CLOCK_BOOTTIME.
+/// For tests: clock_ns() answers as if somebody had set the system clock ahead by so much.
+void shift_clock(std::int64_t ns) noexcept;
 [[nodiscard]] std::int64_t steady_ns() noexcept;
 
 /// futex on a shared word. wait returns at a wake, a change of the value, or the timeout;

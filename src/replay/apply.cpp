@@ -341,6 +341,8 @@ std::string Image::apply(const log::Record& record, std::span<const std::byte> b
             return {};
         case log::RecordKind::incarnation:
         case log::RecordKind::close:
+        case log::RecordKind::retention:
+        case log::RecordKind::clock:
             break;
         default:
             return fmt::format("there is no kind {} of records",

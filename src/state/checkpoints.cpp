@@ -321,7 +321,7 @@ CheckpointFile checkpoint_locked(Attachment& bus, std::chrono::milliseconds time
     });
     words.checkpoint_lsn.store(file.lsn);
     MMSB_STEP("checkpoint.position");
-    words.checkpoint_time.store(static_cast<std::uint64_t>(os::clock_ns()));
+    words.checkpoint_time.store(static_cast<std::uint64_t>(os::boot_clock_ns()));
     words.checkpoint_sequence.store(number(file.sequence));
     MMSB_STEP("checkpoint.told");
     return file;

@@ -114,6 +114,7 @@ public:
         header_.keep_bytes = bus.changing.keep_bytes.load();
         header_.keep_records = bus.changing.keep_records.load();
         header_.keep_seconds = bus.changing.keep_seconds.load();
+        header_.age_suspended = bus.changing.age_suspended.load();
         header_.generation = 1;
         header_.created_ns = os::clock_ns();
         os::random_bytes(header_.uuid);

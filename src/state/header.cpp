@@ -32,6 +32,7 @@ void take_changing(Attachment& bus, const log::BusHeader& header) {
     changing.keep_bytes.store(header.keep_bytes);
     changing.keep_records.store(header.keep_records);
     changing.keep_seconds.store(header.keep_seconds);
+    changing.age_suspended.store(header.age_suspended);
 }
 
 void load_header(Attachment& bus, bool read_only) {

@@ -3,6 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
 #include "state/checkpoints.hpp"
+#include "state/clock.hpp"
 #include "state/commit.hpp"
 #include "state/create.hpp"
 #include "state/flush.hpp"
@@ -67,6 +68,7 @@ void open_private(Attachment& bus, const OpenOptions& options) {
     const auto rebuilt = rebuild(bus, &base);
     map_locks(bus);
     bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(bus.words().time.load()));
+    look_at_clock(bus, bus.lock_timeout);
 }
 
 // ---- with a path
@@ -185,6 +187,7 @@ void open_path(Attachment& bus, const OpenOptions& options, std::optional<NewBus
     }
     if (config.survive_lost_memory) guard_memory(bus);
     presence.keep();
+    if (bus.words().poison.load() == 0) look_at_clock(bus, config.lock_timeout);
     start_timer(bus);
     start_keeper(bus, config.checkpoint_interval);
 }

@@ -2,6 +2,7 @@
 
 #include "arena/shared_bytes.hpp"
 #include "state/checkpoints.hpp"
+#include "state/clock.hpp"
 #include "state/cursor.hpp"
 #include "state/redo.hpp"
 
@@ -48,7 +49,7 @@ bool over_limits(Attachment& bus, bool exactly) {
     const auto sequence = words.sequence.load(std::memory_order_relaxed);
     if (past.max_records != 0 && sequence > base + with_slack(past.max_records)) return true;
     const auto age = std::chrono::duration_cast<std::chrono::nanoseconds>(past.max_age).count();
-    return age != 0 && past.base &&
+    return age != 0 && past.base && !bus.changing.age_suspended.load() &&
            os::clock_ns() - past.base->time_ns() >
                static_cast<std::int64_t>(with_slack(static_cast<std::uint64_t>(age)));
 }
@@ -72,9 +73,10 @@ void fold_past(Attachment& bus) noexcept {
         const std::shared_lock lock(past.mutex, std::try_to_lock);
         if (!lock || !over_limits(bus, false)) return;
     }
-    const std::unique_lock lock(past.mutex, std::try_to_lock);
-    if (!lock) return;  // another thread folds
     try {
+        if (past.max_age.count() != 0) look_at_clock(bus, bus.lock_timeout);
+        const std::unique_lock lock(past.mutex, std::try_to_lock);
+        if (!lock) return;  // another thread folds
         const auto upto = bus.words().applied.load(std::memory_order_acquire);
         bus.catalog.follow(bus);  // the structure chain must not lead to what is dropped
         auto& words = bus.words();

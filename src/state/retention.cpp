@@ -1,10 +1,13 @@
 #include "state/retention.hpp"
 
 #include "base/steps.hpp"
+#include "state/clock.hpp"
+#include "state/commit.hpp"
 #include "state/cursor.hpp"
 #include "state/flush.hpp"
 #include "state/header.hpp"
 #include "state/past.hpp"
+#include "state/redo.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -86,19 +89,45 @@ void remove_blobs(Attachment& bus, Lsn from, Lsn to) {
 
 Retention retention_of(const Attachment& bus) {
     if (bus.is_private)
-        return {
-            .bytes = bus.past.max_bytes, .records = bus.past.max_records, .age = bus.past.max_age};
+        return {.bytes = bus.past.max_bytes,
+                .records = bus.past.max_records,
+                .age = bus.past.max_age,
+                .age_suspended = bus.changing.age_suspended.load()};
     return {.bytes = bus.changing.keep_bytes.load(),
             .records = bus.changing.keep_records.load(),
-            .age = std::chrono::seconds(bus.changing.keep_seconds.load())};
+            .age = std::chrono::seconds(bus.changing.keep_seconds.load()),
+            .age_suspended = bus.changing.age_suspended.load()};
 }
 
-void set_retention(Attachment& bus, const Retention& retention) {
-    update_header(bus, [&](log::BusHeader& header) {
-        header.keep_bytes = retention.bytes;
-        header.keep_records = retention.records;
-        header.keep_seconds = static_cast<std::uint64_t>(retention.age.count());
-    });
+void set_retention(Attachment& bus, const Retention& retention, std::chrono::nanoseconds timeout) {
+    const auto set = [&](const Retention& r) {
+        update_header(bus, [&](log::BusHeader& header) {
+            header.keep_bytes = r.bytes;
+            header.keep_records = r.records;
+            header.keep_seconds = static_cast<std::uint64_t>(r.age.count());
+            header.age_suspended = r.age_suspended;
+        });
+    };
+    look_at_clock(bus, timeout);  // what it says now is what counts from here on
+    std::vector<std::byte> body;
+    log::write_kept_past(
+        {retention.bytes, retention.records, static_cast<std::uint64_t>(retention.age.count())},
+        body);
+    {
+        const WriterLock lock(bus, timeout);
+        if (bus.words().poison.load() != 0) throw_poisoned(bus);
+        refresh_header(bus);
+        const auto before = retention_of(bus);
+        set({.bytes = retention.bytes, .records = retention.records, .age = retention.age});
+        MMSB_STEP("retention.set");
+        try {
+            append_note(bus, log::RecordKind::retention, body, timeout);
+        } catch (...) {
+            set(before);
+            throw;
+        }
+    }
+    flush(bus, Flush::sync, bus.words().logged.load(), timeout);
 }
 
 Sequence oldest_to_keep(Attachment& bus, const Retention& retention) {
@@ -113,7 +142,7 @@ Sequence oldest_to_keep(Attachment& bus, const Retention& retention) {
             oldest = std::max(
                 oldest, last_older(bus, [&](const log::Record& r) { return r.start < kept; }));
     }
-    if (retention.age.count() != 0) {
+    if (retention.age.count() != 0 && !retention.age_suspended) {
         const auto kept = os::clock_ns() - std::chrono::nanoseconds(retention.age).count();
         oldest = std::max(oldest,
                           last_older(bus, [&](const log::Record& r) { return r.time_ns < kept; }));
@@ -126,6 +155,7 @@ void compact_to(Attachment& bus, std::optional<Sequence> oldest_kept,
     // Held all the time: the past that is read here must not be dropped by another one meanwhile.
     const auto lock = lock_checkpoints(bus, timeout);
     refresh_header(bus);
+    look_at_clock(bus, timeout);
     adopt_base(bus);
     const auto oldest = oldest_kept ? *oldest_kept : oldest_to_keep(bus, retention_of(bus));
     check_view(bus, oldest);
@@ -204,7 +234,7 @@ bool is_worth_it(Attachment& bus) {
 }
 
 bool is_time(const Attachment& bus, std::int64_t every_ns) {
-    return os::clock_ns() - static_cast<std::int64_t>(bus.words().checkpoint_time.load()) >=
+    return os::boot_clock_ns() - static_cast<std::int64_t>(bus.words().checkpoint_time.load()) >=
            every_ns;
 }
 
@@ -219,6 +249,7 @@ void keep(Attachment& bus) {
             static_cast<void>(checkpoint_bus(bus, std::chrono::milliseconds(0)));
             const auto lock = lock_checkpoints(bus, std::chrono::milliseconds(0));
             refresh_header(bus);
+            look_at_clock(bus, bus.lock_timeout);
             adopt_base(bus);
             let_go(bus);
         } catch (const Busy&) {

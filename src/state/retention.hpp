@@ -12,8 +12,9 @@
 namespace mmsb::state {
 
 [[nodiscard]] Retention retention_of(const Attachment& bus);
-/// For all who use the bus, from now on; durable when it returns. Nothing is dropped yet.
-void set_retention(Attachment& bus, const Retention& retention);
+/// For all who use the bus, from now on; durable when it returns, and in the log. Nothing is
+/// dropped yet. Throws Busy, OutOfSpace, Io: then it is as before; Poisoned: then it may be set.
+void set_retention(Attachment& bus, const Retention& retention, std::chrono::nanoseconds timeout);
 
 /// The oldest sequence that `retention` keeps. Walks the log where it has to find a moment in it.
 [[nodiscard]] Sequence oldest_to_keep(Attachment& bus, const Retention& retention);

@@ -55,6 +55,21 @@ const std::vector<Scene>& keepings() {
              make_past(bus);
              bus.set_retention({.bytes = 100 * limits::kib});
          }},
+        {"set retention",
+         [](const State& bus) {
+             bus.set_retention({.records = 1'000, .age = std::chrono::hours(1)});
+         },
+         make_past},
+        {"a clock that jumped",
+         [](const State& bus) {
+             os::shift_clock(std::int64_t{10} * 365 * 86'400 * 1'000'000'000);
+             bus.compact();
+             os::shift_clock(0);
+         },
+         [](const State& bus) {
+             make_past(bus);
+             bus.set_retention({.age = std::chrono::hours(1)});
+         }},
     };
     return all;
 }

@@ -101,14 +101,14 @@ void GoldenReader::header() {
 }
 
 void GoldenReader::record() {
-    static constexpr const char* kinds[] = {"",       "commit",      "filler",
-                                            "source", "incarnation", "close"};
+    static constexpr const char* kinds[] = {"",      "commit",    "filler", "source", "incarnation",
+                                            "close", "retention", "clock"};
     const auto first = at_;
     const auto lsn = start_ + first - header_bytes;
     const auto kind = static_cast<unsigned>(peek(first + 6, 1));
     const auto flags = static_cast<unsigned>(peek(first + 7, 1));
     const auto size = static_cast<std::size_t>(peek(first + 8, 4));
-    expect(kind >= 1 && kind <= 5 && flags < 32 && size >= 12, "a record's kind, flags and size");
+    expect(kind >= 1 && kind <= 7 && flags < 32 && size >= 12, "a record's kind, flags and size");
     const auto padded = (size + 7) / 8 * 8;
     expect(first + padded <= file_.size(), "a whole record");
 
@@ -176,6 +176,10 @@ void GoldenReader::body(unsigned kind, unsigned flags, std::size_t end) {
         text("  name");
     } else if (kind == 4) {
         bytes(16, "  random id");
+    } else if (kind == 6) {
+        for (const char* limit : {"  bytes of log", "  commits", "  seconds"}) varint(limit);
+    } else if (kind == 7) {
+        expect(fixed(8, "  ns that the clock is ahead", true) != 0, "a jump");
     }
 }
 

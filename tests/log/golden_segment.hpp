@@ -157,6 +157,15 @@ private:
         f.blob = BlobReference{.id = 1, .size = 9'000'000, .checksum = 0x01020304};
         add(f, {});
         f = fields(6);
+        f.kind = RecordKind::retention;
+        body.clear();
+        write_kept_past({.bytes = 1 << 20U, .records = 1000, .seconds = 604'800}, body);
+        add(f, body);
+        f.kind = RecordKind::clock;
+        body.clear();
+        write_clock_jump(-7'200'000'000'000, body);
+        add(f, body);
+        f = fields(6);
         f.kind = RecordKind::close;
         add(f, {});
     }

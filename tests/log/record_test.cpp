@@ -31,14 +31,18 @@ Buffer body_for(RecordKind kind, Random& random) {
         write_source({.number = static_cast<std::uint32_t>(1 + random.below(65'535)), .name = name},
                      body);
     }
+    if (kind == RecordKind::retention)
+        write_kept_past({random.value(), random.value(), random.value()}, body);
+    if (kind == RecordKind::clock)
+        write_clock_jump(static_cast<std::int64_t>(random.value() | 1U), body);
     if (kind == RecordKind::commit) body = some_body(random.below(200), random);
     return body;
 }
 
 /// Any record that may be written. `label` must outlive the fields: Made is filled in place.
 void make(Random& random, Made& made) {
-    constexpr std::array kinds{RecordKind::commit, RecordKind::source, RecordKind::incarnation,
-                               RecordKind::close};
+    constexpr std::array kinds{RecordKind::commit, RecordKind::source,    RecordKind::incarnation,
+                               RecordKind::close,  RecordKind::retention, RecordKind::clock};
     auto& f = made.fields;
     f = {};
     f.kind = kinds[random.below(kinds.size())];

@@ -270,6 +270,13 @@ Json page_json(const PageInfo& page) {
     return object;
 }
 
+Json retention_json(const Retention& kept) {
+    return {{"bytes", kept.bytes},
+            {"records", kept.records},
+            {"age_seconds", kept.age.count()},
+            {"age_suspended", kept.age_suspended}};
+}
+
 Json runs_json(const std::vector<Delta::Run>& runs) {
     Json all = Json::array();
     for (const auto& run : runs)

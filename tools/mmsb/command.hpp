@@ -131,6 +131,7 @@ void add_describe(Program& program);  // completion, man
 [[nodiscard]] std::string title(const PageInfo& page);
 /// For JSON: number, name (null where it has none), size, epoch.
 [[nodiscard]] Json page_json(const PageInfo& page);
+[[nodiscard]] Json retention_json(const Retention& kept);
 /// [{"offset", "size"}, ...]
 [[nodiscard]] Json runs_json(const std::vector<Delta::Run>& runs);
 

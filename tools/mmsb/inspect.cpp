@@ -20,7 +20,10 @@ constexpr CommandText info_text{
     .json =
         "  path, sequence, durable_sequence, newest_time (null on an empty bus), pages,\n"
         "  page_bytes, disk_bytes, recovery: {needed, checkpoint, replayed, dropped_bytes,\n"
-        "  damaged_checkpoint (null: none)}",
+        "  damaged_checkpoint (null: none)}, oldest (the oldest sequence that can be gone back "
+        "to),\n"
+        "  retention: {bytes, records, age_seconds (0: no limit), age_suspended (the system\n"
+        "  clock jumped: nothing is dropped for its age until --keep of mmsb compact)}",
 };
 
 constexpr CommandText pages_text{
@@ -90,6 +93,7 @@ int info(const std::string& path, Context& context) {
     for (const PageInfo& page : pages) bytes += page.size;
     const std::uint64_t disk = folder_size(path);
     const Recovery& found = bus.recovery();
+    const Retention kept = bus.retention();
     if (context.json) {
         context.out.json({{"path", path},
                           {"sequence", number(view.sequence())},
@@ -98,7 +102,9 @@ int info(const std::string& path, Context& context) {
                           {"pages", pages.size()},
                           {"page_bytes", bytes},
                           {"disk_bytes", disk},
-                          {"recovery", recovery_json(found)}});
+                          {"recovery", recovery_json(found)},
+                          {"oldest", number(bus.oldest())},
+                          {"retention", retention_json(kept)}});
         return exit_ok;
     }
     context.out.print("bus        {}\n", printable(path));
@@ -107,6 +113,10 @@ int info(const std::string& path, Context& context) {
     context.out.print("durable    up to {}\n", number(bus.durable_sequence()));
     context.out.print("pages      {}, {}\n", pages.size(), size_text(bytes));
     context.out.print("on disk    {}\n", size_text(disk));
+    context.out.print("past       from sequence {} on\n", number(bus.oldest()));
+    if (kept.age_suspended)
+        context.out.print(
+            "clock      jumped; nothing is dropped for its age until mmsb compact --keep\n");
     if (found.needed)
         context.out.print("recovery   {} replayed after checkpoint {}, {} of a torn end dropped\n",
                           counted(found.replayed, "record"), number(found.checkpoint),

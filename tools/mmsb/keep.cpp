@@ -52,7 +52,7 @@ constexpr CommandText compact_text{
         "the past is kept from sequence 4200 on",
     .json =
         "  oldest (the oldest sequence that can be gone back to), sequence, retention: {bytes,\n"
-        "  records, age_seconds} (0: no limit)",
+        "  records, age_seconds, age_suspended} (0: no limit; suspended: as in mmsb info)",
 };
 
 constexpr CommandText remove_text{
@@ -119,10 +119,7 @@ int compact(const Compact& options, Context& context) {
     if (context.json)
         context.out.json({{"oldest", number(bus.oldest())},
                           {"sequence", number(bus.sequence())},
-                          {"retention",
-                           {{"bytes", kept.bytes},
-                            {"records", kept.records},
-                            {"age_seconds", kept.age.count()}}}});
+                          {"retention", retention_json(kept)}});
     else
         context.out.print("the past is kept from sequence {} on\n", number(bus.oldest()));
     return exit_ok;
