@@ -17,7 +17,8 @@ namespace {
 struct Options {
     std::size_t pages = 10'000, updates = 1'000'000;
     int rounds = 5;
-    std::string only{};  ///< Just the engine of this name, as for a profile: without ratios.
+    std::string only{};     ///< Just the engine of this name, as for a profile: without ratios.
+    std::string pattern{};  ///< Likewise: "sparse" or "dense".
     std::string json{},
         folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-bench-{}", getpid());
 };
@@ -98,6 +99,8 @@ Options parse(int argc, char** argv) {
             options.rounds = std::stoi(argv[i + 1]);
         else if (flag == "--only")
             options.only = argv[i + 1];
+        else if (flag == "--pattern")
+            options.pattern = argv[i + 1];
         else if (flag == "--json")
             options.json = argv[i + 1];
         else
@@ -128,6 +131,8 @@ int main(int argc, char** argv) try {
     for (int round = 0; round < options.rounds; ++round)
         for (const auto pattern : {bench::Pattern::sparse, bench::Pattern::dense})
             for (std::size_t e = 0; e < engines.size(); ++e) {
+                const auto* const name = pattern == bench::Pattern::sparse ? "sparse" : "dense";
+                if (!options.pattern.empty() && options.pattern != name) continue;
                 const auto engine = engines[e]();
                 if (!options.only.empty() && engine->name() != options.only) continue;
                 const auto ns = run(*engine, options, pattern, rows[e]);

@@ -72,7 +72,9 @@ Mapping Mapping::shared(const File& file, std::uint64_t offset, std::uint64_t ro
             m.room_ = m.mapped_ = size;
             return m;
         }
-        if (errno != ENOMEM) fail(errno, "mmap", file.path());
+        // (EINVAL: valgrind's answer where it has no such room.)
+        if (errno != ENOMEM && (errno != EINVAL || size <= least))
+            fail(errno, "mmap", file.path());
         if (size <= least) fail(ENOMEM, "mmap", "address space", least);
         size = std::max(least, size / 2 / page * page);
     }
