@@ -1,9 +1,11 @@
-// RocksDB: WriteOptions::sync; it groups the commits of several writers itself.
-#include "durable/engine.hpp"
+// RocksDB, with its log; it groups the commits of several writers itself.
+#include "stores/store.hpp"
 
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <filesystem>
 #include <stdexcept>
 
@@ -34,7 +36,7 @@ rocksdb::Slice slice_of(std::span<const std::byte> bytes) {
 
 class RocksWriter final : public Writer {
 public:
-    explicit RocksWriter(rocksdb::DB& db) : db_(db) { options_.sync = true; }
+    RocksWriter(rocksdb::DB& db, bool sync) : db_(db) { options_.sync = sync; }
     void commit(std::uint64_t page, std::span<const std::byte> bytes) override {
         check(db_.Put(options_, Key(page).slice(), slice_of(bytes)));
     }
@@ -44,10 +46,15 @@ private:
     rocksdb::WriteOptions options_{};
 };
 
-class Rocks final : public Engine {
+class Rocks final : public Store {
 public:
-    explicit Rocks(const std::string& folder) : folder_(folder) {
+    Rocks(const std::string& folder, bool sync, Checkpoints checkpoints)
+        : folder_(folder), sync_(sync) {
         std::filesystem::create_directories(folder);
+        options_.create_if_missing = true;
+        // The log goes on until what it says is written as a table: here, until there is so much.
+        if (checkpoints == Checkpoints::on_demand)
+            options_.write_buffer_size = std::size_t{16} << 30U;
         open();
     }
     void load(std::span<const std::byte> bytes) override {
@@ -57,10 +64,14 @@ public:
                 batch.Put(Key(page).slice(), slice_of(bytes.subspan(page * page_size, page_size))));
         check(db_->Write(rocksdb::WriteOptions{}, &batch));
     }
-    std::unique_ptr<Writer> writer() override { return std::make_unique<RocksWriter>(*db_); }
-    std::vector<std::byte> read_again() override {
-        db_.reset();
-        open();
+    std::unique_ptr<Writer> writer() override { return std::make_unique<RocksWriter>(*db_, sync_); }
+    void read(std::uint64_t page, std::span<std::byte> out) override {
+        rocksdb::PinnableSlice value;
+        check(db_->Get(rocksdb::ReadOptions{}, db_->DefaultColumnFamily(), Key(page).slice(),
+                       &value));
+        std::memcpy(out.data(), value.data(), std::min(out.size(), value.size()));
+    }
+    std::vector<std::byte> read_all() override {
         std::vector<std::byte> all;
         const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(rocksdb::ReadOptions{}));
         for (at->SeekToFirst(); at->Valid(); at->Next()) {
@@ -69,24 +80,32 @@ public:
         }
         return all;
     }
+    void checkpoint() override { check(db_->Flush(rocksdb::FlushOptions{})); }
+    void reopen() override {
+        db_.reset();
+        open();
+    }
 
 private:
     void open() {
-        rocksdb::Options options;
-        options.create_if_missing = true;
         rocksdb::DB* raw = nullptr;
-        check(rocksdb::DB::Open(options, folder_, &raw));
+        check(rocksdb::DB::Open(options_, folder_, &raw));
         db_.reset(raw);
     }
     std::string folder_;
+    bool sync_;
+    rocksdb::Options options_{};
     std::unique_ptr<rocksdb::DB> db_{};
 };
 
 }  // namespace
 
-Way rocksdb_sync() {
-    return {"RocksDB, sync", [](const std::string& folder) -> std::unique_ptr<Engine> {
-                return std::make_unique<Rocks>(folder);
+Way rocksdb_store(Survives survives, Checkpoints checkpoints) {
+    const bool sync = survives == Survives::power_cut;
+    std::string name = sync ? "RocksDB, sync" : "RocksDB";
+    if (checkpoints == Checkpoints::on_demand) name += ", all in its log";
+    return {name, [=](const std::string& folder) {
+                return std::make_unique<Rocks>(folder, sync, checkpoints);
             }};
 }
 

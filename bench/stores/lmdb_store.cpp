@@ -1,8 +1,9 @@
-// LMDB as it is by default: each commit is written and synced. (With MDB_WRITEMAP that is an
-// msync.)
-#include "durable/engine.hpp"
+// LMDB, a commit each. As it is by default, each is written and synced. (With MDB_WRITEMAP that is
+// an msync.)
+#include "stores/store.hpp"
 
 #include <lmdb.h>
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
@@ -35,9 +36,9 @@ private:
     MDB_dbi dbi_;
 };
 
-class Lmdb final : public Engine {
+class Lmdb final : public Store {
 public:
-    explicit Lmdb(const std::string& folder) : folder_(folder) {
+    Lmdb(const std::string& folder, unsigned flags) : folder_(folder), flags_(flags) {
         std::filesystem::create_directories(folder);
         open();
     }
@@ -55,9 +56,18 @@ public:
         check(mdb_txn_commit(txn));
     }
     std::unique_ptr<Writer> writer() override { return std::make_unique<LmdbWriter>(env_, dbi_); }
-    std::vector<std::byte> read_again() override {
-        mdb_env_close(env_);
-        open();
+    void read(std::uint64_t page, std::span<std::byte> out) override {
+        MDB_txn* txn = nullptr;
+        check(mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn));
+        auto key = key_of(page);
+        MDB_val value{};
+        const int code = mdb_get(txn, dbi_, &key, &value);
+        if (code == MDB_SUCCESS)
+            std::memcpy(out.data(), value.mv_data, std::min(out.size(), value.mv_size));
+        mdb_txn_abort(txn);
+        check(code);
+    }
+    std::vector<std::byte> read_all() override {
         MDB_txn* txn = nullptr;
         check(mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn));
         MDB_cursor* cursor = nullptr;
@@ -71,28 +81,34 @@ public:
         mdb_txn_abort(txn);
         return bytes;
     }
+    void reopen() override {
+        mdb_env_close(env_);
+        open();
+    }
 
 private:
     void open() {
         check(mdb_env_create(&env_));
         check(mdb_env_set_mapsize(env_, std::size_t{1} << 30U));
-        check(mdb_env_open(env_, folder_.c_str(), 0, 0600));
+        check(mdb_env_open(env_, folder_.c_str(), flags_, 0600));
         MDB_txn* txn = nullptr;
         check(mdb_txn_begin(env_, nullptr, 0, &txn));
         check(mdb_dbi_open(txn, nullptr, MDB_INTEGERKEY, &dbi_));
         check(mdb_txn_commit(txn));
     }
     std::string folder_;
+    unsigned flags_;
     MDB_env* env_ = nullptr;
     MDB_dbi dbi_ = 0;
 };
 
 }  // namespace
 
-Way lmdb_sync() {
-    return {"LMDB", [](const std::string& folder) -> std::unique_ptr<Engine> {
-                return std::make_unique<Lmdb>(folder);
-            }};
+Way lmdb_store(Survives survives) {
+    const bool waits = survives == Survives::power_cut;
+    const unsigned flags = waits ? 0 : MDB_NOSYNC;
+    return {waits ? "LMDB" : "LMDB, NOSYNC",
+            [=](const std::string& folder) { return std::make_unique<Lmdb>(folder, flags); }};
 }
 
 }  // namespace bench

@@ -1,6 +1,6 @@
 // What no engine can beat: the bytes of a small record into a file whose blocks are there already,
 // and fdatasync.
-#include "durable/engine.hpp"
+#include "durable/floors.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -44,15 +44,18 @@ private:
     int fd_;
 };
 
-class Floor : public Engine {
+class Floor final : public Store {
 public:
-    explicit Floor(const std::string& folder, bool shared)
+    Floor(const std::string& folder, bool shared)
         : file_((std::filesystem::create_directories(folder), folder + "/file")), shared_(shared) {}
     void load(std::span<const std::byte> bytes) override {
         pages_.assign(bytes.begin(), bytes.end());
     }
     std::unique_ptr<Writer> writer() override;
-    std::vector<std::byte> read_again() override { return pages_; }
+    void read(std::uint64_t page, std::span<std::byte> out) override {
+        std::memcpy(out.data(), pages_.data() + page * page_size, out.size());
+    }
+    std::vector<std::byte> read_all() override { return pages_; }
 
     void commit(std::uint64_t page, std::span<const std::byte> bytes) {
         std::unique_lock lock(mutex_);
@@ -105,15 +108,12 @@ std::unique_ptr<Writer> Floor::writer() { return std::make_unique<FloorWriter>(*
 }  // namespace
 
 Way bare_sync() {
-    return {"floor: pwrite, fdatasync", [](const std::string& folder) -> std::unique_ptr<Engine> {
-                return std::make_unique<Floor>(folder, false);
-            }};
+    return {"floor: pwrite, fdatasync",
+            [](const std::string& folder) { return std::make_unique<Floor>(folder, false); }};
 }
 Way shared_sync() {
     return {"floor: one fdatasync for all",
-            [](const std::string& folder) -> std::unique_ptr<Engine> {
-                return std::make_unique<Floor>(folder, true);
-            }};
+            [](const std::string& folder) { return std::make_unique<Floor>(folder, true); }};
 }
 
 }  // namespace bench
