@@ -1,0 +1,214 @@
+// How long until a store that nobody closed can be used again: a process makes the pages and a
+// checkpoint, then so many updates, each of which survives its death, and is killed right behind
+// the last one. Timed: another process opens the store and reads one page. Then all pages must be
+// as in the plain model. Every engine in turn, round by round.
+//
+// after kill -9   what was shared memory is still there
+// after a reboot  it is not; files are as the kernel has them, in its page cache, for everybody
+//
+// And for MMSB: how long a process that goes on is held up by the death of another.
+#include "reopen/survivors.hpp"
+
+#include "crash/shared.hpp"
+#include "stores/store.hpp"
+#include "support/child.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace {
+
+struct Options {
+    std::size_t pages = 10'000, updates = 1'000'000;
+    int rounds = 3, kills = 200;
+    std::string json{},
+        folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-reopen-{}", getpid());
+};
+
+enum class After : std::uint8_t { kill, reboot };
+
+struct Times {
+    std::vector<double> ms{};
+    double mib = 0;  ///< Of the folder's files when it was opened.
+};
+struct Row {
+    std::string name{};
+    Times after_kill{}, after_reboot{};
+    Times& times(After after) { return after == After::kill ? after_kill : after_reboot; }
+    const Times& times(After after) const {
+        return after == After::kill ? after_kill : after_reboot;
+    }
+};
+
+/// What the process that opens the store tells.
+struct Found {
+    double ms = 0;
+    bool right = false;
+};
+
+double quantile(std::vector<double> v, double at) {
+    std::ranges::sort(v);
+    return v.empty() ? 0 : v[static_cast<std::size_t>(at * static_cast<double>(v.size() - 1))];
+}
+double median(const std::vector<double>& v) { return quantile(v, 0.5); }
+
+[[noreturn]] void write_and_die(const bench::Way& way, const Options& options, After after) {
+    bench::Model model(options.pages);
+    const auto store = way.open(options.folder);
+    store->load(model.bytes());
+    store->checkpoint();
+    const auto writer = store->writer();
+    for (std::size_t i = 0; i < options.updates; ++i) {
+        const auto n = model.step(bench::Pattern::sparse);
+        writer->commit(n, model.page(n));
+    }
+    if (after == After::reboot) store->flush();
+    std::raise(SIGKILL);
+    std::abort();
+}
+
+Found open_and_look(const bench::Way& way, const std::string& folder, bench::Model& expected) {
+    const auto page = expected.pages() / 2;
+    std::vector<std::byte> bytes(bench::page_size);
+    const auto began = std::chrono::steady_clock::now();
+    const auto store = way.open(folder);
+    store->read(page, bytes);
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - began;
+    return {.ms = took.count(),
+            .right = std::ranges::equal(bytes, expected.page(page)) &&
+                     store->read_all() == expected.bytes()};
+}
+
+double mib_in(const std::string& folder) {
+    std::uint64_t bytes = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
+        if (entry.is_regular_file()) bytes += entry.file_size();
+    return static_cast<double>(bytes) / (1U << 20U);
+}
+
+// Each part in a process of its own, as it would be; none inherits threads or memory of an engine.
+void run(const bench::Way& way, const Options& options, After after, bench::Model& expected,
+         Times& times) {
+    mmsb::test::Child writer([&]() -> int { write_and_die(way, options, after); });
+    if (writer.wait() != -SIGKILL) throw std::runtime_error(way.name + ": the writer failed");
+    if (after == After::reboot) bench::lose_memory(options.folder);
+    times.mib = mib_in(options.folder);
+    const mmsb::test::Shared<Found> found;
+    mmsb::test::Child reader([&] {
+        *found = open_and_look(way, options.folder, expected);
+        return 0;
+    });
+    if (reader.wait() != 0) throw std::runtime_error(way.name + ": it cannot be opened");
+    if (!found->right) throw std::runtime_error(way.name + ": its pages are wrong");
+    times.ms.push_back(found->ms);
+    bench::remove_store(options.folder);
+    ::sync();  // what one engine left to the disk is no other one's burden
+}
+
+nlohmann::json print(const char* title, const std::vector<Row>& rows, After after) {
+    fmt::print("\n{:34} {:>12} {:>10} {:>10} {:>10} {:>11}\n", title, "median ms", "min", "max",
+               "x MMSB", "files MiB");
+    auto json = nlohmann::json::array();
+    const auto ours = median(rows.front().times(after).ms);
+    for (const auto& row : rows) {
+        const auto& times = row.times(after);
+        const auto ms = median(times.ms);
+        fmt::print("{:34} {:12.2f} {:10.2f} {:10.2f} {:10.3g} {:11.0f}\n", row.name, ms,
+                   quantile(times.ms, 0), quantile(times.ms, 1), ms / ours, times.mib);
+        json.push_back({{"engine", row.name},
+                        {"ms", times.ms},
+                        {"median_ms", ms},
+                        {"times_mmsb", ms / ours},
+                        {"files_mib", times.mib}});
+    }
+    return json;
+}
+
+nlohmann::json print(const char* since, const std::vector<double>& us) {
+    fmt::print("{:34} {:12.3f} {:10.3f} {:10.3f}\n", since, median(us) / 1000,
+               quantile(us, 0.99) / 1000, quantile(us, 1) / 1000);
+    return {{"us", us},
+            {"median_us", median(us)},
+            {"p99_us", quantile(us, 0.99)},
+            {"max_us", quantile(us, 1)}};
+}
+
+void print(const std::vector<Row>& rows, const bench::Survivors& survivors,
+           const Options& options) {
+    fmt::print(
+        "Open and read a page of a store that nobody closed: {} pages of 1 KiB, {} updates of ten "
+        "bytes since the checkpoint, {} rounds\n",
+        options.pages, options.updates, options.rounds);
+    nlohmann::json json;
+    json["after_kill"] = print("after kill -9", rows, After::kill);
+    json["after_reboot"] = print("after a reboot", rows, After::reboot);
+    fmt::print("\n{:34} {:>12} {:>10} {:>10}\n",
+               fmt::format("survivors go on, {} kills", survivors.since_kill.size()), "median ms",
+               "p99", "max");
+    json["survivors"]["since_kill"] = print("MMSB, since kill()", survivors.since_kill);
+    json["survivors"]["since_death"] =
+        print("MMSB, since waitpid() returned", survivors.since_death);
+    if (!options.json.empty()) std::ofstream(options.json) << json.dump(2) << '\n';
+}
+
+Options parse(int argc, char** argv) {
+    Options options;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const std::string_view flag = argv[i];
+        if (flag == "--pages")
+            options.pages = std::stoul(argv[i + 1]);
+        else if (flag == "--updates")
+            options.updates = std::stoul(argv[i + 1]);
+        else if (flag == "--rounds")
+            options.rounds = std::stoi(argv[i + 1]);
+        else if (flag == "--kills")
+            options.kills = std::stoi(argv[i + 1]);
+        else if (flag == "--folder")
+            options.folder = argv[i + 1];
+        else if (flag == "--json")
+            options.json = argv[i + 1];
+        else
+            throw std::runtime_error(fmt::format("unknown option {}", flag));
+    }
+    return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    using bench::Checkpoints;
+    using bench::Survives;
+    const auto options = parse(argc, argv);
+    const std::vector<bench::Way> ways = {
+        bench::mmsb_store(Survives::kill),
+        bench::lmdb_store(Survives::kill),
+        bench::sqlite_store(Survives::kill),
+        bench::sqlite_store(Survives::kill, Checkpoints::on_demand),
+        bench::rocksdb_store(Survives::kill),
+        bench::rocksdb_store(Survives::kill, Checkpoints::on_demand),
+    };
+    bench::Model expected(options.pages);
+    for (std::size_t i = 0; i < options.updates; ++i) expected.step(bench::Pattern::sparse);
+    std::vector<Row> rows(ways.size());
+    for (int round = 0; round < options.rounds; ++round)
+        for (const auto after : {After::kill, After::reboot})
+            for (std::size_t i = 0; i < ways.size(); ++i) {
+                rows[i].name = ways[i].name;
+                run(ways[i], options, after, expected, rows[i].times(after));
+            }
+    const auto survivors = bench::kill_beside(options.folder, options.kills);
+    bench::remove_store(options.folder);
+    print(rows, survivors, options);
+    return 0;
+} catch (const std::exception& e) {
+    std::cerr << "bench_reopen: " << e.what() << '\n';
+    return 1;
+}
