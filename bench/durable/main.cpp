@@ -3,6 +3,7 @@
 // time allows. Every engine in turn, round by round, each turn as long as the others. Afterwards
 // each store is closed and opened again, and must hold the last acknowledged bytes of every page.
 #include "durable/floors.hpp"
+#include "figures.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -39,15 +40,11 @@ struct Row {
     std::map<std::size_t, std::vector<Turn>> turns{};  ///< By number of writers.
 };
 
-double median_of(std::vector<double> v, double at = 0.5) {
-    std::ranges::sort(v);
-    return v.empty() ? 0 : v[static_cast<std::size_t>(at * static_cast<double>(v.size() - 1))];
-}
 double median(const std::vector<Turn>& turns, double Turn::* field) {
     std::vector<double> v;
     v.reserve(turns.size());
     for (const auto& turn : turns) v.push_back(turn.*field);
-    return median_of(v);
+    return bench::median(v);
 }
 
 // One writer: commits to its own pages, and to `bytes` of them here, until told to stop.
@@ -104,7 +101,8 @@ Turn run(const bench::Way& way, const std::string& folder, std::size_t writers, 
         throw std::runtime_error(fmt::format("{}: an acknowledged commit is missing", way.name));
     std::vector<double> each;
     for (const auto& one : took) each.insert(each.end(), one.begin(), one.end());
-    return {static_cast<double>(each.size()) / all.count(), median_of(each), median_of(each, 0.99)};
+    return {static_cast<double>(each.size()) / all.count(), bench::median(each),
+            bench::quantile(each, 0.99)};
 }
 
 void print(const std::vector<Row>& rows, const Options& options) {

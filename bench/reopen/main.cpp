@@ -10,6 +10,7 @@
 #include "reopen/survivors.hpp"
 
 #include "crash/shared.hpp"
+#include "figures.hpp"
 #include "stores/store.hpp"
 #include "support/child.hpp"
 
@@ -53,12 +54,6 @@ struct Found {
     double ms = 0;
     bool right = false;
 };
-
-double quantile(std::vector<double> v, double at) {
-    std::ranges::sort(v);
-    return v.empty() ? 0 : v[static_cast<std::size_t>(at * static_cast<double>(v.size() - 1))];
-}
-double median(const std::vector<double>& v) { return quantile(v, 0.5); }
 
 [[noreturn]] void write_and_die(const bench::Way& way, const Options& options, After after) {
     bench::Model model(options.pages);
@@ -117,12 +112,13 @@ nlohmann::json print(const char* title, const std::vector<Row>& rows, After afte
     fmt::print("\n{:34} {:>12} {:>10} {:>10} {:>10} {:>11}\n", title, "median ms", "min", "max",
                "x MMSB", "files MiB");
     auto json = nlohmann::json::array();
-    const auto ours = median(rows.front().times(after).ms);
+    const auto ours = bench::median(rows.front().times(after).ms);
     for (const auto& row : rows) {
         const auto& times = row.times(after);
-        const auto ms = median(times.ms);
+        const auto ms = bench::median(times.ms);
         fmt::print("{:34} {:12.2f} {:10.2f} {:10.2f} {:10.3g} {:11.0f}\n", row.name, ms,
-                   quantile(times.ms, 0), quantile(times.ms, 1), ms / ours, times.mib);
+                   bench::quantile(times.ms, 0), bench::quantile(times.ms, 1), ms / ours,
+                   times.mib);
         json.push_back({{"engine", row.name},
                         {"ms", times.ms},
                         {"median_ms", ms},
@@ -133,12 +129,12 @@ nlohmann::json print(const char* title, const std::vector<Row>& rows, After afte
 }
 
 nlohmann::json print(const char* since, const std::vector<double>& us) {
-    fmt::print("{:34} {:12.3f} {:10.3f} {:10.3f}\n", since, median(us) / 1000,
-               quantile(us, 0.99) / 1000, quantile(us, 1) / 1000);
+    fmt::print("{:34} {:12.3f} {:10.3f} {:10.3f}\n", since, bench::median(us) / 1000,
+               bench::quantile(us, 0.99) / 1000, bench::quantile(us, 1) / 1000);
     return {{"us", us},
-            {"median_us", median(us)},
-            {"p99_us", quantile(us, 0.99)},
-            {"max_us", quantile(us, 1)}};
+            {"median_us", bench::median(us)},
+            {"p99_us", bench::quantile(us, 0.99)},
+            {"max_us", bench::quantile(us, 1)}};
 }
 
 void print(const std::vector<Row>& rows, const bench::Survivors& survivors,

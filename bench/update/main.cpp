@@ -1,5 +1,6 @@
 // Runs every engine in turn, round by round, on the same updates; checks each one's final state
 // against the model; prints medians, ratios, and a JSON file.
+#include "figures.hpp"
 #include "update/workload.hpp"
 
 #include <fmt/format.h>
@@ -28,11 +29,6 @@ struct Row {
     std::vector<double> sparse{}, dense{};
     std::uint64_t log_bytes = 0;
 };
-
-double median(std::vector<double> v) {
-    std::ranges::sort(v);
-    return v.empty() ? 0 : v[v.size() / 2];
-}
 
 double run(bench::Engine& engine, const Options& options, bench::Pattern pattern, Row& row) {
     bench::Model model(options.pages);
@@ -67,10 +63,10 @@ void print(const std::vector<Row>& rows, const Options& options) {
     auto json = nlohmann::json::array();
     for (const auto& row : rows) {
         if (row.name.empty()) continue;
-        const auto s = median(row.sparse), d = median(row.dense);
+        const auto s = bench::median(row.sparse), d = bench::median(row.dense);
         fmt::print("{:28} {:9.0f} {:9.0f} {:5.2f} / {:4.2f} {:6.2f} / {:4.2f} {:>10}  {}\n",
-                   row.name, s, d, median(lmdb.sparse) / s, median(lmdb.dense) / d,
-                   s / median(floor.sparse), d / median(floor.dense),
+                   row.name, s, d, bench::median(lmdb.sparse) / s, bench::median(lmdb.dense) / d,
+                   s / bench::median(floor.sparse), d / bench::median(floor.dense),
                    row.log_bytes == 0 ? "-" : fmt::format("{}", row.log_bytes), row.survives);
         json.push_back({{"engine", row.name},
                         {"survives", row.survives},
@@ -78,10 +74,10 @@ void print(const std::vector<Row>& rows, const Options& options) {
                         {"dense_ns", row.dense},
                         {"sparse_median_ns", s},
                         {"dense_median_ns", d},
-                        {"times_lmdb_sparse", median(lmdb.sparse) / s},
-                        {"times_lmdb_dense", median(lmdb.dense) / d},
-                        {"floor_ratio_sparse", s / median(floor.sparse)},
-                        {"floor_ratio_dense", d / median(floor.dense)},
+                        {"times_lmdb_sparse", bench::median(lmdb.sparse) / s},
+                        {"times_lmdb_dense", bench::median(lmdb.dense) / d},
+                        {"floor_ratio_sparse", s / bench::median(floor.sparse)},
+                        {"floor_ratio_dense", d / bench::median(floor.dense)},
                         {"log_bytes_per_update", row.log_bytes}});
     }
     if (!options.json.empty()) std::ofstream(options.json) << json.dump(2) << '\n';

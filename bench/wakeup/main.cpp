@@ -7,10 +7,11 @@
 // back and forth   the two answer each other at once: half of a round trip
 // asleep           the receiver has slept for a while when the sender begins to send; until its
 //                  receive() returns
+#include "cores.hpp"
+#include "figures.hpp"
 #include "wakeup/channel.hpp"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,29 +61,6 @@ std::int64_t now_ns() {
         .count();
 }
 
-double percentile(std::vector<double> v, double p) {
-    std::ranges::sort(v);
-    return v.empty() ? 0 : v[static_cast<std::size_t>(p * static_cast<double>(v.size() - 1))];
-}
-double median(const std::vector<double>& v) { return percentile(v, 0.5); }
-
-std::vector<int> cores() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    ::sched_getaffinity(0, sizeof set, &set);
-    std::vector<int> all;
-    for (int i = 0; i < CPU_SETSIZE; ++i)
-        if (CPU_ISSET(i, &set)) all.push_back(i);
-    return all;
-}
-void stay_on(int core) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(core, &set);
-    if (::sched_setaffinity(0, sizeof set, &set) != 0)
-        throw std::runtime_error("sched_setaffinity failed");
-}
-
 void receive(bench::Channel& channel, std::uint64_t number) {
     channel.receive(number);
     if (const auto arrived = channel.arrived(); arrived != number)
@@ -119,7 +97,7 @@ void ask(const bench::Way& way, const Options& options, Clocks& clocks, Times& t
         receive(*channel, n + 1);
         took.push_back(static_cast<double>(now_ns() - began) / 2);
     }
-    times.back_and_forth.push_back(median(took));
+    times.back_and_forth.push_back(bench::median(took));
     took.clear();
     for (std::uint64_t i = 0; i < options.wakes; ++i) {
         std::this_thread::sleep_for(std::chrono::microseconds(options.pause_us));
@@ -128,20 +106,20 @@ void ask(const bench::Way& way, const Options& options, Clocks& clocks, Times& t
         receive(*channel, n + 1);
         took.push_back(static_cast<double>(clocks.took_ns[i]));
     }
-    times.asleep.push_back(median(took));
-    times.asleep_p99.push_back(percentile(took, 0.99));
+    times.asleep.push_back(bench::median(took));
+    times.asleep_p99.push_back(bench::quantile(took, 0.99));
 }
 
 // The two sides on these cores; ours from now on.
 void run(const bench::Way& way, const Options& options, int ours, int theirs, Clocks& clocks,
          Times& times) {
     std::fflush(nullptr);
-    stay_on(ours);
+    bench::stay_on(ours);
     const auto child = ::fork();
     if (child < 0) throw std::runtime_error("fork failed");
     if (child == 0) {
         try {
-            stay_on(theirs);
+            bench::stay_on(theirs);
             answer(way, options, clocks);
         } catch (const std::exception& e) {
             std::cerr << "bench_wakeup: " << way.name << ": " << e.what() << '\n';
@@ -162,14 +140,14 @@ void run(const bench::Way& way, const Options& options, int ours, int theirs, Cl
 }
 
 nlohmann::json to_json(const Times& times, const Times& bare) {
-    const auto trip = median(times.back_and_forth), wake = median(times.asleep);
+    const auto trip = bench::median(times.back_and_forth), wake = bench::median(times.asleep);
     return {{"back_and_forth_ns", times.back_and_forth},
             {"asleep_ns", times.asleep},
             {"asleep_p99_ns", times.asleep_p99},
             {"back_and_forth_median_ns", trip},
             {"asleep_median_ns", wake},
-            {"futex_ratio_back_and_forth", trip / median(bare.back_and_forth)},
-            {"futex_ratio_asleep", wake / median(bare.asleep)}};
+            {"futex_ratio_back_and_forth", trip / bench::median(bare.back_and_forth)},
+            {"futex_ratio_asleep", wake / bench::median(bare.asleep)}};
 }
 
 void print(const char* where, const std::vector<Row>& rows, Times Row::* times) {
@@ -178,10 +156,10 @@ void print(const char* where, const std::vector<Row>& rows, Times Row::* times) 
     const auto& bare = rows.front().*times;
     for (const auto& row : rows) {
         const auto& t = row.*times;
-        const auto trip = median(t.back_and_forth), wake = median(t.asleep);
+        const auto trip = bench::median(t.back_and_forth), wake = bench::median(t.asleep);
         fmt::print("{:22} {:17.2f} {:8.2f} {:10.2f} {:8.2f} {:10.2f}\n", row.name, trip / 1000,
-                   trip / median(bare.back_and_forth), wake / 1000, wake / median(bare.asleep),
-                   median(t.asleep_p99) / 1000);
+                   trip / bench::median(bare.back_and_forth), wake / 1000,
+                   wake / bench::median(bare.asleep), bench::median(t.asleep_p99) / 1000);
     }
 }
 
@@ -247,7 +225,7 @@ int main(int argc, char** argv) try {
         [&] { return bench::mmsb_watch(options.folder); },
     };
     std::vector<Row> rows(ways.size());
-    const auto all = cores();
+    const auto all = bench::cores();
     for (int round = 0; round < options.rounds; ++round)
         for (std::size_t i = 0; i < ways.size(); ++i)
             for (const bool two : {false, true}) {
