@@ -30,6 +30,7 @@ namespace {
 struct Options {
     std::size_t pages = 10'000, updates = 1'000'000;
     int rounds = 3, kills = 200;
+    std::string only{};  ///< Just the engine of this name, beside MMSB: as for a profile.
     std::string json{},
         folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-reopen-{}", getpid());
 };
@@ -167,6 +168,8 @@ Options parse(int argc, char** argv) {
             options.rounds = std::stoi(argv[i + 1]);
         else if (flag == "--kills")
             options.kills = std::stoi(argv[i + 1]);
+        else if (flag == "--only")
+            options.only = argv[i + 1];
         else if (flag == "--folder")
             options.folder = argv[i + 1];
         else if (flag == "--json")
@@ -183,7 +186,7 @@ int main(int argc, char** argv) try {
     using bench::Checkpoints;
     using bench::Survives;
     const auto options = parse(argc, argv);
-    const std::vector<bench::Way> ways = {
+    std::vector<bench::Way> ways = {
         bench::mmsb_store(Survives::kill),
         bench::lmdb_store(Survives::kill),
         bench::sqlite_store(Survives::kill),
@@ -191,6 +194,10 @@ int main(int argc, char** argv) try {
         bench::rocksdb_store(Survives::kill),
         bench::rocksdb_store(Survives::kill, Checkpoints::on_demand),
     };
+    if (!options.only.empty())
+        std::erase_if(ways, [&](const bench::Way& way) {
+            return way.name != ways.front().name && way.name != options.only;
+        });
     bench::Model expected(options.pages);
     for (std::size_t i = 0; i < options.updates; ++i) expected.step(bench::Pattern::sparse);
     std::vector<Row> rows(ways.size());
