@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#define HWY_WANT_AVX3_DL  // as the room does
 #include <hwy/highway.h>
 
 #include <algorithm>
