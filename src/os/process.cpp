@@ -74,14 +74,6 @@ std::string first_line(const char* path) {
     return std::string(all.substr(0, all.find('\n')));
 }
 
-std::atomic<std::int64_t> clock_shift_ns{0};
-
-std::int64_t nanoseconds(clockid_t clock) noexcept {
-    timespec t{};
-    ::clock_gettime(clock, &t);
-    return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-}
-
 }  // namespace
 
 std::int32_t process_id() noexcept { return ::getpid(); }
@@ -176,13 +168,6 @@ std::string random_name() {
     }
     return name;
 }
-
-std::int64_t clock_ns() noexcept {
-    return nanoseconds(CLOCK_REALTIME) + clock_shift_ns.load(std::memory_order_relaxed);
-}
-void shift_clock(std::int64_t ns) noexcept { clock_shift_ns.store(ns); }
-std::int64_t boot_clock_ns() noexcept { return nanoseconds(CLOCK_BOOTTIME); }
-std::int64_t steady_ns() noexcept { return nanoseconds(CLOCK_MONOTONIC); }
 
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t value,
                 std::chrono::nanoseconds timeout) noexcept {

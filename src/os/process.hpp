@@ -25,7 +25,9 @@ namespace mmsb::os {
 [[nodiscard]] std::string platform();
 void random_bytes(std::span<std::byte> out);
 [[nodiscard]] std::string random_name();              ///< 16 hexadecimal digits.
-[[nodiscard]] std::int64_t clock_ns() noexcept;       ///< System clock, ns since 1970.
+/// System clock, ns since 1970; a step of it is seen within a millisecond. As cheap as reading the
+/// processor's counter, where that counts steadily.
+[[nodiscard]] std::int64_t clock_ns() noexcept;
 [[nodiscard]] std::int64_t boot_clock_ns() noexcept;  ///< CLOCK_BOOTTIME.
 /// For tests: clock_ns() answers as if somebody had set the system clock ahead by so much.
 void shift_clock(std::int64_t ns) noexcept;
