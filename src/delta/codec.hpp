@@ -60,6 +60,10 @@ struct Part {
 /// REQUIRES parts in ascending order, disjoint, within page_size.
 std::uint64_t encode(std::span<const Part> parts, std::size_t page_size,
                      std::vector<std::byte>& out);
+/// The same for who stores what stands around it first: where something differs, `room` is asked
+/// once, with the encoded size, for the place to write to.
+std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,
+                        FunctionRef<std::byte*(std::size_t)> room);
 
 /// Appends to `out` what writes just these runs, whether or not the page has those bytes already.
 /// Returns the number of bytes; with 0 nothing is appended.

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+// As in gather.cpp: what is chosen at run time is chosen for all.
+#define HWY_WANT_AVX3_DL
 // This file is compiled once for each instruction set: foreach_target.h includes it again.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "delta/compare.cpp"

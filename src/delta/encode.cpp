@@ -21,16 +21,6 @@ static_assert(std::is_trivially_default_constructible_v<Window>);
 
 int first_bit(std::uint64_t mask) { return std::countr_zero(mask); }
 
-/// Copies the bytes whose bits are set.
-void gather(const Window& w, std::byte*& values) {
-    if (w.mask == ~std::uint64_t{0}) {
-        std::memcpy(values, w.after, window);
-        values += window;
-        return;
-    }
-    for (auto mask = w.mask; mask != 0; mask &= mask - 1) *values++ = w.after[first_bit(mask)];
-}
-
 /// The windows of parts that are compared, in lists of up to kept_windows or so.
 class PartSource {
 public:
@@ -54,8 +44,9 @@ public:
             scan(ignored, fn);
         }
     }
-    void append_values(std::vector<std::byte>& out) const {
-        for (const auto& part : parts_) out.insert(out.end(), part.after.begin(), part.after.end());
+    void copy_values(std::byte* to) const {
+        for (const auto& part : parts_)
+            if (!part.after.empty()) to = std::ranges::copy(part.after, to).out;
     }
 
 private:
@@ -130,8 +121,8 @@ public:
         close();
         fn(std::span<const Window>(buffer_.data(), count));
     }
-    void append_values(std::vector<std::byte>& out) const {
-        for (const auto& run : runs_) out.insert(out.end(), run.bytes.begin(), run.bytes.end());
+    void copy_values(std::byte* to) const {
+        for (const auto& run : runs_) to = std::ranges::copy(run.bytes, to).out;
     }
 
 private:
@@ -145,31 +136,19 @@ template <class Position, bool gathers>
 struct OffsetWriter {
     std::byte* positions;
     std::byte* values;
-    void add(const Window& w) {
-        for (auto mask = w.mask; mask != 0; mask &= mask - 1) {
-            const auto bit = static_cast<std::size_t>(first_bit(mask));
-            store(positions, static_cast<Position>(w.offset + bit));
-            if constexpr (gathers) *values++ = w.after[bit];
-        }
+    void add(std::span<const Window> windows) {
+        for (const auto& w : windows)
+            for (auto mask = w.mask; mask != 0; mask &= mask - 1)
+                store(positions,
+                      static_cast<Position>(w.offset + static_cast<std::size_t>(first_bit(mask))));
+        if constexpr (gathers) values = gather(windows, values);
     }
     void finish() {}
 };
 
-template <bool gathers>
 struct BucketWriter {
-    std::byte* counts;  // Zero at first.
-    std::byte* positions;
-    std::byte* values;
-    void add(const Window& w) {
-        for (auto mask = w.mask; mask != 0; mask &= mask - 1) {
-            const auto bit = static_cast<std::size_t>(first_bit(mask));
-            const auto at = w.offset + bit;
-            auto& count = counts[at / bucket_size];
-            count = static_cast<std::byte>(std::to_integer<unsigned>(count) + 1);
-            *positions++ = static_cast<std::byte>(at % bucket_size);
-            if constexpr (gathers) *values++ = w.after[bit];
-        }
-    }
+    Buckets to;
+    void add(std::span<const Window> windows) { gather_in_buckets(windows, to); }
     void finish() {}
 };
 
@@ -178,6 +157,9 @@ class RunWriter {
 public:
     RunWriter(std::byte* heads, std::byte* values) : heads_(heads), values_(values) {}
 
+    void add(std::span<const Window> windows) {
+        for (const auto& w : windows) add(w);
+    }
     void add(const Window& w) {
         for (auto mask = w.mask; mask != 0;) {
             const auto bit = static_cast<std::size_t>(first_bit(mask));
@@ -226,19 +208,19 @@ template <class Position, bool gathers>
 struct MaskWriter {
     std::byte* heads;
     std::byte* values;
-    void add(const Window& w) {
-        store(heads, static_cast<Position>(w.offset));
-        store(heads, w.mask);
-        if constexpr (gathers) gather(w, values);
+    void add(std::span<const Window> windows) {
+        for (const auto& w : windows) {
+            store(heads, static_cast<Position>(w.offset));
+            store(heads, w.mask);
+        }
+        if constexpr (gathers) values = gather(windows, values);
     }
     void finish() {}
 };
 
 template <class Source, class Writer>
 void write(Source& source, Writer writer) {
-    source.each([&writer](std::span<const Window> windows) {
-        for (const auto& w : windows) writer.add(w);
-    });
+    source.each([&writer](std::span<const Window> windows) { writer.add(windows); });
     writer.finish();
 }
 
@@ -311,47 +293,61 @@ void write_chosen(Source& source, const Choice& choice, const Tally& tally, std:
 }
 
 template <class Source>
-std::uint64_t encode_from(Source& source, std::size_t page_size, std::vector<std::byte>& out) {
+std::uint64_t encode_from(Source& source, std::size_t page_size,
+                          FunctionRef<std::byte*(std::size_t)> room) {
     const Tally tally = source.tally();
     if (tally.changed == 0) return 0;
     const Choice choice = choose(source, tally, page_size);
-    const auto start = out.size();
+    std::byte* const at = room(choice.size);
     if (choice.encoding == Encoding::whole) {
-        out.reserve(start + choice.size);
-        out.push_back(first_byte(choice.encoding, 0));
-        source.append_values(out);
+        at[0] = first_byte(choice.encoding, 0);
+        source.copy_values(at + 1);
         return tally.changed;
     }
-    // Values that the source appends by itself come behind the rest.
-    const auto written = Source::gathers ? choice.size : choice.size - tally.changed;
-    if (!Source::gathers) out.reserve(start + choice.size);
-    out.resize(start + written);
-    std::byte* const at = out.data() + start;
     if (choice.buckets) {
         at[0] = first_byte(Encoding::offsets, 0);
+        std::memset(at + 1, 0, buckets_of(page_size));
         std::byte* const positions = at + 1 + buckets_of(page_size);
-        write(source, BucketWriter<Source::gathers>{at + 1, positions, positions + tally.changed});
+        write(source,
+              BucketWriter{{.counts = at + 1,
+                            .positions = positions,
+                            .values = Source::gathers ? positions + tally.changed : nullptr}});
     } else {
         with_position(page_size, [&](auto position) {
             write_chosen<decltype(position)>(source, choice, tally, at);
         });
     }
-    if (!Source::gathers) source.append_values(out);
+    // Values that the source does not gather come behind the rest as they are.
+    if (!Source::gathers) source.copy_values(at + choice.size - tally.changed);
     return tally.changed;
+}
+
+/// Room at the end of a vector.
+auto behind(std::vector<std::byte>& out) {
+    return [&out](std::size_t size) {
+        const auto at = out.size();
+        out.resize(at + size);
+        return out.data() + at;
+    };
 }
 
 }  // namespace
 
+std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,
+                        FunctionRef<std::byte*(std::size_t)> room) {
+    PartSource source(parts);
+    return encode_from(source, page_size, room);
+}
+
 std::uint64_t encode(std::span<const Part> parts, std::size_t page_size,
                      std::vector<std::byte>& out) {
-    PartSource source(parts);
-    return encode_from(source, page_size, out);
+    return encode_to(parts, page_size, behind(out));
 }
 
 std::uint64_t encode_runs(std::span<const Delta::Run> runs, std::size_t page_size,
                           std::vector<std::byte>& out) {
     RunSource source(runs);
-    return encode_from(source, page_size, out);
+    return encode_from(source, page_size, FunctionRef<std::byte*(std::size_t)>(behind(out)));
 }
 
 }  // namespace mmsb::delta

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace mmsb::delta {
 
@@ -32,5 +33,17 @@ struct Tally {
 /// ceil(size / 64)). Returns how many there are. By Highway, like compare().
 /// REQUIRES parts in ascending order.
 std::size_t collect(const Part& part, Window* out, Tally& tally) noexcept;
+
+/// Writes the windows' changed bytes, one behind the other. Returns where they end. By Highway.
+std::byte* gather(std::span<const Window> windows, std::byte* values) noexcept;
+
+/// Where the parts of a delta by buckets (codec.hpp) are written next.
+struct Buckets {
+    std::byte* counts;  ///< Of all buckets; zero at first.
+    std::byte* positions;
+    std::byte* values;  ///< nullptr: somebody else writes them.
+};
+/// Likewise, with how many there are in each bucket, and where.
+void gather_in_buckets(std::span<const Window> windows, Buckets& to) noexcept;
 
 }  // namespace mmsb::delta
