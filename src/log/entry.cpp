@@ -6,6 +6,7 @@
 #include "delta/codec.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 namespace mmsb::log {
@@ -130,17 +131,17 @@ void read_entry(base::ByteReader& in, Entry& entry) noexcept {
 
 }  // namespace
 
-void write_entry(const PageEntry& entry, std::vector<std::byte>& out) {
+std::size_t write_entry_around(const PageEntry& entry, std::size_t delta_size,
+                               std::vector<std::byte>& out) {
     const bool renamed = entry.renamed || (entry.created && !entry.name.empty());
-    const unsigned flags = (entry.delta.empty() ? 0 : has_delta) |
-                           (entry.created ? is_created : 0) | (entry.deleted ? is_deleted : 0) |
-                           (entry.resized ? is_resized : 0) | (renamed ? is_renamed : 0) |
-                           (entry.metadata.empty() ? 0 : has_metadata);
+    const unsigned flags = (delta_size == 0 ? 0 : has_delta) | (entry.created ? is_created : 0) |
+                           (entry.deleted ? is_deleted : 0) | (entry.resized ? is_resized : 0) |
+                           (renamed ? is_renamed : 0) | (entry.metadata.empty() ? 0 : has_metadata);
     MMSB_ASSERT(go_together(flags) && entry.page != PageId::none);
     MMSB_ASSERT(entry.size <= limits::page_size && (!entry.deleted || entry.size == 0));
     MMSB_ASSERT(entry.name.size() <= limits::name_size);
     MMSB_ASSERT(entry.metadata.size() <= metadata_bytes);
-    base::FieldBuffer<2 + 4 * base::varint_max> fields;
+    base::FieldBuffer<2 + 5 * base::varint_max> fields;
     fields.fixed(static_cast<std::uint8_t>(flags));
     fields.varint(number(entry.page));
     fields.varint(number(entry.epoch));
@@ -150,10 +151,23 @@ void write_entry(const PageEntry& entry, std::vector<std::byte>& out) {
         fields.fixed(static_cast<std::uint8_t>(entry.location));
     }
     base::ByteWriter writer(out);
-    writer.bytes(fields.bytes());
-    if (renamed) writer.text(entry.name);
-    if (!entry.metadata.empty()) write_block(entry.metadata, writer);
-    if (!entry.delta.empty()) write_block(entry.delta, writer);
+    if (renamed || !entry.metadata.empty()) {
+        writer.bytes(fields.bytes());
+        fields = {};
+        if (renamed) writer.text(entry.name);
+        if (!entry.metadata.empty()) write_block(entry.metadata, writer);
+    }
+    if (delta_size != 0) fields.varint(delta_size);
+    const auto at = out.size() + fields.bytes().size();
+    out.resize(at + delta_size);
+    if (const auto left = fields.bytes(); !left.empty())
+        std::memcpy(out.data() + at - left.size(), left.data(), left.size());
+    return at;
+}
+
+void write_entry(const PageEntry& entry, std::vector<std::byte>& out) {
+    const auto at = write_entry_around(entry, entry.delta.size(), out);
+    if (!entry.delta.empty()) std::memcpy(out.data() + at, entry.delta.data(), entry.delta.size());
 }
 
 void write_entry(const EdgeEntry& entry, std::vector<std::byte>& out) {

@@ -33,31 +33,49 @@ std::uint8_t flags_of(const RecordFields& fields, Lsn start) noexcept {
     return static_cast<std::uint8_t>(flags);
 }
 
-void write_fields(const RecordFields& fields, Lsn start, const Context& context,
-                  std::vector<std::byte>& to) {
-    base::FieldBuffer<head_size + 4 * base::varint_max + 3 * 5> out;
-    out.fixed(Head{});  // seal() fills it in
-    out.varint(number(fields.sequence));
-    // Modulo 2^64, so that even a time before the base comes back as it was.
-    out.varint(static_cast<std::uint64_t>(fields.time_ns) -
-               static_cast<std::uint64_t>(context.base_time_ns));
-    out.varint(fields.source);
-    out.varint(static_cast<std::uint32_t>(fields.process));
-    if (says_durable(fields, start)) out.varint((start - *fields.durable) / 8);
-    if (fields.structural) {
-        const bool first = fields.previous_structure == no_lsn;
-        out.varint(first ? 0 : (start - fields.previous_structure) / 8);
+/// What stands in front of a body: room for the head, and the fields.
+class Front {
+public:
+    Front(const RecordFields& fields, Lsn start, const Context& context) : label_(fields.label) {
+        MMSB_ASSERT(start % 8 == 0 && fields.kind != RecordKind::filler);
+        MMSB_ASSERT(fields.label.size() <= limits::label_size);
+        MMSB_ASSERT(!fields.structural || fields.previous_structure == no_lsn ||
+                    (fields.previous_structure % 8 == 0 && fields.previous_structure < start));
+        before_.fixed(Head{});  // seal() fills it in
+        before_.varint(number(fields.sequence));
+        // Modulo 2^64, so that even a time before the base comes back as it was.
+        before_.varint(static_cast<std::uint64_t>(fields.time_ns) -
+                       static_cast<std::uint64_t>(context.base_time_ns));
+        before_.varint(fields.source);
+        before_.varint(static_cast<std::uint32_t>(fields.process));
+        if (says_durable(fields, start)) before_.varint((start - *fields.durable) / 8);
+        if (fields.structural) {
+            const bool first = fields.previous_structure == no_lsn;
+            before_.varint(first ? 0 : (start - fields.previous_structure) / 8);
+        }
+        if (fields.tag != 0) before_.varint(fields.tag);
+        if (!label_.empty()) before_.varint(label_.size());
+        if (!fields.blob) return;
+        behind_.varint(fields.blob->id);
+        behind_.varint(fields.blob->size);
+        behind_.fixed(fields.blob->checksum);
     }
-    if (fields.tag != 0) out.varint(fields.tag);
-    base::ByteWriter writer(to);
-    writer.bytes(out.bytes());
-    if (!fields.label.empty()) writer.text(fields.label);
-    if (fields.blob) {
-        writer.varint(fields.blob->id);
-        writer.varint(fields.blob->size);
-        writer.fixed(fields.blob->checksum);
+    [[nodiscard]] std::size_t size() const noexcept {
+        return before_.bytes().size() + label_.size() + behind_.bytes().size();
     }
-}
+    void write(std::byte* to) const noexcept {
+        for (const auto part :
+             {before_.bytes(), std::as_bytes(std::span(label_)), behind_.bytes()}) {
+            if (!part.empty()) std::memcpy(to, part.data(), part.size());
+            to += part.size();
+        }
+    }
+
+private:
+    base::FieldBuffer<head_size + 4 * base::varint_max + 4 * 5> before_;
+    std::string_view label_;
+    base::FieldBuffer<2 * base::varint_max + sizeof(std::uint32_t)> behind_;
+};
 
 /// Fills in the head at `at`, once everything behind it is there.
 void seal(std::vector<std::byte>& out, std::size_t at, Head head, std::uint32_t seed) noexcept {
@@ -66,6 +84,24 @@ void seal(std::vector<std::byte>& out, std::size_t at, Head head, std::uint32_t 
     std::memcpy(record.data(), &head, sizeof head);
     head.checksum = base::crc32c(seed, record.subspan(sizeof head.checksum));
     std::memcpy(record.data(), &head, sizeof head);
+}
+
+/// Padding and head of the record that begins at `at` and ends where `out` does. Returns its padded
+/// size.
+std::size_t finish(const RecordFields& fields, std::size_t at, Lsn start, const Context& context,
+                   std::vector<std::byte>& out) {
+    const auto size = out.size() - at;
+    MMSB_ASSERT(size < std::numeric_limits<std::uint32_t>::max() / 2);
+    const auto padded = static_cast<std::size_t>(base::round_up(size, 8));
+    out.resize(at + padded);
+    seal(out, at,
+         {.checksum = 0,
+          .check = 0,
+          .kind = static_cast<std::uint8_t>(fields.kind),
+          .flags = flags_of(fields, start),
+          .size = static_cast<std::uint32_t>(size)},
+         record_seed(salt_seed(context.salt), start));
+    return padded;
 }
 
 template <class T>
@@ -151,29 +187,27 @@ Parsed refused(const char* expected, std::size_t size = 0) noexcept {
 
 std::size_t write_record(const RecordFields& fields, std::span<const std::byte> body, Lsn start,
                          const Context& context, std::vector<std::byte>& out) {
-    MMSB_ASSERT(start % 8 == 0 && fields.kind != RecordKind::filler);
-    MMSB_ASSERT(fields.label.size() <= limits::label_size);
     MMSB_ASSERT(!fields.blob || (fields.kind == RecordKind::commit && body.empty() &&
                                  fields.blob->id != 0 && fields.blob->size != 0));
     MMSB_ASSERT(fields.kind != RecordKind::incarnation || body.size() == incarnation_size);
     MMSB_ASSERT(fields.kind != RecordKind::close || body.empty());
-    MMSB_ASSERT(!fields.structural || fields.previous_structure == no_lsn ||
-                (fields.previous_structure % 8 == 0 && fields.previous_structure < start));
-    MMSB_ASSERT(body.size() < std::numeric_limits<std::uint32_t>::max() / 2);
     const auto at = out.size();
-    write_fields(fields, start, context, out);
+    const Front front(fields, start, context);
+    out.resize(at + front.size());
+    front.write(out.data() + at);
     base::ByteWriter(out).bytes(body);
-    const auto size = out.size() - at;
-    const auto padded = static_cast<std::size_t>(base::round_up(size, 8));
-    out.resize(at + padded);
-    seal(out, at,
-         {.checksum = 0,
-          .check = 0,
-          .kind = static_cast<std::uint8_t>(fields.kind),
-          .flags = flags_of(fields, start),
-          .size = static_cast<std::uint32_t>(size)},
-         record_seed(salt_seed(context.salt), start));
-    return padded;
+    return finish(fields, at, start, context, out);
+}
+
+std::size_t wrap_record(const RecordFields& fields, std::size_t body_at, Lsn start,
+                        const Context& context, std::vector<std::byte>& bytes) {
+    MMSB_ASSERT(fields.kind == RecordKind::commit && !fields.blob);
+    const Front front(fields, start, context);
+    MMSB_ASSERT(front.size() <= body_at);
+    const auto at = body_at - front.size();
+    front.write(bytes.data() + at);
+    finish(fields, at, start, context, bytes);
+    return at;
 }
 
 void write_filler(std::size_t size, Lsn start, const Context& context,

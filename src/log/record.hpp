@@ -82,6 +82,11 @@ struct Record : RecordFields {
 /// that is the kind's own (none with a blob). Returns the padded size.
 std::size_t write_record(const RecordFields& fields, std::span<const std::byte> body, Lsn start,
                          const Context& context, std::vector<std::byte>& out);
+/// The same around a commit's body that is there already: bytes[body_at..] is the body, and in
+/// front of it is room for what write_record adds (record_overhead(), padding apart). Returns where
+/// in `bytes` the record begins; it ends where `bytes` does.
+std::size_t wrap_record(const RecordFields& fields, std::size_t body_at, Lsn start,
+                        const Context& context, std::vector<std::byte>& bytes);
 /// A filler of exactly `size` bytes (a multiple of 8, at least 16).
 void write_filler(std::size_t size, Lsn start, const Context& context, std::vector<std::byte>& out);
 /// The most that write_record adds to a body: head, fields with this label, padding.
@@ -149,6 +154,10 @@ struct Entry {
 /// REQUIRES what the reader checks: a page; deleted alone and with size 0; not both created and
 /// resized; sizes within limits.hpp; a delta that delta::check accepts.
 void write_entry(const PageEntry& entry, std::vector<std::byte>& out);
+/// The same, with room for an encoded delta of `delta_size` bytes (not 0) instead of the entry's:
+/// returns where in `out` it has to be written.
+std::size_t write_entry_around(const PageEntry& entry, std::size_t delta_size,
+                               std::vector<std::byte>& out);
 void write_entry(const EdgeEntry& entry, std::vector<std::byte>& out);
 void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out);
 /// Appends one key and value; an empty value erases the key. For PageEntry::metadata.
