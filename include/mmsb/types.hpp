@@ -342,7 +342,10 @@ struct Handle {
     Bus* bus = nullptr;
     std::uint32_t generation = 0;
     std::uint32_t line = 0;  ///< A page's place in the page table; its id is checked there.
-    friend bool operator==(const Handle&, const Handle&) = default;
+    std::uint64_t hint = 0;  ///< Where its bytes were when the handle was made. For the cache only.
+    friend bool operator==(const Handle& a, const Handle& b) noexcept {
+        return a.bus == b.bus && a.generation == b.generation && a.line == b.line;
+    }
 };
 
 /// A lazy sequence read from the log: constant memory however long the past is. As a range it ends

@@ -7,6 +7,7 @@
 
 #include "state/attachment.hpp"
 #include "state/open.hpp"
+#include "state/prefetch.hpp"
 #include "state/stage.hpp"
 #include "state/wait.hpp"
 
@@ -65,11 +66,13 @@ struct Bus {
     // The only makers of handles.
     [[nodiscard]] static Page page(Handle bus, std::uint32_t line, PageId id) {
         bus.line = line;
+        bus.hint = state::hint_of(bus.bus->at(), line);
         return {bus, id};
     }
     [[nodiscard]] static const Handle& handle_of(const Page& page) noexcept { return page.bus_; }
     [[nodiscard]] static Handle bare(Handle h) noexcept {
         h.line = 0;
+        h.hint = 0;
         return h;
     }
     [[nodiscard]] static State state(Handle handle) { return State(handle); }

@@ -19,35 +19,35 @@ namespace {
 class OnePage {
 public:
     explicit OnePage(const Page& page)
-        : bus_(Bus::get(Bus::handle_of(page))), staged_(std::move(spare_)) {
-        staged_.pages.resize(1);
-        auto& change = staged_.pages.front();
+        : bus_(Bus::get(Bus::handle_of(page))), staged_(std::exchange(spare_, nullptr)) {
+        if (!staged_) {
+            staged_ = std::make_unique<state::Staged>();
+            staged_->pages.resize(1);
+        }
+        auto& change = staged_->pages.front();
         change.page = page.id();
         change.line = Bus::handle_of(page).line;
     }
     ~OnePage() {
-        auto writes = std::move(staged_.pages.front().writes);
-        writes.clear();
-        staged_.pages.front() = {};
-        staged_.pages.front().writes = std::move(writes);
+        staged_->pages.front().clear();
         spare_ = std::move(staged_);
     }
     OnePage(const OnePage&) = delete;
     OnePage& operator=(const OnePage&) = delete;
 
-    [[nodiscard]] state::StagedPage* operator->() noexcept { return &staged_.pages.front(); }
-    [[nodiscard]] state::Staged& staged() noexcept { return staged_; }
+    [[nodiscard]] state::StagedPage* operator->() noexcept { return &staged_->pages.front(); }
+    [[nodiscard]] state::Staged& staged() noexcept { return *staged_; }
     Committed commit(const CommitOptions& options) {
-        staged_.pages.front().expected = options.expected;
-        return bus_.commit(staged_, options);
+        staged_->pages.front().expected = options.expected;
+        return bus_.commit(*staged_, options);
     }
 
 private:
-    static thread_local state::Staged spare_;
+    static thread_local std::unique_ptr<state::Staged> spare_;
     Bus& bus_;
-    state::Staged staged_;
+    std::unique_ptr<state::Staged> staged_;
 };
-thread_local state::Staged OnePage::spare_{};
+thread_local std::unique_ptr<state::Staged> OnePage::spare_{};
 
 // A private copy for an edit, aligned as pages are, so that it can be seen as a T.
 class EditCopy {
@@ -98,24 +98,32 @@ Bytes Page::read() const { return read_versioned().value; }
 
 Versioned<Bytes> Page::read_versioned() const {
     auto line = bus_.line;
-    return state::read_page(Bus::get(bus_).at(), id_, line);
+    auto& at = Bus::get(bus_).at();
+    state::prefetch(at, bus_.hint);
+    return state::read_page(at, id_, line);
 }
 
 Version Page::read_into(std::span<std::byte> out, std::size_t offset) const {
     auto line = bus_.line;
-    return state::read_into(Bus::get(bus_).at(), id_, line, out, offset);
+    auto& at = Bus::get(bus_).at();
+    state::prefetch(at, bus_.hint);
+    return state::read_into(at, id_, line, out, offset);
 }
 
 bool Page::peek_bytes(FunctionRef<void(std::span<const std::byte>)> fn) const {
     auto line = bus_.line;
-    return state::peek(Bus::get(bus_).at(), id_, line, fn);
+    auto& at = Bus::get(bus_).at();
+    state::prefetch(at, bus_.hint);
+    return state::peek(at, id_, line, fn);
 }
 
 Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& options) const {
     auto line = bus_.line;
     auto& at = Bus::get(bus_).at();
+    state::prefetch(at, bus_.hint);
     const auto now = state::read_line(at, id_, line);
-    state::prefetch(at, now);  // compared as soon as the lock is ours
+    if (const auto hint = state::hint_of(now.offset, now.size); hint != bus_.hint)
+        state::prefetch(at, hint);  // compared as soon as the lock is ours
     const auto size = now.size;
     if (bytes.size() != size)
         throw InvalidArgument(

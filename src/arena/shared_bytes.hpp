@@ -20,13 +20,6 @@ namespace mmsb::arena {
 #endif
 #endif
 
-/// Asks for the cache lines of a page's beginning, which is needed soon; a longer one's rest comes
-/// by the processor's own foresight. Takes any address.
-inline void prefetch(const std::byte* bytes, std::size_t size) noexcept {
-    constexpr std::size_t most = 1024, line = 64;
-    for (std::size_t i = 0; i < size && i < most; i += line) __builtin_prefetch(bytes + i);
-}
-
 /// From memory that others may be writing, into private memory.
 inline void copy_from_shared(std::byte* to, const std::byte* from, std::size_t size) noexcept {
 #ifdef MMSB_TSAN

@@ -29,11 +29,25 @@ using log::Lsn;
 inline constexpr Lsn first_lsn = 4096;  ///< So that 0 is no record.
 inline constexpr std::uint32_t unknown_line = ~std::uint32_t{0};
 
+/// What a record that is being made does to one page: its entry, but for the delta, which lies in
+/// WriterScratch.
+struct Change {
+    std::uint32_t line = unknown_line;
+    log::PageEntry entry{};
+    std::size_t delta_at = 0, delta_size = 0;
+};
+
 /// Buffers of whoever holds the writers' lock: kept, so that a commit allocates nothing.
 struct WriterScratch {
-    std::vector<std::byte> body{}, batch{};
-    std::vector<std::byte> delta{}, metadata{};  ///< Of the page at hand.
-    std::vector<std::uint32_t> lines{};
+    /// Room for what stands in front of a body, up to `body_at`, then the entries; a record is
+    /// built around them where they lie.
+    std::vector<std::byte> body{};
+    std::size_t body_at = 0;
+    std::vector<std::byte> batch{};     ///< What goes in front of that record: fillers, a source.
+    std::vector<std::byte> unlogged{};  ///< Deltas of a bus without a log.
+    std::vector<std::byte> metadata{};  ///< Of the page at hand.
+    std::vector<Change> changes{};      ///< One an entry; their deltas are in `body` or `unlogged`.
+    std::vector<std::uint32_t> lines{};  ///< Of these.
     std::string source{};  ///< The last one that was looked up, and its number; 0: none.
     std::uint32_t source_number = 0;
     std::shared_ptr<const log::Segment> segment{};  ///< That `logged` lies in.

@@ -1,8 +1,8 @@
 #include "state/commit.hpp"
 
-#include "arena/shared_bytes.hpp"
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
+#include "state/append.hpp"
 #include "state/flush.hpp"
 #include "state/lost.hpp"
 #include "state/past.hpp"
@@ -17,136 +17,7 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-constexpr std::uint64_t latest_time = std::uint64_t{1} << 62U;  // No clock comes so far.
 thread_local const Attachment* inside_function = nullptr;
-
-// What one commit appends, built in scratch.batch: perhaps a filler, perhaps a source's name, the
-// record. They become valid together, by one store of `logged`.
-struct Batch {
-    Lsn start = 0, end = 0;          ///< Of the whole batch.
-    log::Record source{}, record{};  ///< For publish(); kind filler: there is none.
-    std::optional<std::uint64_t> blob{};
-};
-
-class Appender {
-public:
-    /// `timeout`: for the files' lock, where room must be made.
-    Appender(Attachment& bus, std::chrono::nanoseconds timeout)
-        : bus_(bus), words_(bus.words()), timeout_(timeout) {}
-
-    /// Room for `size` bytes of records, in the ring and on the disk. Throws OutOfSpace, Poisoned,
-    /// Io.
-    void make_room(std::uint64_t size) {
-        const auto logged = bus_.tail.applied;  // the same, and checked
-        find_segment(logged);
-        // A filler may come before each of them; where a segment ends, the next one must be there.
-        const auto left = bus_.scratch.segment_end - logged;
-        const auto upto = logged + size + (size > left ? left : 0) + 16;
-        if (upto > words_.prepared.load(std::memory_order_acquire)) prepare(bus_, upto, timeout_);
-        // What was seen last is good still where it gives room. Not sealed: whoever flushes is
-        // between two stores.
-        if (words_.durable.load(relaxed) != bus_.files_seen.durable ||
-            upto > bus_.files_seen.flushed + bus_.arena->ring_size())
-            if (const auto files = arena::sealed_files_tail(words_)) bus_.files_seen = *files;
-        if (upto > bus_.files_seen.flushed + bus_.arena->ring_size())
-            flush(bus_, Flush::write, upto - bus_.arena->ring_size(), timeout_);
-    }
-
-    void begin() {
-        bus_.scratch.batch.clear();
-        batch_.start = batch_.end = bus_.tail.applied;
-        batch_.source.kind = batch_.record.kind = log::RecordKind::filler;
-        find_segment(batch_.end);
-    }
-
-    /// Builds one record behind what is there.
-    void add(log::RecordFields fields, std::span<const std::byte> body, log::Record& as) {
-        auto& out = bus_.scratch.batch;
-        auto size = base::round_up(body.size() + log::record_overhead(fields.label.size()), 8);
-        end_segment_before(size);
-        const auto start = batch_.end;
-        if (fields.kind == log::RecordKind::close) fields.durable.reset();
-        size = log::write_record(fields, body, start, context(), out);
-        batch_.end += size;
-        as = log::Record{};
-        static_cast<log::RecordFields&>(as) = fields;
-        as.start = start;
-        as.end = batch_.end;
-        as.body = body;
-    }
-
-    /// Ring bytes, busy lines, `logged`: from here on it is committed. (docs/model/commit.pml,
-    /// Writer: wto = n; rA, rB; busy(my); logged = n.)
-    void log_batch(std::span<const std::uint32_t> lines) noexcept {
-        words_.reserve.store(std::max(words_.reserve.load(relaxed), batch_.end), relaxed);
-        arena::write_fence();
-        MMSB_STEP("commit.reserved");
-        arena::copy_to_shared(bus_.arena->ring(batch_.start), bus_.scratch.batch.data(),
-                              bus_.scratch.batch.size());
-        MMSB_STEP("commit.bytes");
-        mark_busy(bus_, lines);
-        words_.logged.store(batch_.end, std::memory_order_release);
-        arena::write_fence();
-        MMSB_STEP("commit.logged");
-    }
-
-    [[nodiscard]] Batch& batch() noexcept { return batch_; }
-
-    /// Fields that every record has. Time never goes back.
-    [[nodiscard]] log::RecordFields fields(log::RecordKind kind) {
-        log::RecordFields f;
-        f.kind = kind;
-        f.sequence = Sequence{bus_.tail.sequence};
-        const auto last = static_cast<std::int64_t>(std::min(bus_.tail.time, latest_time));
-        time_ns_ = std::max({os::clock_ns(), last + 1, time_ns_ + 1});
-        f.time_ns = time_ns_;
-        f.process = bus_.process;
-        f.durable = bus_.files_seen.durable;
-        return f;
-    }
-
-    [[nodiscard]] Lsn structure_head() const noexcept {
-        return bus_.tail.structure == 0 ? log::no_lsn : bus_.tail.structure;
-    }
-
-private:
-    [[nodiscard]] log::Context context() const noexcept { return bus_.scratch.segment->context(); }
-
-    void find_segment(Lsn lsn) {
-        auto& scratch = bus_.scratch;
-        if (scratch.segment && lsn >= scratch.segment->header.start && lsn < scratch.segment_end)
-            return;
-        scratch.segment = bus_.segments->find(lsn);
-        if (!scratch.segment) {
-            prepare(bus_, lsn + 1, timeout_);
-            scratch.segment = bus_.segments->find(lsn);
-        }
-        if (!scratch.segment)
-            throw Corrupt(
-                ErrorCode::corrupt, fmt::format("{}: no segment holds position {}", bus_.path, lsn),
-                {.path = bus_.path, .expected = "a segment", .found = "none", .offset = lsn});
-        scratch.segment_end = bus_.segments->end_of(*scratch.segment);
-    }
-
-    // No record crosses a segment's end, nor begins in its last 8 bytes.
-    void end_segment_before(std::uint64_t size) {
-        const auto left = bus_.scratch.segment_end - batch_.end;
-        if (size <= left && left > 8) return;
-        if (left > 8)
-            log::write_filler(static_cast<std::size_t>(left), batch_.end, context(),
-                              bus_.scratch.batch);
-        else
-            bus_.scratch.batch.resize(bus_.scratch.batch.size() + static_cast<std::size_t>(left));
-        batch_.end += left;
-        find_segment(batch_.end);
-    }
-
-    Attachment& bus_;
-    arena::Control& words_;
-    std::chrono::nanoseconds timeout_;
-    Batch batch_{};
-    std::int64_t time_ns_ = 0;
-};
 
 void check_options(const CommitOptions& options, std::string_view source) {
     const auto refuse = [](const char* what, std::size_t limit, std::size_t size) {
@@ -182,26 +53,13 @@ std::uint32_t name_source(Attachment& bus, Appender& appender, std::string_view 
     return static_cast<std::uint32_t>(number);
 }
 
-// Without a log only the structure is kept, for those who follow it.
-void strip_deltas(std::vector<std::byte>& body) {
-    std::vector<std::byte> stripped;
-    log::EntryReader reader(body);
-    for (log::Entry entry; reader.next(entry);) {
-        if (entry.kind != log::EntryKind::page) continue;
-        entry.page.delta = {};
-        if (entry.page.created || entry.page.deleted || entry.page.renamed || entry.page.resized ||
-            !entry.page.metadata.empty())
-            log::write_entry(entry.page, stripped);
-    }
-    body = std::move(stripped);
-}
-
 // Under the lock, below the last thing that may throw. (The model's apply, up to applied = n.)
-void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch& batch,
-                       std::span<const std::byte> body) noexcept {
+void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch& batch) noexcept {
     auto& words = bus.words();
     const auto began = handle.instrumentation ? os::steady_ns() : 0;
-    apply(bus, body, bus.scratch.lines, batch.record.end, batch.record.sequence);
+    auto& scratch = bus.scratch;
+    apply(bus, scratch.changes, bus.logging ? scratch.body : scratch.unlogged, batch.record.end,
+          batch.record.sequence);
     if (handle.instrumentation) {
         words.apply_ns.store(
             words.apply_ns.load(relaxed) + static_cast<std::uint64_t>(os::steady_ns() - began),
@@ -217,26 +75,29 @@ void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch
     MMSB_STEP("commit.applied");
 }
 
-// REQUIRES the writers' lock and scratch.body. Committed when it returns. `late` gets what a wait
-// for the disk throws in the end: made here, where it may still fail.
-Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encoded& encoded,
-                       const CommitOptions& options, std::string_view source,
-                       std::optional<NotDurable>& late) {
+struct Outcome {
+    CommitResult result{};
+    Lsn end = 0;
+    WakeBits wakes = 0;
+    std::optional<NotDurable> late{};  ///< Of a commit that waits for the disk.
+    bool again = false;                ///< A large write must be compared anew.
+};
+
+// REQUIRES the writers' lock and what encode() made. Committed when it returns. `late` gets what a
+// wait for the disk throws in the end: made here, where it may still fail.
+void append_and_apply(Attachment& bus, const HandleOptions& handle, const Encoded& encoded,
+                      const CommitOptions& options, std::string_view source, Outcome& outcome) {
     auto& scratch = bus.scratch;
     auto& words = bus.words();
     Appender appender(bus, handle.lock_timeout);
-    std::vector<std::byte> full;
-    if (!bus.logging) {
-        full = scratch.body;
-        strip_deltas(scratch.body);
-    }
     std::optional<log::BlobReference> blob;
-    const auto overhead = log::record_overhead(options.label.size());
+    const auto overhead = scratch.body_at;
+    const auto body = std::span<const std::byte>(scratch.body).subspan(scratch.body_at);
     const auto source_size = base::round_up(log::record_overhead(0) + source.size() + 16, 8);
-    if (scratch.body.size() + overhead > bus.header.geometry.largest_record())
-        blob = bus.segments->write_blob(scratch.body, words.logged.load(relaxed), !bus.is_private);
+    if (body.size() + overhead > bus.header.geometry.largest_record())
+        blob = bus.segments->write_blob(body, words.logged.load(relaxed), !bus.is_private);
     try {
-        appender.make_room((blob ? 64 : scratch.body.size()) + overhead + source_size + 16);
+        appender.make_room((blob ? 64 : body.size()) + overhead + source_size + 16);
         MMSB_STEP("commit.room");
         appender.begin();
         const auto source_number = name_source(bus, appender, source);
@@ -252,10 +113,12 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
                                     : named.kind != log::RecordKind::filler
                                         ? named.start
                                         : appender.structure_head();
-        appender.add(fields, blob ? std::span<const std::byte>{} : scratch.body,
-                     appender.batch().record);
+        if (blob)
+            appender.add(fields, {}, appender.batch().record);
+        else
+            appender.wrap(fields);
         if (options.durability.value_or(handle.durability) == Durability::sync)
-            late.emplace(not_durable(bus, fields.sequence, handle.lock_timeout));
+            outcome.late.emplace(not_durable(bus, fields.sequence, handle.lock_timeout));
         MMSB_STEP("commit.built");
         bus.require_memory();
         if (words.writer_pid.load(relaxed) != static_cast<std::uint64_t>(bus.process))
@@ -271,21 +134,16 @@ Batch append_and_apply(Attachment& bus, const HandleOptions& handle, const Encod
     if (blob && bus.is_private) bus.past.blob_bytes += blob->size;
     appender.log_batch(scratch.lines);
     // ---- committed: everything from here on is noexcept ----
-    apply_and_publish(bus, handle, appender.batch(), bus.logging ? scratch.body : full);
-    return appender.batch();
+    apply_and_publish(bus, handle, appender.batch());
+    outcome.result.status = CommitStatus::committed;
+    outcome.result.committed = {Sequence{bus.tail.sequence}, encoded.changed_bytes, true};
+    outcome.end = appender.batch().end;
 }
 
-struct Outcome {
-    CommitResult result{};
-    Lsn end = 0;
-    WakeBits wakes = 0;
-    std::optional<NotDurable> late{};  ///< Of a commit that waits for the disk.
-    bool again = false;                ///< A large write must be compared anew.
-};
-
-Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged,
-                    const CommitOptions& options, std::string_view source, bool under_lock) {
-    Outcome outcome;
+void commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged,
+                 const CommitOptions& options, std::string_view source, bool under_lock,
+                 Outcome& outcome) {
+    outcome.again = false;
     const WriterLock lock(bus, handle.lock_timeout);
     auto& words = bus.words();
     if (words.poison.load(relaxed) != 0) throw_poisoned(bus);
@@ -294,33 +152,30 @@ Outcome commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged
         words.conflicts.store(words.conflicts.load(relaxed) + 1, relaxed);
         outcome.result.status = CommitStatus::conflict;
         outcome.result.conflict = conflict->page;
-        return outcome;
+        return;
     }
     MMSB_STEP("commit.validated");
     try {
-        const auto encoded = encode(bus, staged, under_lock);
+        const auto encoded =
+            encode(bus, staged, under_lock, log::record_overhead(options.label.size()));
         MMSB_STEP("commit.encoded");
         if (encoded.stale_ahead) {
             outcome.again = true;
             release_places(bus);
-            return outcome;
+            return;
         }
-        if (bus.scratch.lines.empty()) {
+        if (bus.scratch.changes.empty()) {
             bus.require_memory();
             outcome.result.committed.sequence = Sequence{bus.tail.sequence};
             outcome.end = bus.tail.applied;
-            return outcome;
+            return;
         }
-        const auto batch = append_and_apply(bus, handle, encoded, options, source, outcome.late);
-        outcome.result.status = CommitStatus::committed;
-        outcome.result.committed = {batch.record.sequence, encoded.changed_bytes, true};
-        outcome.end = batch.end;
+        append_and_apply(bus, handle, encoded, options, source, outcome);
         outcome.wakes = wake_bits(bus.scratch.lines);
     } catch (...) {
         release_places(bus);
         throw;
     }
-    return outcome;
 }
 
 }  // namespace
@@ -349,10 +204,11 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
         options.source.empty() ? std::string_view(handle.source) : options.source;
     check_options(options, source);
     constexpr int rounds_without_lock = 3;  // then the comparing is done under it, so that it ends
+    prefetch_end(bus);
     Outcome outcome;
     for (int round = 0;; ++round) {
         encode_ahead(bus, staged);
-        outcome = commit_once(bus, handle, staged, options, source, round >= rounds_without_lock);
+        commit_once(bus, handle, staged, options, source, round >= rounds_without_lock, outcome);
         if (!outcome.again) break;
     }
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;

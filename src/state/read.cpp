@@ -304,11 +304,6 @@ Versioned<Bytes> read_page(Attachment& bus, PageId page, std::uint32_t& line) {
     return {std::move(wanted.bytes), version_of(wanted.info)};
 }
 
-void prefetch(const Attachment& bus, const arena::LineCopy& line) noexcept {
-    if (const auto bytes = bus.arena->bytes(line.offset, 1))
-        arena::prefetch(bytes->data(), static_cast<std::size_t>(line.size));
-}
-
 arena::LineCopy read_line(Attachment& bus, PageId page, std::uint32_t& line) {
     arena::LineCopy info;
     for (int i = 0; i < quick_tries; ++i)

@@ -20,9 +20,6 @@ Version read_into(Attachment& bus, PageId page, std::uint32_t& line, std::span<s
 /// A page's line while it stood still, or as redo says it is.
 [[nodiscard]] arena::LineCopy read_line(Attachment& bus, PageId page, std::uint32_t& line);
 
-/// Asks for the page's bytes, which are needed soon.
-void prefetch(const Attachment& bus, const arena::LineCopy& line) noexcept;
-
 /// One of several pages read as of one sequence.
 struct Wanted {
     PageId page = PageId::none;

@@ -102,6 +102,21 @@ void apply_entry(Attachment& bus, arena::PageLine& line, const log::PageEntry& e
     line.epoch.store(number(entry.epoch), relaxed);
 }
 
+void apply_to(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry, Lsn end,
+              Sequence sequence) noexcept {
+    // Not again: busy and back to the same LSN would be a lock word that says "nothing happened".
+    if (line.lsn.load(relaxed) == end) return;
+    line.lsn.store(line.lsn.load(relaxed) | arena::busy, relaxed);
+    arena::write_fence();
+    MMSB_STEP("apply.line_busy");
+    apply_entry(bus, line, entry);
+    line.sequence.store(number(sequence), relaxed);
+    arena::Arena::seal(line, end);
+    MMSB_STEP("apply.fields");
+    line.lsn.store(end, std::memory_order_release);
+    MMSB_STEP("apply.line");
+}
+
 // A record was being appended when its writer died (or threw): if its bytes are complete, the lines
 // of its pages may be busy. They get their old value again; the record is never logged.
 void forget_unlogged(Attachment& bus) {
@@ -261,21 +276,17 @@ void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std
            Lsn end, Sequence sequence) noexcept {
     log::EntryReader reader(body);
     std::size_t n = 0;
-    for (log::Entry entry; reader.next(entry);) {
-        if (entry.kind != log::EntryKind::page) continue;
-        auto& line = *bus.arena->line(lines[n++]);
-        // Not again: busy and back to the same LSN would be a lock word that says "nothing
-        // happened".
-        if (line.lsn.load(relaxed) == end) continue;
-        line.lsn.store(line.lsn.load(relaxed) | arena::busy, relaxed);
-        arena::write_fence();
-        MMSB_STEP("apply.line_busy");
-        apply_entry(bus, line, entry.page);
-        line.sequence.store(number(sequence), relaxed);
-        arena::Arena::seal(line, end);
-        MMSB_STEP("apply.fields");
-        line.lsn.store(end, std::memory_order_release);
-        MMSB_STEP("apply.line");
+    for (log::Entry entry; reader.next(entry);)
+        if (entry.kind == log::EntryKind::page)
+            apply_to(bus, *bus.arena->line(lines[n++]), entry.page, end, sequence);
+}
+
+void apply(Attachment& bus, std::span<Change> changes, std::span<const std::byte> deltas, Lsn end,
+           Sequence sequence) noexcept {
+    for (auto& change : changes) {
+        if (change.delta_size != 0)
+            change.entry.delta = deltas.subspan(change.delta_at, change.delta_size);
+        apply_to(bus, *bus.arena->line(change.line), change.entry, end, sequence);
     }
 }
 

@@ -49,6 +49,9 @@ void lines_of(Attachment& bus, std::span<const std::byte> body, std::vector<std:
 /// ones.
 void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std::uint32_t> lines,
            Lsn end, Sequence sequence) noexcept;
+/// The same for who has just made the record, and need not read it again.
+void apply(Attachment& bus, std::span<Change> changes, std::span<const std::byte> deltas, Lsn end,
+           Sequence sequence) noexcept;
 
 /// Sets or clears the busy bit of every line.
 void mark_busy(Attachment& bus, std::span<const std::uint32_t> lines) noexcept;

@@ -1,9 +1,8 @@
 #include "state/stage.hpp"
 
-#include "arena/shared_bytes.hpp"
 #include "delta/codec.hpp"
-#include "state/cursor.hpp"
 #include "state/header.hpp"
+#include "state/prefetch.hpp"
 #include "state/read.hpp"
 
 #include <fmt/format.h>
@@ -35,12 +34,21 @@ void add_parts(const Write& write, std::span<const std::byte> old,
     }
 }
 
+// `room` as in delta::encode_to.
 std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> old,
-                            std::uint64_t size, std::vector<std::byte>& out) {
+                            std::uint64_t size, FunctionRef<std::byte*(std::size_t)> room) {
     static thread_local std::vector<delta::Part> parts;
     parts.clear();
     for (const auto& write : page.writes) add_parts(write, old, parts);
-    return delta::encode(parts, static_cast<std::size_t>(size), out);
+    return delta::encode_to(parts, static_cast<std::size_t>(size), room);
+}
+
+void find_ahead(StagedPage& page, std::span<const std::byte> old, std::uint64_t size) {
+    auto& ahead = *page.ahead;
+    ahead.changed_bytes = encode_writes(page, old, size, [&ahead](std::size_t n) {
+        ahead.delta.resize(n);
+        return ahead.delta.data();
+    });
 }
 
 std::uint64_t bytes_written(const StagedPage& page) {
@@ -79,42 +87,72 @@ class Encoder {
 public:
     Encoder(Attachment& bus, bool under_lock) : bus_(bus), under_lock_(under_lock) {}
 
-    Encoded run(Staged& staged) {
+    Encoded run(Staged& staged, std::size_t room_in_front) {
         auto& scratch = bus_.scratch;
-        scratch.body.clear();
+        scratch.body.resize(room_in_front);
+        scratch.body_at = room_in_front;
+        scratch.unlogged.clear();
+        scratch.changes.clear();
         scratch.lines.clear();
         for (std::size_t i = 0; i < staged.pages.size(); ++i) {
             look_ahead(staged, i);
             auto& page = staged.pages[i];
-            log::PageEntry entry;
-            entry.page = page.page;
+            auto& change = scratch.changes.emplace_back();
+            change.entry.page = page.page;
             metadata_.clear();
-            delta_.clear();
-            if (page.created)
-                created(page, entry);
-            else if (!changed(page, entry))
+            if (page.created) {
+                created(page);
+            } else if (!changed(page)) {
+                scratch.changes.pop_back();
                 continue;
+            }
             if (result_.stale_ahead) return result_;
-            log::write_entry(entry, scratch.body);
-            scratch.lines.push_back(page.line);
-            result_.structural |= entry.created || entry.deleted || entry.resized ||
-                                  entry.renamed || !entry.metadata.empty();
+            finish(page, change);
         }
         return result_;
     }
 
 private:
+    Change& change() noexcept { return bus_.scratch.changes.back(); }
+
+    void finish(const StagedPage& page, Change& change) {
+        auto& scratch = bus_.scratch;
+        auto& entry = change.entry;
+        const bool structural = entry.created || entry.deleted || entry.resized || entry.renamed ||
+                                !entry.metadata.empty();
+        // Of a bus without a log only the structure is kept, for those who follow it.
+        if (bus_.logging ? change.delta_size == 0 : structural)
+            log::write_entry_around(entry, 0, scratch.body);
+        entry.metadata = {};
+        change.line = page.line;
+        scratch.lines.push_back(page.line);
+        result_.structural |= structural;
+    }
+
+    // The entry, but for its delta, and where that has to be written.
+    std::byte* add_delta(std::size_t size) {
+        auto& scratch = bus_.scratch;
+        auto& [line, entry, at, delta_size] = change();
+        entry.epoch = epoch_with_delta_;
+        delta_size = size;
+        if (bus_.logging) {
+            at = log::write_entry_around(entry, size, scratch.body);
+            return scratch.body.data() + at;
+        }
+        at = scratch.unlogged.size();
+        scratch.unlogged.resize(at + size);
+        return scratch.unlogged.data() + at;
+    }
+
     // Pages lie anywhere: the lines and bytes of the next ones are on their way meanwhile.
     void look_ahead(const Staged& staged, std::size_t at) const noexcept {
         constexpr std::size_t bytes_ahead = 2, line_ahead = 6;
-        const auto line_of = [&](std::size_t n) -> const arena::PageLine* {
-            if (n >= staged.pages.size() || staged.pages[n].line == unknown_line) return nullptr;
-            return bus_.arena->line(staged.pages[n].line);
+        const auto line_of = [&](std::size_t n) {
+            return n < staged.pages.size() ? staged.pages[n].line : unknown_line;
         };
-        if (const auto* line = line_of(at + line_ahead)) __builtin_prefetch(line);
-        if (const auto* line = line_of(at + bytes_ahead))
-            if (const auto bytes = bus_.arena->bytes(line->offset.load(relaxed), 1))
-                arena::prefetch(bytes->data(), line->size.load(relaxed));
+        if (const auto line = line_of(at + line_ahead); line != unknown_line)
+            __builtin_prefetch(bus_.arena->line(line));
+        prefetch(bus_, hint_of(bus_, line_of(at + bytes_ahead)));
     }
 
     // Nobody but a neighbour who writes where he should not makes the page table so.
@@ -137,7 +175,8 @@ private:
         bus_.arena->line(line)->next_offset.store(bus_.arena->take(size), relaxed);
     }
 
-    void created(StagedPage& page, log::PageEntry& entry) {
+    void created(StagedPage& page) {
+        auto& entry = change().entry;
         bus_.words().allocating.store(1, relaxed);
         page.line = bus_.arena->take_line();
         // What the log says of lines and ids counts: a record that contradicts it would be damage.
@@ -157,11 +196,13 @@ private:
             entry.name = *page.name;
         }
         metadata(page, {}, entry);
-        writes(page, {}, entry);
+        epoch_with_delta_ = entry.epoch;
+        writes(page, {});
     }
 
     // False: nothing of it differs.
-    bool changed(StagedPage& page, log::PageEntry& entry) {
+    bool changed(StagedPage& page) {
+        auto& entry = change().entry;
         auto& line = find_line(bus_, page.page, page.line);
         arena::LineCopy now;
         if (!arena::Arena::copy(line, now))
@@ -189,9 +230,11 @@ private:
         }
         const auto old = bus_.arena->bytes(now.offset, now.size);
         if (!old) throw_scribbled(page, "a place inside", fmt::format("offset {}", now.offset));
-        writes(page, old->first(static_cast<std::size_t>(std::min(now.size, entry.size))), entry);
-        if (entry.resized || !entry.delta.empty()) entry.epoch = entry.epoch + 1;
-        return entry.resized || entry.renamed || !entry.metadata.empty() || !entry.delta.empty();
+        epoch_with_delta_ = entry.epoch + 1;
+        if (entry.resized) entry.epoch = epoch_with_delta_;
+        writes(page, old->first(static_cast<std::size_t>(std::min(now.size, entry.size))));
+        return entry.resized || entry.renamed || !entry.metadata.empty() ||
+               change().delta_size != 0;
     }
 
     void resize(const StagedPage& page, const arena::LineCopy& now) {
@@ -225,8 +268,9 @@ private:
         entry.metadata = metadata_;
     }
 
-    void writes(StagedPage& page, std::span<const std::byte> old, log::PageEntry& entry) {
+    void writes(StagedPage& page, std::span<const std::byte> old) {
         if (page.writes.empty()) return;
+        auto& entry = change().entry;
         for (const auto& write : page.writes)
             if (write.offset > entry.size || write.bytes.size() > entry.size - write.offset)
                 throw InvalidArgument(
@@ -239,22 +283,26 @@ private:
                      .found = fmt::format("{}", write.offset + write.bytes.size()),
                      .offset = write.offset});
         if (page.ahead && (page.created || (page.ahead->epoch == entry.epoch && !entry.resized))) {
-            entry.delta = page.ahead->delta;
-            result_.changed_bytes += page.ahead->changed_bytes;
+            const auto& ahead = page.ahead->delta;
+            entry.changed_bytes = page.ahead->changed_bytes;
+            if (!ahead.empty()) std::ranges::copy(ahead, add_delta(ahead.size()));
+            result_.changed_bytes += entry.changed_bytes;
             return;
         }
         if (!under_lock_ && !page.created && !entry.resized && bytes_written(page) >= large_write) {
             result_.stale_ahead = true;
             return;
         }
-        result_.changed_bytes += encode_writes(page, old, entry.size, delta_);
-        entry.delta = delta_;
+        entry.changed_bytes = encode_writes(page, old, entry.size,
+                                            [this](std::size_t size) { return add_delta(size); });
+        result_.changed_bytes += entry.changed_bytes;
     }
 
     Attachment& bus_;
     bool under_lock_;
     Encoded result_{};
-    std::vector<std::byte>&metadata_ = bus_.scratch.metadata, &delta_ = bus_.scratch.delta;
+    Epoch epoch_with_delta_ = Epoch::zero;
+    std::vector<std::byte>& metadata_ = bus_.scratch.metadata;
 };
 
 }  // namespace
@@ -265,7 +313,7 @@ void encode_ahead(Attachment& bus, Staged& staged) {
         if (page.deleted || bytes_written(page) < large_write) continue;
         if (page.created) {
             page.ahead = StagedPage::Ahead{};
-            page.ahead->changed_bytes = encode_writes(page, {}, *page.size, page.ahead->delta);
+            find_ahead(page, {}, *page.size);
             continue;
         }
         if (page.size) continue;
@@ -278,8 +326,7 @@ void encode_ahead(Attachment& bus, Staged& staged) {
         if (!fits) continue;
         page.ahead = StagedPage::Ahead{};
         page.ahead->epoch = now.version.epoch;
-        page.ahead->changed_bytes =
-            encode_writes(page, now.value, now.value.size(), page.ahead->delta);
+        find_ahead(page, now.value, now.value.size());
     }
 }
 
@@ -304,13 +351,13 @@ std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged) {
     return std::nullopt;
 }
 
-Encoded encode(Attachment& bus, Staged& staged, bool under_lock) {
+Encoded encode(Attachment& bus, Staged& staged, bool under_lock, std::size_t room_in_front) {
     if (staged.pages.size() > limits::pages_per_record)
         throw InvalidArgument(ErrorCode::invalid_argument, "too many pages in one commit",
                               {.expected = fmt::format("{} at most", limits::pages_per_record),
                                .found = fmt::format("{}", staged.pages.size())});
     check_names(bus, staged);
-    return Encoder(bus, under_lock).run(staged);
+    return Encoder(bus, under_lock).run(staged, room_in_front);
 }
 
 void release_places(Attachment& bus) noexcept {
@@ -319,72 +366,6 @@ void release_places(Attachment& bus) noexcept {
     // Rare (a full disk, a failed write): from the table, as after a death. A table that
     // contradicts itself leaves `allocating` set, and the next owner of the lock says so.
     if (bus.arena->rebuild_allocator()) words.allocating.store(0, relaxed);
-}
-
-arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line) {
-    if (line != unknown_line) {
-        auto* l = bus.arena->line(line);
-        if (l != nullptr && page != PageId::none &&
-            l->id.load(std::memory_order_acquire) == number(page))
-            return *l;
-    }
-    auto known = bus.catalog.line_of(page);
-    if (!known) {
-        bus.catalog.follow_logged(bus);
-        known = bus.catalog.line_of(page);
-    }
-    if (!known) throw_not_found(bus, page);
-    auto* l = bus.arena->line(*known);
-    if (l == nullptr) throw_not_found(bus, page);
-    line = *known;
-    return *l;
-}
-
-void throw_not_found(Attachment& bus, PageId page) {
-    bus.require_memory();
-    // Where it was deleted, by walking the structure chain back: costs only whoever asks in vain.
-    Sequence deleted_at = Sequence::zero;
-    if (page != PageId::none && number(page) < bus.words().next_page.load(relaxed)) {
-        try {
-            auto at = bus.words().structure.load(std::memory_order_acquire) & ~arena::busy;
-            while (at != 0 && at != log::no_lsn && deleted_at == Sequence::zero) {
-                auto cursor = record_at(bus, at);
-                if (cursor.record().kind == log::RecordKind::commit) {
-                    log::EntryReader reader(cursor.body());
-                    for (log::Entry entry; reader.next(entry);)
-                        if (entry.kind == log::EntryKind::page && entry.page.deleted &&
-                            entry.page.page == page)
-                            deleted_at = cursor.record().sequence;
-                }
-                at = cursor.record().previous_structure;
-            }
-        } catch (const Error&) {
-            deleted_at = Sequence::zero;  // folded away, or unreadable: then it is not known
-        }
-    }
-    const auto at = newest(bus).sequence;
-    throw PageNotFound(
-        ErrorCode::page_not_found,
-        deleted_at == Sequence::zero
-            ? fmt::format("page {} is not there; sequence {}", number(page), number(at))
-            : fmt::format("page {} was deleted at sequence {}", number(page), number(deleted_at)),
-        {.page = page, .sequence = deleted_at});
-}
-
-void throw_not_found(Attachment& bus, std::string_view name) {
-    const auto near = bus.catalog.nearest(name);
-    throw PageNotFound(
-        ErrorCode::page_not_found,
-        fmt::format("page \"{}\" is not there; sequence {}{}", name, number(newest(bus).sequence),
-                    near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)),
-        {.name = std::string(name), .found = near});
-}
-
-PageId take_page_id(Attachment& bus) {
-    const auto id = bus.words().next_page.fetch_add(1);
-    if (id == 0) bus.arena->contradiction(bus.words().next_page, "the next page's id");
-    if (id > bus.changing.page_id_ceiling.load()) raise_page_id_ceiling(bus, id);
-    return PageId{id};
 }
 
 }  // namespace mmsb::state

@@ -31,6 +31,20 @@ struct StagedPage {
         std::uint64_t changed_bytes = 0;
     };
     std::optional<Ahead> ahead{};
+
+    /// As new, with the memory of before.
+    void clear() noexcept {
+        page = PageId::none;
+        line = unknown_line;
+        created = deleted = false;
+        location = Location::cpu;
+        size.reset();
+        name.reset();
+        metadata.clear();
+        writes.clear();
+        expected.reset();
+        ahead.reset();
+    }
 };
 
 /// What was read and must not have changed.
@@ -69,11 +83,12 @@ struct Encoded {
     bool structural = false;
     bool stale_ahead = false;  ///< A large write's delta was for another epoch: stage again.
 };
-/// Under the writers' lock: writes entries for all that differs into scratch.body and their lines
-/// into scratch.lines; lines and places of created and resized pages are taken (words.allocating is
-/// set first). Throws PageNotFound, InvalidArgument, OutOfSpace; undo with release_places().
-/// `under_lock`: also large writes are compared here.
-[[nodiscard]] Encoded encode(Attachment& bus, Staged& staged, bool under_lock);
+/// Under the writers' lock: writes entries for all that differs into scratch.body, behind
+/// `room_in_front`, and into scratch.changes; lines and places of created and resized pages are
+/// taken (words.allocating is set first). Throws PageNotFound, InvalidArgument, OutOfSpace; undo
+/// with release_places(). `under_lock`: also large writes are compared here.
+[[nodiscard]] Encoded encode(Attachment& bus, Staged& staged, bool under_lock,
+                             std::size_t room_in_front);
 /// Gives back what encode() took, for a commit that will not happen.
 void release_places(Attachment& bus) noexcept;
 

@@ -1,0 +1,81 @@
+#include "state/cursor.hpp"
+#include "state/header.hpp"
+#include "state/stage.hpp"
+
+#include <fmt/format.h>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+}  // namespace
+
+arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line) {
+    if (line != unknown_line) {
+        auto* l = bus.arena->line(line);
+        if (l != nullptr && page != PageId::none &&
+            l->id.load(std::memory_order_acquire) == number(page))
+            return *l;
+    }
+    auto known = bus.catalog.line_of(page);
+    if (!known) {
+        bus.catalog.follow_logged(bus);
+        known = bus.catalog.line_of(page);
+    }
+    if (!known) throw_not_found(bus, page);
+    auto* l = bus.arena->line(*known);
+    if (l == nullptr) throw_not_found(bus, page);
+    line = *known;
+    return *l;
+}
+
+void throw_not_found(Attachment& bus, PageId page) {
+    bus.require_memory();
+    // Where it was deleted, by walking the structure chain back: costs only whoever asks in vain.
+    Sequence deleted_at = Sequence::zero;
+    if (page != PageId::none && number(page) < bus.words().next_page.load(relaxed)) {
+        try {
+            auto at = bus.words().structure.load(std::memory_order_acquire) & ~arena::busy;
+            while (at != 0 && at != log::no_lsn && deleted_at == Sequence::zero) {
+                auto cursor = record_at(bus, at);
+                if (cursor.record().kind == log::RecordKind::commit) {
+                    log::EntryReader reader(cursor.body());
+                    for (log::Entry entry; reader.next(entry);)
+                        if (entry.kind == log::EntryKind::page && entry.page.deleted &&
+                            entry.page.page == page)
+                            deleted_at = cursor.record().sequence;
+                }
+                at = cursor.record().previous_structure;
+            }
+        } catch (const Error&) {
+            deleted_at = Sequence::zero;  // folded away, or unreadable: then it is not known
+        }
+    }
+    const auto at = newest(bus).sequence;
+    throw PageNotFound(
+        ErrorCode::page_not_found,
+        deleted_at == Sequence::zero
+            ? fmt::format("page {} is not there; sequence {}", number(page), number(at))
+            : fmt::format("page {} was deleted at sequence {}", number(page), number(deleted_at)),
+        {.page = page, .sequence = deleted_at});
+}
+
+void throw_not_found(Attachment& bus, std::string_view name) {
+    const auto near = bus.catalog.nearest(name);
+    throw PageNotFound(
+        ErrorCode::page_not_found,
+        fmt::format("page \"{}\" is not there; sequence {}{}", name, number(newest(bus).sequence),
+                    near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)),
+        {.name = std::string(name), .found = near});
+}
+
+PageId take_page_id(Attachment& bus) {
+    const auto id = bus.words().next_page.fetch_add(1);
+    if (id == 0) bus.arena->contradiction(bus.words().next_page, "the next page's id");
+    if (id > bus.changing.page_id_ceiling.load()) raise_page_id_ceiling(bus, id);
+    return PageId{id};
+}
+
+}  // namespace mmsb::state
