@@ -73,8 +73,7 @@ Mapping Mapping::shared(const File& file, std::uint64_t offset, std::uint64_t ro
             return m;
         }
         // (EINVAL: valgrind's answer where it has no such room.)
-        if (errno != ENOMEM && (errno != EINVAL || size <= least))
-            fail(errno, "mmap", file.path());
+        if (errno != ENOMEM && (errno != EINVAL || size <= least)) fail(errno, "mmap", file.path());
         if (size <= least) fail(ENOMEM, "mmap", "address space", least);
         size = std::max(least, size / 2 / page * page);
     }

@@ -24,7 +24,7 @@ namespace mmsb::os {
 /// "glibc 2.36 x86_64": what must agree between those who share a lock.
 [[nodiscard]] std::string platform();
 void random_bytes(std::span<std::byte> out);
-[[nodiscard]] std::string random_name();              ///< 16 hexadecimal digits.
+[[nodiscard]] std::string random_name();  ///< 16 hexadecimal digits.
 /// System clock, ns since 1970; a step of it is seen within a millisecond. As cheap as reading the
 /// processor's counter, where that counts steadily.
 [[nodiscard]] std::int64_t clock_ns() noexcept;
