@@ -272,9 +272,7 @@ Transaction detail::Bus::transaction(std::unique_ptr<Transaction::Impl> impl) {
 
 Transaction State::transaction() const {
     static_cast<void>(Bus::get(bus_));
-    auto impl = std::make_unique<Transaction::Impl>();
-    impl->bus = bus_;
-    return Bus::transaction(std::move(impl));
+    return Bus::transaction(std::make_unique<Transaction::Impl>(bus_));
 }
 
 Committed State::transact(FunctionRef<void(Transaction&)> fn, const CommitOptions& options) const {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <cstring>
 
 namespace mmsb {
 
@@ -16,6 +17,7 @@ namespace detail {
 void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
     if (bytes.empty()) return;
     const auto end = offset + bytes.size();
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     auto at = stretches_.upper_bound(offset);
     if (at != stretches_.begin()) --at;
     while (at != stretches_.end() && at->first < end) {
@@ -25,24 +27,22 @@ void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
             continue;
         }
         if (start <= offset && stop >= end) {  // inside one that is there
-            std::ranges::copy(bytes,
-                              at->second.begin() + static_cast<std::ptrdiff_t>(offset - start));
+            at->second.replace(static_cast<std::size_t>(offset - start), text.size(), text);
             return;
         }
         if (start < offset) {
             at->second.resize(static_cast<std::size_t>(offset - start));
             ++at;
         } else if (stop > end) {
-            Bytes tail(at->second.begin() + static_cast<std::ptrdiff_t>(end - start),
-                       at->second.end());
+            const std::string_view there = at->second;
+            stretches_.try_emplace(end, there.substr(static_cast<std::size_t>(end - start)));
             stretches_.erase(at);
-            stretches_.emplace(end, std::move(tail));
             break;
         } else {
             at = stretches_.erase(at);
         }
     }
-    stretches_.insert_or_assign(offset, Bytes(bytes.begin(), bytes.end()));
+    stretches_.try_emplace(offset, text);
 }
 
 void Overlay::cut(std::uint64_t size) {
@@ -65,8 +65,8 @@ void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
         const auto from = std::max(at->first, offset),
                    to = std::min(at->first + at->second.size(), end);
         if (from >= to) continue;
-        std::copy_n(at->second.begin() + static_cast<std::ptrdiff_t>(from - at->first), to - from,
-                    out.begin() + static_cast<std::ptrdiff_t>(from - offset));
+        std::memcpy(out.data() + (from - offset), at->second.data() + (from - at->first),
+                    static_cast<std::size_t>(to - from));
     }
 }
 
@@ -96,8 +96,10 @@ detail::TransactionPage& Transaction::Impl::stage(const Page& page) {
     detail::check_same_bus(page, bus);
     if (staged(page) != nullptr) return pages.at(page.id());
     auto line = Bus::handle_of(page).line;
-    static_cast<void>(state::find_line(at().at(), page.id(), line));
-    auto& made = pages[page.id()];
+    auto& attachment = at().at();
+    state::prefetch(attachment, Bus::handle_of(page).hint);  // compared by the commit
+    static_cast<void>(state::find_line(attachment, page.id(), line));
+    auto& made = pages.try_emplace(page.id()).first->second;
     made.staged.page = page.id();
     made.staged.line = line;
     return made;
@@ -158,10 +160,12 @@ CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
                               "CommitOptions::expected is for one page's call",
                               {.expected = "none", .found = "an epoch"});
     state::Staged s;
+    s.pages.reserve(pages.size());
+    s.reads.reserve(reads.size());
     for (auto& [id, page] : pages) {
         if (page.staged.created && page.staged.deleted) continue;
         for (const auto& [offset, bytes] : page.overlay.stretches())
-            page.staged.writes.push_back({offset, bytes});
+            page.staged.writes.push_back({offset, std::as_bytes(std::span(bytes))});
         s.pages.push_back(std::move(page.staged));
     }
     for (const auto& [id, read] : reads) s.reads.push_back(read);
@@ -310,7 +314,7 @@ Page Transaction::create_page(std::size_t size, const PageOptions& options) {
     open.refuse_read_only();
     detail::check_page_options(options, size);
     const auto id = state::take_page_id(open.at());
-    auto& page = impl_->pages[id];
+    auto& page = impl_->pages.try_emplace(id).first->second;
     page.staged.page = id;
     page.staged.created = true;
     page.staged.size = size;
@@ -324,7 +328,7 @@ Page Transaction::create_page(std::size_t size, const PageOptions& options) {
 void Transaction::delete_page(Page page) {
     auto& staged = impl_->stage(page);
     staged.staged.deleted = true;
-    staged.overlay = {};
+    staged.overlay.clear();
 }
 
 void Transaction::resize(Page page, std::size_t size) {

@@ -4,6 +4,7 @@
 #include "api/bus.hpp"
 
 #include <map>
+#include <memory_resource>
 
 namespace mmsb {
 
@@ -12,30 +13,40 @@ namespace detail {
 /// Bytes written over a page: disjoint stretches by offset; later ones replace what they cover.
 class Overlay {
 public:
+    using allocator_type = std::pmr::polymorphic_allocator<>;
+    /// The bytes as a string: a vector with this allocator would copy them one by one.
+    using Stretches = std::pmr::map<std::uint64_t, std::pmr::string>;
+    explicit Overlay(const allocator_type& memory) : stretches_(memory) {}
     void put(std::uint64_t offset, std::span<const std::byte> bytes);
     /// Drops what lies behind the new end of the page.
     void cut(std::uint64_t size);
+    void clear() noexcept { stretches_.clear(); }
     /// Writes what falls into [offset, offset + out.size()).
     void over(std::span<std::byte> out, std::uint64_t offset) const;
-    [[nodiscard]] const std::map<std::uint64_t, Bytes>& stretches() const noexcept {
-        return stretches_;
-    }
+    [[nodiscard]] const Stretches& stretches() const noexcept { return stretches_; }
 
 private:
-    std::map<std::uint64_t, Bytes> stretches_{};
+    Stretches stretches_;
 };
 
 struct TransactionPage {
+    using allocator_type = Overlay::allocator_type;
+    explicit TransactionPage(const allocator_type& memory) : overlay(memory) {}
     state::StagedPage staged{};
-    Overlay overlay{};
+    Overlay overlay;
 };
 
 }  // namespace detail
 
 struct Transaction::Impl {
-    detail::Handle bus{};
-    std::map<PageId, detail::TransactionPage> pages{};
-    std::map<PageId, state::WatchedPage> reads{};
+    explicit Impl(const detail::Handle& handle) : bus(handle) {}
+
+    detail::Handle bus;
+    /// Of what is below it: small pieces, many and soon let go of, which the heap would take long
+    /// for.
+    std::pmr::unsynchronized_pool_resource memory{};
+    std::pmr::map<PageId, detail::TransactionPage> pages{&memory};
+    std::pmr::map<PageId, state::WatchedPage> reads{&memory};
     std::map<std::string, PageId, std::less<>> names{};
     std::uint64_t as_of = 0;  ///< `logged` when all that was read was last known to go together.
 
