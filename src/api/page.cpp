@@ -1,6 +1,7 @@
 #include "api/bus.hpp"
 #include "state/commit.hpp"
 #include "state/read.hpp"
+#include "state/turn.hpp"
 
 #include <mmsb/page.hpp>
 
@@ -142,6 +143,7 @@ Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
     auto& bus = Bus::get(bus_);
     bus.refuse_writing();
     auto line = bus_.line;
+    state::Turn turn(bus.at());
     for (int attempt = 1;; ++attempt) {
         const auto before = state::read_page(bus.at(), id_, line);
         if (options.expected && before.version.epoch != *options.expected)
@@ -169,6 +171,7 @@ Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
                 {.page = id_,
                  .expected = fmt::format("epoch {}", number(before.version.epoch)),
                  .found = "a newer one"});
+        turn.conflicted();
     }
 }
 

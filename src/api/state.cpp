@@ -3,6 +3,7 @@
 #include "state/commit.hpp"
 #include "state/past.hpp"
 #include "state/read.hpp"
+#include "state/turn.hpp"
 
 #include <mmsb/mmsb.hpp>
 
@@ -278,6 +279,7 @@ Transaction State::transaction() const {
 Committed State::transact(FunctionRef<void(Transaction&)> fn, const CommitOptions& options) const {
     auto& bus = Bus::get(bus_);
     bus.refuse_writing();
+    state::Turn turn(bus.at());
     for (int attempt = 1;; ++attempt) {
         Transaction tx = transaction();
         try {
@@ -288,6 +290,7 @@ Committed State::transact(FunctionRef<void(Transaction&)> fn, const CommitOption
             return tx.commit(options);
         } catch (const Conflict&) {
             if (attempt >= options.attempts) throw;
+            turn.conflicted();
         }
     }
 }

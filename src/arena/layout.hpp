@@ -107,6 +107,7 @@ struct Control {
     Word clock_offset{};     ///< System clock - time since boot, ns, as last looked at; 0: never.
     alignas(64) Word writer_pid{};
     Word files_pid{};
+    Word turn_of{};  ///< Whose turn it is, where somebody reserved one; see state/turn.
     std::atomic<std::uint32_t> durable_bell{};  ///< futex: changes when `durable` or `poison` does.
     std::atomic<std::uint32_t> durable_sleepers{};
     alignas(64) Word allocating{};  ///< Not 0: the bitmap may say more than the table (a commit

@@ -7,6 +7,7 @@
 #include "state/lost.hpp"
 #include "state/past.hpp"
 #include "state/redo.hpp"
+#include "state/turn.hpp"
 #include "state/wait.hpp"
 
 #include <fmt/format.h>
@@ -205,6 +206,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     check_options(options, source);
     constexpr int rounds_without_lock = 3;  // then the comparing is done under it, so that it ends
     prefetch_end(bus);
+    let_turn_pass(bus);
     Outcome outcome;
     for (int round = 0;; ++round) {
         encode_ahead(bus, staged);

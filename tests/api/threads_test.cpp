@@ -41,6 +41,46 @@ TEST_P(Threads, NoIncrementIsLost) {
     EXPECT_TRUE(bus.verify().good);
 }
 
+// In the middle of each attempt another thread commits to what was read, as long as it may: each
+// would conflict for ever. Once the turn is reserved, the other one lets it pass first.
+TEST_P(Threads, ASlowTransactionBesideAQuickWriterGetsItsTurn) {
+    const auto hot = bus.create<std::uint64_t>(), slow = bus.create<std::uint64_t>();
+    std::atomic<unsigned> asked{0}, answered{0};
+    std::atomic<bool> done{false};
+    const std::jthread quick([&] {
+        for (unsigned n = 0; !done;)
+            if (asked.load() != n) {
+                n = asked.load();
+                hot.update(n);
+                answered = n;
+            }
+    });
+    const auto end_it = [](std::atomic<bool>* flag) { *flag = true; };
+    const std::unique_ptr<std::atomic<bool>, decltype(end_it)> at_end(&done, end_it);
+    const auto let_the_other_commit = [&] {
+        const auto n = ++asked;
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(300);
+        while (answered.load() != n && std::chrono::steady_clock::now() < end)
+            std::this_thread::yield();
+    };
+    unsigned transacted = 0, edited = 0;
+    for (unsigned i = 0; i < 10; ++i) {
+        bus.transact([&](Transaction& tx) {
+            ++transacted;
+            tx.update(slow, tx.read(hot));
+            let_the_other_commit();
+        });
+        hot.update([&](std::uint64_t& n) {
+            ++edited;
+            ++n;
+            let_the_other_commit();
+        });
+    }
+    EXPECT_GT(transacted, 10U) << "nothing was in the way";
+    EXPECT_GT(edited, 10U) << "nothing was in the way";
+    EXPECT_TRUE(bus.verify().good);
+}
+
 TEST_P(Threads, NoReadIsTorn) {
     constexpr std::size_t size = 3000;
     const auto page = bus.create_page(size, {.contents = filled(size, 0)});
