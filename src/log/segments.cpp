@@ -101,6 +101,7 @@ void Segments::add(Known segment) {
                 fmt::format("the next one to start at {}", start));
     }
     segments_.push_back(std::move(segment));
+    kept_.forget();
 }
 
 void Segments::refresh() {

@@ -19,6 +19,7 @@
 /// the new file's name could not be synced.
 #pragma once
 
+#include "log/kept_range.hpp"
 #include "log/record.hpp"
 #include "os/file.hpp"
 
@@ -63,6 +64,10 @@ public:
     /// The one whose range holds `lsn`; looks for files made by other processes, which may have
     /// dropped some of them again since; nullptr: none.
     [[nodiscard]] std::shared_ptr<const Segment> find(Lsn lsn);
+    /// Its range, for who reads records; nothing: none. The newest one that was asked for is kept
+    /// and costs neither a lock nor a system call. Others cannot make it wrong: a segment is cut
+    /// short only by who begins a new arena, with a log of its own from there on.
+    [[nodiscard]] std::optional<Range> range(Lsn lsn);
     /// Where the range of `segment` ends: its capacity, or where the next one starts.
     [[nodiscard]] Lsn end_of(const Segment& segment);
     [[nodiscard]] std::vector<std::shared_ptr<const Segment>> all();  ///< By id.
@@ -136,6 +141,7 @@ private:
     bool frozen_ = false;  ///< No segment is looked for any more.
     std::shared_mutex mutex_;
     std::vector<Known> segments_{};   ///< By id, none superseded: starts go up.
+    KeptRange kept_{};                ///< Of one of them, as it is with all of them.
     Lsn prepared_ = 0;                ///< As far as this object knows.
     std::uint64_t names_synced_ = 0;  ///< Ids up to here: their names were synced by this object.
     std::uint64_t last_blob_ = 0;     ///< Highest id seen.

@@ -49,7 +49,7 @@ bool Cursor::fill(std::size_t least) {
         buffer_.clear();
     }
     buffer_start_ = at_;
-    const auto end = std::min(to_, segment_end_);
+    const auto end = std::min(to_, range_.end);
     const auto want = std::min<std::uint64_t>(end - at_, std::max(least, chunk_));
     chunk_ = std::min(chunk_ * 8, largest_chunk);
     while (buffer_.size() < want) {
@@ -64,8 +64,9 @@ bool Cursor::fill(std::size_t least) {
 
 void Cursor::damaged(const char* expected) {
     if (at_ < oldest()) throw_folded();  // dropped under our hands
-    const auto file = segment_ ? segment_->file.path() : bus_.path + "/log";
-    const auto offset = segment_ ? log::segment_header_size + at_ - segment_->header.start : at_;
+    const auto segment = bus_.segments->find(at_);
+    const auto file = segment ? segment->file.path() : bus_.path + "/log";
+    const auto offset = segment ? log::segment_header_size + at_ - segment->header.start : at_;
     throw Corrupt(ErrorCode::corrupt,
                   fmt::format("{} at {}: expected {}; good up to sequence {}", file, offset,
                               expected, number(last_)),
@@ -90,22 +91,22 @@ bool Cursor::next() {
     blob_read_ = false;
     for (;;) {
         if (at_ >= to_) return false;
-        if (!segment_ || at_ >= segment_end_) {
-            segment_ = bus_.segments->find(at_);
-            if (!segment_) damaged("a segment that holds this position");
-            segment_end_ = bus_.segments->end_of(*segment_);
+        if (!range_.holds(at_)) {
+            const auto range = bus_.segments->range(at_);
+            if (!range) damaged("a segment that holds this position");
+            range_ = *range;
         }
-        if (segment_end_ - at_ <= 8) {  // no record begins there
-            at_ = segment_end_;
+        if (range_.end - at_ <= 8) {  // no record begins there
+            at_ = range_.end;
             continue;
         }
         if (!fill(log::head_size)) damaged("a record's head");
         auto bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
-        auto parsed = log::parse_record(bytes, at_, segment_->context());
+        auto parsed = log::parse_record(bytes, at_, range_.context);
         if (parsed.status == log::ParseStatus::partial) {
             if (!fill(parsed.size)) damaged("a whole record");
             bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
-            parsed = log::parse_record(bytes, at_, segment_->context());
+            parsed = log::parse_record(bytes, at_, range_.context);
         }
         if (parsed.status != log::ParseStatus::good) damaged(parsed.expected);
         at_ += parsed.size;

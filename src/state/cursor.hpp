@@ -26,6 +26,13 @@ public:
     [[nodiscard]] Lsn at() const noexcept { return at_; }
     [[nodiscard]] Lsn to() const noexcept { return to_; }
     void extend(Lsn to) noexcept { to_ = to; }
+    /// Before the first next(): memory that an earlier one has left, so that none is allocated.
+    void use(std::vector<std::byte>&& buffer) noexcept {
+        buffer_ = std::move(buffer);
+        buffer_.clear();
+    }
+    /// At the end: the memory, for the next one.
+    [[nodiscard]] std::vector<std::byte> take_buffer() noexcept { return std::move(buffer_); }
 
 private:
     [[nodiscard]] bool fill(std::size_t least);
@@ -35,8 +42,7 @@ private:
 
     Attachment& bus_;
     Lsn at_, to_;
-    std::shared_ptr<const log::Segment> segment_{};
-    Lsn segment_end_ = 0;
+    log::Range range_{};  ///< Of the segment that holds `at_`.
     std::vector<std::byte> buffer_{};
     Lsn buffer_start_ = 0;
     std::size_t chunk_ = 4096;

@@ -1,0 +1,228 @@
+#include "state/read_slow.hpp"
+
+#include "arena/shared_bytes.hpp"
+#include "base/steps.hpp"
+#include "delta/codec.hpp"
+#include "state/cursor.hpp"
+#include "state/redo.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+// What of the page lies in the part that is wanted.
+std::uint64_t part_size(const Redone& page) {
+    const auto size = page.info.size;
+    const auto from = std::min(page.from, size);
+    return page.length ? std::min(*page.length, size - from) : size - from;
+}
+
+enum class Redo : std::uint8_t { done, again };
+
+// Not applied yet: its writer is busy, stopped or dead, and has switched places or not.
+Redo redo_resize(Attachment& bus, Redone& page, std::uint64_t size) {
+    auto& info = page.info;
+    const auto* line = bus.arena->line(page.line);
+    arena::LineCopy now;
+    arena::Arena::copy_fuzzy(*line, now);
+    if (now.lsn != info.lsn || now.offset != info.offset || now.size != info.size)
+        return Redo::again;
+    const auto old_size = page.target.bytes().size();
+    info.size = size;
+    page.target.resize(static_cast<std::size_t>(part_size(page)));
+    const auto bytes = page.target.bytes();
+    if (now.offset == line->next_offset.load(relaxed)) {  // switched, or the same place
+        const auto from = bus.arena->bytes(now.offset + std::min(page.from, size), bytes.size());
+        if (!from) return Redo::again;
+        // In place and not yet zeroed there: what was behind the old size is zero in the new one.
+        if (const auto kept = std::min(old_size, bytes.size()); now.size == size)
+            arena::copy_from_shared(bytes.data() + kept, from->data() + kept, bytes.size() - kept);
+    }
+    arena::read_fence();
+    arena::LineCopy after;
+    arena::Arena::copy_fuzzy(*line, after);
+    const bool stands =
+        after.lsn == now.lsn && after.offset == now.offset && after.size == now.size;
+    return stands ? Redo::done : Redo::again;
+}
+
+Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record,
+                const log::PageEntry& entry) {
+    auto& info = page.info;
+    if (entry.deleted) {
+        page.found = false;
+        return Redo::done;
+    }
+    // A page is in the arena before its record is logged: none is larger than what is there.
+    if ((entry.created || entry.resized) && !bus.arena->bytes(0, entry.size)) return Redo::again;
+    if (entry.created) {
+        page.found = true;
+        info.size = entry.size;
+        info.location = static_cast<std::uint32_t>(entry.location);
+        page.target.resize(0);
+        page.target.resize(static_cast<std::size_t>(part_size(page)));
+    } else if (!page.found) {
+        return Redo::again;
+    } else if (entry.resized) {
+        // Applied meanwhile: the copy may be of either place; the next round begins behind it.
+        if (bus.words().applied.load(std::memory_order_acquire) >= record.end) return Redo::again;
+        if (redo_resize(bus, page, entry.size) == Redo::again) return Redo::again;
+    }
+    if (!entry.delta.empty()) {
+        if (entry.size != info.size) return Redo::again;
+        delta::apply_part(entry.delta, static_cast<std::size_t>(entry.size),
+                          static_cast<std::size_t>(std::min(page.from, entry.size)),
+                          page.target.bytes());
+    }
+    info.id = number(entry.page);
+    info.epoch = number(entry.epoch);
+    info.sequence = number(record.sequence);
+    info.lsn = record.end;
+    return Redo::done;
+}
+
+// A cursor whose memory stays with the thread, for the next one.
+class Walk {
+public:
+    Walk(Attachment& bus, Lsn from, Lsn to) : cursor_(bus, from, to) {
+        cursor_.use(std::move(kept));
+    }
+    ~Walk() {
+        constexpr std::size_t most = limits::mib;
+        kept = cursor_.take_buffer();
+        if (kept.capacity() > most) kept = {};
+    }
+    Walk(const Walk&) = delete;
+    Walk& operator=(const Walk&) = delete;
+    [[nodiscard]] Cursor& cursor() noexcept { return cursor_; }
+
+private:
+    static thread_local std::vector<std::byte> kept;
+    Cursor cursor_;
+};
+thread_local std::vector<std::byte> Walk::kept{};
+
+// What the log said of the pages, up to a position.
+struct Followed {
+    bool again = false;
+    std::optional<Sequence> sequence{};  ///< Of its last record, where there was one.
+};
+
+Followed follow(Attachment& bus, std::span<Redone> pages, Lsn from, Lsn to) {
+    Followed result;
+    Walk walk(bus, from, to);
+    auto& cursor = walk.cursor();
+    while (cursor.next()) {
+        const auto& record = cursor.record();
+        result.sequence = record.sequence;
+        if (record.kind != log::RecordKind::commit) continue;
+        log::EntryReader reader(cursor.body());
+        for (log::Entry entry; reader.next(entry);) {
+            if (entry.kind != log::EntryKind::page) continue;
+            for (auto& page : pages)
+                if (page.page == entry.page.page &&
+                    redo_entry(bus, page, record, entry.page) == Redo::again) {
+                    result.again = true;
+                    return result;
+                }
+        }
+    }
+    return result;
+}
+
+// One round: copies, then redo up to what is logged by then.
+std::optional<Position> slow_round(Attachment& bus, std::span<Redone> pages) {
+    const auto& words = bus.words();
+    const auto tail = arena::tail_of(words);
+    const bool sealed = is_sealed(words, tail);
+    MMSB_STEP("read.from");
+    for (auto& page : pages)
+        if (!copy_fuzzy(bus, page)) return std::nullopt;
+    arena::read_fence();
+    MMSB_STEP("read.copied");
+    const auto to = words.logged.load(std::memory_order_acquire);
+    MMSB_STEP("read.to");
+    const auto followed = follow(bus, pages, tail.applied, to);
+    // A record that is walked says its sequence. Where none is, nothing was logged behind
+    // `applied`, and `sequence`, which moves after `logged`, is that of the last one, if it is
+    // sealed.
+    if (followed.again || (!followed.sequence && !sealed)) return std::nullopt;
+    for (auto& page : pages)
+        if (page.found) page.info.lsn &= ~arena::busy;
+    return Position{to, followed.sequence.value_or(Sequence{tail.sequence})};
+}
+
+// Without a log there is nothing to redo from: the writers' lock makes the pages stand still.
+Position read_locked(Attachment& bus, std::span<Redone> pages) {
+    const WriterLock lock(bus, bus.lock_timeout);
+    for (auto& page : pages)
+        if (!copy_fuzzy(bus, page))
+            throw Corrupt(ErrorCode::corrupt, "a page lies outside the arena", {.page = page.page});
+    return {bus.words().logged.load(relaxed), Sequence{bus.words().sequence.load(relaxed)}};
+}
+
+}  // namespace
+
+void throw_scribbled(const Attachment& bus, PageId page, const char* expected) {
+    const auto file = bus.arena->file().path();
+    throw Corrupt(ErrorCode::corrupt,
+                  fmt::format("{}: page {}: expected {}: the shared memory was written over", file,
+                              number(page), expected),
+                  {.page = page, .path = file, .expected = expected, .found = "something else"});
+}
+
+bool copy_line(const Attachment& bus, PageId page, const arena::PageLine& line,
+               arena::LineCopy& out) {
+    if (!arena::Arena::copy(line, out) || out.id != number(page)) return false;
+    if (!arena::Arena::agrees(out)) throw_scribbled(bus, page, "a line that agrees with its check");
+    return true;
+}
+
+bool is_sealed(const arena::Control& words, const arena::Tail& tail) noexcept {
+    return words.seal.load(std::memory_order_acquire) == arena::seal_of(tail);
+}
+
+bool copy_fuzzy(Attachment& bus, Redone& page) {
+    auto& info = page.info;
+    const auto* line = bus.arena->line(page.line);
+    if (!copy_line(bus, page.page, *line, info)) arena::Arena::copy_fuzzy(*line, info);
+    page.found = info.id == number(page.page);
+    page.target.make(0);
+    if (!page.found) return true;
+    if (info.offset > limits::address_room || info.size > limits::address_room) return false;
+    const auto size = part_size(page);
+    const auto from = bus.arena->bytes(info.offset + std::min(page.from, info.size), size);
+    if (!from) return false;
+    page.target.make(from->size());
+    arena::copy_from_shared(page.target.bytes().data(), from->data(), from->size());
+    return true;
+}
+
+Position read_slow(Attachment& bus, std::span<Redone> pages) {
+    if (!bus.logging) return read_locked(bus, pages);
+    // Each round that is not the last one has met a record that others committed meanwhile, or a
+    // line in the middle of being moved. Where nothing moves and still it does not come out right,
+    // or never does, the line leads nowhere.
+    const auto& words = bus.words();
+    for (int in_vain = 0, all = 0; in_vain < 100 && all < 100'000; ++in_vain, ++all) {
+        const auto before = words.applied.load(std::memory_order_acquire);
+        try {
+            const auto position = slow_round(bus, pages);
+            bus.require_memory();
+            if (position) return *position;
+        } catch (const HistoryDropped&) {
+            // A private bus has folded those records away meanwhile: they are applied.
+        }
+        if (words.applied.load(std::memory_order_acquire) != before) in_vain = 0;
+    }
+    bus.require_memory();
+    throw_scribbled(bus, pages.empty() ? PageId::none : pages.front().page,
+                    "a page inside the arena");
+}
+
+}  // namespace mmsb::state
