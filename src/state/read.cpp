@@ -14,7 +14,7 @@ namespace mmsb::state {
 namespace {
 
 // A line that moves is tried again this often. Redo costs little more than that.
-constexpr int quick_tries = 4;
+constexpr int quick_tries = 2;
 
 void check_range(PageId page, std::uint64_t size, std::uint64_t offset, std::uint64_t length) {
     if (offset > size || length > size - offset)
