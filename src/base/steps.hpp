@@ -157,6 +157,7 @@ inline constexpr auto step_names = std::to_array<StepName>({
 
     // ---- reading (state/read, cursor) [Reader]
     {"read.quick"},              // copied under the line, not yet believed
+    {"read.chunk"},              // one more of a large page, likewise
     {"read.from"},               // [from = applied]
     {"read.copied"},             // [a = w[0]; b = w[1]; c = w[2]]
     {"read.to"},                 // [to = logged]

@@ -18,9 +18,12 @@ std::size_t read_log(Attachment& bus, Lsn lsn, std::span<std::byte> out) {
     for (int round = 0; round < most_rounds; ++round) {
         const auto logged = words.logged.load(std::memory_order_acquire);
         if (lsn >= logged) return 0;
-        const auto flushed = words.flushed.load(std::memory_order_acquire);
-        if (lsn < flushed) {
-            const auto size = std::min<std::uint64_t>(out.size(), flushed - lsn);
+        // What is not applied went through this ring, and mostly lies there still, also when it is
+        // in the file by now. Of what is, the ring may know nothing: the log is older than it.
+        const auto in_files = std::min(words.flushed.load(std::memory_order_acquire),
+                                       words.applied.load(std::memory_order_acquire));
+        if (lsn < in_files) {
+            const auto size = std::min<std::uint64_t>(out.size(), in_files - lsn);
             return bus.segments->read(lsn, out.first(static_cast<std::size_t>(size)));
         }
         const auto ring = bus.arena->ring_size();

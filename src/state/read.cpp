@@ -44,6 +44,18 @@ bool read_quick(Attachment& bus, PageId page, const arena::PageLine& line, std::
     return line.lsn.load(std::memory_order_acquire) == info.lsn;
 }
 
+bool is_large(const Attachment& bus, std::uint64_t size) {
+    return size > large_size && bus.logging;
+}
+
+void read_redone(Attachment& bus, Redone& page, bool large) {
+    if (large)
+        read_large(bus, page);
+    else
+        read_slow(bus, std::span(&page, 1));
+    if (!page.found) throw_not_found(bus, page.page);
+}
+
 std::optional<Position> read_many_quick(Attachment& bus, std::span<Redone> pages) {
     for (int i = 0; i < quick_tries; ++i) {
         // All stand still, all are copied, all still stand as they did: then they were so at every
@@ -102,12 +114,13 @@ Position newest(Attachment& bus) {
 Version read_into(Attachment& bus, PageId page, std::uint32_t& line, std::span<std::byte> out,
                   std::uint64_t offset) {
     arena::LineCopy info;
-    for (int i = 0; i < quick_tries; ++i)
+    const bool large = is_large(bus, out.size());
+    for (int i = 0; i < quick_tries && !large; ++i)
         if (read_quick(bus, page, find_line(bus, page, line), out, offset, info))
             return version_of(info);
+    if (large) static_cast<void>(find_line(bus, page, line));
     Redone redone{page, line, Target(out), offset, out.size()};
-    read_slow(bus, std::span(&redone, 1));
-    if (!redone.found) throw_not_found(bus, page);
+    read_redone(bus, redone, large);
     check_range(page, redone.info.size, offset, out.size());
     return version_of(redone.info);
 }
@@ -115,10 +128,13 @@ Version read_into(Attachment& bus, PageId page, std::uint32_t& line, std::span<s
 Versioned<Bytes> read_page(Attachment& bus, PageId page, std::uint32_t& line) {
     Versioned<Bytes> result;
     arena::LineCopy info;
-    for (int i = 0; i < quick_tries; ++i) {
+    bool large = false;
+    for (int i = 0; i < quick_tries && !large; ++i) {
         const auto& l = find_line(bus, page, line);
         if (!arena::Arena::copy(l, info) || info.id != number(page)) continue;
         if (!bus.arena->bytes(info.offset, info.size)) continue;
+        large = is_large(bus, info.size);
+        if (large) break;
         result.value.resize(static_cast<std::size_t>(info.size));
         try {
             if (!read_quick(bus, page, l, result.value, 0, info) ||
@@ -131,8 +147,7 @@ Versioned<Bytes> read_page(Attachment& bus, PageId page, std::uint32_t& line) {
         return result;
     }
     Redone redone{page, line, Target(result.value)};
-    read_slow(bus, std::span(&redone, 1));
-    if (!redone.found) throw_not_found(bus, page);
+    read_redone(bus, redone, large);
     result.version = version_of(redone.info);
     return result;
 }
@@ -142,8 +157,7 @@ arena::LineCopy read_line(Attachment& bus, PageId page, std::uint32_t& line) {
     for (int i = 0; i < quick_tries; ++i)
         if (copy_line(bus, page, find_line(bus, page, line), info)) return info;
     Redone redone{page, line, Target(std::span<std::byte>{}), 0, 0};
-    read_slow(bus, std::span(&redone, 1));
-    if (!redone.found) throw_not_found(bus, page);
+    read_redone(bus, redone, false);
     return redone.info;
 }
 

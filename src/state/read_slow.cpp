@@ -14,12 +14,20 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
+constexpr std::size_t chunk_size = limits::mib;
 
 // What of the page lies in the part that is wanted.
 std::uint64_t part_size(const Redone& page) {
     const auto size = page.info.size;
     const auto from = std::min(page.from, size);
     return page.length ? std::min(*page.length, size - from) : size - from;
+}
+
+// Where that lies. Nothing: outside the arena.
+std::optional<std::span<std::byte>> place_of(const Attachment& bus, const Redone& page) {
+    const auto& info = page.info;
+    if (info.offset > limits::address_room || info.size > limits::address_room) return std::nullopt;
+    return bus.arena->bytes(info.offset + std::min(page.from, info.size), part_size(page));
 }
 
 enum class Redo : std::uint8_t { done, again };
@@ -54,6 +62,7 @@ Redo redo_resize(Attachment& bus, Redone& page, std::uint64_t size) {
 Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record,
                 const log::PageEntry& entry) {
     auto& info = page.info;
+    if (page.begun && (entry.created || entry.resized || entry.deleted)) return Redo::again;
     if (entry.deleted) {
         page.found = false;
         return Redo::done;
@@ -157,6 +166,53 @@ std::optional<Position> slow_round(Attachment& bus, std::span<Redone> pages) {
     return Position{to, followed.sequence.value_or(Sequence{tail.sequence})};
 }
 
+// Chunk by chunk; as long as the line stands still there is nothing to redo. From then on each
+// chunk is brought, with all before it, to where the log is.
+bool large_round(Attachment& bus, Redone& page) {
+    const auto in_one_piece = [&] { return slow_round(bus, std::span(&page, 1)).has_value(); };
+    const auto& words = bus.words();
+    const auto tail = arena::tail_of(words);
+    bool known = is_sealed(words, tail);
+    auto from = tail.applied;
+    MMSB_STEP("read.from");
+    auto& info = page.info;
+    const auto* line = bus.arena->line(page.line);
+    bool still = copy_line(bus, page.page, *line, info);
+    if (!still) arena::Arena::copy_fuzzy(*line, info);
+    page.found = info.id == number(page.page);
+    if (!page.found) return in_one_piece();  // one that is being made
+    const auto place = place_of(bus, page);
+    if (!place) return false;
+    page.target.reserve(place->size());
+    for (std::size_t done = 0; done < place->size();) {
+        const auto n = std::min(chunk_size, place->size() - done);
+        page.target.make(done + n);
+        arena::copy_from_shared(page.target.bytes().data() + done, place->data() + done, n);
+        done += n;
+        arena::read_fence();
+        // Before the line is looked at, and before the next chunk is copied: what is applied by
+        // then is in both.
+        const auto applied = words.applied.load(std::memory_order_acquire);
+        MMSB_STEP("read.chunk");
+        still = still && line->lsn.load(std::memory_order_acquire) == info.lsn;
+        if (still) {
+            from = applied;
+            continue;
+        }
+        page.begun = done < place->size();
+        const auto to = words.logged.load(std::memory_order_acquire);
+        MMSB_STEP("read.to");
+        const auto followed = follow(bus, std::span(&page, 1), from, to);
+        page.begun = false;
+        if (followed.again) return in_one_piece();  // it is being moved
+        if (!page.found) return true;
+        known = known || followed.sequence;
+        from = std::min(to, applied);
+    }
+    info.lsn &= ~arena::busy;
+    return still || known;
+}
+
 // Without a log there is nothing to redo from: the writers' lock makes the pages stand still.
 Position read_locked(Attachment& bus, std::span<Redone> pages) {
     const WriterLock lock(bus, bus.lock_timeout);
@@ -164,6 +220,27 @@ Position read_locked(Attachment& bus, std::span<Redone> pages) {
         if (!copy_fuzzy(bus, page))
             throw Corrupt(ErrorCode::corrupt, "a page lies outside the arena", {.page = page.page});
     return {bus.words().logged.load(relaxed), Sequence{bus.words().sequence.load(relaxed)}};
+}
+
+// Each round that is not the last one has met a record that others committed meanwhile, or a line
+// in the middle of being moved. Where nothing moves and still it does not come out right, or never
+// does, the line leads nowhere.
+template <class Round>
+void try_until_right(Attachment& bus, PageId page, const Round& round) {
+    const auto& words = bus.words();
+    for (int in_vain = 0, all = 0; in_vain < 100 && all < 100'000; ++in_vain, ++all) {
+        const auto before = words.applied.load(std::memory_order_acquire);
+        try {
+            const bool right = round();
+            bus.require_memory();
+            if (right) return;
+        } catch (const HistoryDropped&) {
+            // A private bus has folded those records away meanwhile: they are applied.
+        }
+        if (words.applied.load(std::memory_order_acquire) != before) in_vain = 0;
+    }
+    bus.require_memory();
+    throw_scribbled(bus, page, "a page inside the arena");
 }
 
 }  // namespace
@@ -194,35 +271,23 @@ bool copy_fuzzy(Attachment& bus, Redone& page) {
     page.found = info.id == number(page.page);
     page.target.make(0);
     if (!page.found) return true;
-    if (info.offset > limits::address_room || info.size > limits::address_room) return false;
-    const auto size = part_size(page);
-    const auto from = bus.arena->bytes(info.offset + std::min(page.from, info.size), size);
-    if (!from) return false;
-    page.target.make(from->size());
-    arena::copy_from_shared(page.target.bytes().data(), from->data(), from->size());
+    const auto place = place_of(bus, page);
+    if (!place) return false;
+    page.target.make(place->size());
+    arena::copy_from_shared(page.target.bytes().data(), place->data(), place->size());
     return true;
 }
 
 Position read_slow(Attachment& bus, std::span<Redone> pages) {
     if (!bus.logging) return read_locked(bus, pages);
-    // Each round that is not the last one has met a record that others committed meanwhile, or a
-    // line in the middle of being moved. Where nothing moves and still it does not come out right,
-    // or never does, the line leads nowhere.
-    const auto& words = bus.words();
-    for (int in_vain = 0, all = 0; in_vain < 100 && all < 100'000; ++in_vain, ++all) {
-        const auto before = words.applied.load(std::memory_order_acquire);
-        try {
-            const auto position = slow_round(bus, pages);
-            bus.require_memory();
-            if (position) return *position;
-        } catch (const HistoryDropped&) {
-            // A private bus has folded those records away meanwhile: they are applied.
-        }
-        if (words.applied.load(std::memory_order_acquire) != before) in_vain = 0;
-    }
-    bus.require_memory();
-    throw_scribbled(bus, pages.empty() ? PageId::none : pages.front().page,
-                    "a page inside the arena");
+    std::optional<Position> position;
+    try_until_right(bus, pages.empty() ? PageId::none : pages.front().page,
+                    [&] { return (position = slow_round(bus, pages)).has_value(); });
+    return *position;
+}
+
+void read_large(Attachment& bus, Redone& page) {
+    try_until_right(bus, page.page, [&] { return large_round(bus, page); });
 }
 
 }  // namespace mmsb::state

@@ -25,6 +25,10 @@ public:
         bytes_ = fixed_.first(size);
         if (size > had) std::memset(bytes_.data() + had, 0, size - had);
     }
+    /// There will be this much: memory is taken once.
+    void reserve(std::size_t size) {
+        if (grown_ != nullptr) grown_->reserve(size);
+    }
     /// Likewise, but nobody cares what is in it.
     void make(std::size_t size) {
         if (grown_ != nullptr) grown_->resize(size);
@@ -45,8 +49,13 @@ struct Redone {
     std::uint64_t from = 0;
     std::optional<std::uint64_t> length{};  ///< Empty: to the end of the page.
     bool found = false;                     ///< False: it was not there.
+    bool begun = false;                     ///< Only the beginning of it was copied so far.
     arena::LineCopy info{};
 };
+
+/// From here on reading goes chunk by chunk: where something is written all the time, no copy in
+/// one piece would ever find the line as it was.
+inline constexpr std::uint64_t large_size = 64 * limits::kib;
 
 /// Copies the line; false: another page's, busy, or it moved meanwhile. Throws Corrupt where one
 /// that stood still is not as its last writer left it.
@@ -61,5 +70,7 @@ bool copy_fuzzy(Attachment& bus, Redone& page);
 
 /// All of them as of the position that is returned; of the writers' lock, without a log.
 Position read_slow(Attachment& bus, std::span<Redone> pages);
+/// A page or a part that is large, quick or not. REQUIRES a log.
+void read_large(Attachment& bus, Redone& page);
 
 }  // namespace mmsb::state

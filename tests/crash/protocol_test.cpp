@@ -12,6 +12,11 @@ Contents contents_at(const BusPlace& place) {
     return contents_of(bus);
 }
 
+std::size_t hash_of(const Bytes& bytes) {
+    return std::hash<std::string_view>()(
+        {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
 // Whoever flushes after a batch whose end nobody saw writes again what is not known to be durable.
 // It is stopped with the ring's bytes in its hands; a writer goes once around the ring meanwhile.
 TEST(AFlusherThatMends, WritesNoBytesOfALaterLap) {
@@ -77,6 +82,87 @@ TEST(WhoeverCompacts, IsAloneWithThePast) {
     bus.compact();
     EXPECT_TRUE(bus.verify().good);
 }
+
+// A large page is read in chunks. Whoever reads it is stopped behind one of them; what others do to
+// the page meanwhile is in all of it, or he begins again.
+struct Meanwhile {
+    const char* name;
+    std::function<void(const State&, const Page&)> what;
+};
+constexpr std::size_t large = 3 * limits::mib + 1000;
+const std::vector<Meanwhile>& meanwhiles() {
+    static const std::vector<Meanwhile> all{
+        {"nothing", [](const State&, const Page&) {}},
+        {"another page changes",
+         [](const State& bus, const Page&) { bus.page("a").update(pattern(200, 5)); }},
+        {"the part that was read changes",
+         [](const State&, const Page& page) { page.write(10, pattern(300, 5)); }},
+        {"the part that was not read changes",
+         [](const State&, const Page& page) { page.write(large - 500, pattern(300, 6)); }},
+        {"both change, and more than the ring holds",
+         [](const State& bus, const Page& page) {
+             for (unsigned n = 0; n < 400; ++n) {
+                 bus.transact([&](Transaction& tx) {
+                     tx.write(page, 5 + n, pattern(300, n));
+                     tx.write(page, large / 2 + n, pattern(300, n + 1));
+                     tx.write(page, large - 1000 + n, pattern(300, n + 2));
+                 });
+             }
+         }},
+        {"it grows", [](const State&, const Page& page) { page.resize(large + limits::mib); }},
+        {"it shrinks",
+         [](const State&, const Page& page) {
+             page.write(3, pattern(300, 7));
+             page.resize(large / 2);
+         }},
+        {"it becomes small", [](const State&, const Page& page) { page.resize(100); }},
+    };
+    return all;
+}
+
+class ALargePage : public testing::TestWithParam<unsigned> {};
+
+TEST_P(ALargePage, IsReadAsOfOneMoment) {
+    for (const auto& [name, what] : meanwhiles()) {
+        SCOPED_TRACE(name);
+        const BusPlace place;
+        {
+            const auto bus = place.open();
+            bus.create_page(200, {.name = "a"});
+            bus.create_page(large, {.name = "l", .contents = pattern(large)});
+        }
+        const Pipe found;
+        Child reader([&] {
+            const auto mine = place.open(place.config(Open::read_only));
+            const auto there = mine.page("l");
+            arm({.action = Action::stop, .step = "read.chunk", .nth = GetParam()});
+            const auto read = there.read_versioned();
+            disarm();
+            Bytes part(limits::mib * 2);
+            if (read.value.size() >= part.size() + 7) there.read_into(part, 7);
+            found.write(number(read.version.epoch));
+            found.write(hash_of(read.value));
+            found.write(hash_of(part));
+            std::_Exit(0);
+            return 0;
+        });
+        ASSERT_TRUE(reader.wait_until_stopped());
+        const auto bus = place.open();
+        const auto page = bus.page("l");
+        what(bus, page);
+        reader.signal(SIGCONT);
+        const auto now = page.read_versioned();
+        EXPECT_EQ(found.read<std::uint64_t>(), number(now.version.epoch));
+        EXPECT_EQ(found.read<std::size_t>(), hash_of(now.value));
+        Bytes part(limits::mib * 2);
+        if (now.value.size() >= part.size() + 7)
+            std::copy_n(now.value.begin() + 7, part.size(), part.begin());
+        EXPECT_EQ(found.read<std::size_t>(), hash_of(part));
+        ASSERT_EQ(reader.wait(), 0);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(StoppedBehindChunk, ALargePage, testing::Values(1U, 2U, 4U));
 
 // The last one that leaves has the bus for himself alone for a moment. Whoever comes then waits for
 // him, and does not take him for somebody in another container.
