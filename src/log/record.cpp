@@ -150,14 +150,13 @@ void read_fields(base::ByteReader& in, std::uint8_t flags, const Context& contex
     }
 }
 
-/// What is wrong with the body; nullptr: nothing.
-const char* body_error(const Record& record) noexcept {
+/// What is wrong with the body; nullptr: nothing. `see` is shown a commit's entries.
+template <class See>
+const char* body_error(const Record& record, const See& see) {
     switch (record.kind) {
         case RecordKind::commit: {
             EntryReader entries(record.body);
-            Entry entry{};
-            while (entries.next(entry)) {
-            }
+            for (Entry entry{}; entries.next(entry);) see(entry);
             return entries.failed() ? "a commit's entries" : nullptr;
         }
         case RecordKind::source:
@@ -261,7 +260,10 @@ Parsed check_record(std::span<const std::byte> bytes, Lsn start, const Context& 
     return parsed;
 }
 
-Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
+namespace {
+
+template <class See>
+Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context, const See& see) {
     auto parsed = check_record(bytes, start, context);
     if (parsed.status != ParseStatus::good) return parsed;
     parsed.status = ParseStatus::bad;
@@ -280,9 +282,22 @@ Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& 
     read_fields(in, head.flags, context, record);
     record.body = in.rest();
     if (in.failed()) return refused("a record's fields", whole.size());
-    if (const char* expected = body_error(record)) return refused(expected, whole.size());
+    if (const char* expected = body_error(record, see)) return refused(expected, whole.size());
     parsed.status = ParseStatus::good;
     return parsed;
+}
+
+}  // namespace
+
+Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
+    return parse(bytes, start, context, [](const Entry&) {});
+}
+
+Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context,
+                    std::vector<PageEntry>& pages) {
+    return parse(bytes, start, context, [&](const Entry& entry) {
+        if (entry.kind == EntryKind::page) pages.push_back(entry.page);
+    });
 }
 
 }  // namespace mmsb::log

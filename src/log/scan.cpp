@@ -14,10 +14,9 @@ bool all_zero(std::span<const std::byte> bytes) noexcept {
 
 constexpr std::size_t smallest_record = 16;  // Less is left: no record begins there.
 
-}  // namespace
-
-ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit,
-                        Lsn from, FunctionRef<bool(const Record&)> visit) {
+template <class Parse, class Visit>
+ScanResult scan(std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit, Lsn from,
+                const Parse& parse, const Visit& visit) {
     ScanResult result{};
     result.good_until = from;
     const auto stop = [&](ScanEnd end, const char* expected = "") {
@@ -42,7 +41,7 @@ ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& h
             result.good_until = limit;
             break;
         }
-        const auto parsed = parse_record(left, result.good_until, context);
+        const auto parsed = parse(left, result.good_until, context);
         if (parsed.status == ParseStatus::empty) {
             return all_zero(left) ? stop(ScanEnd::empty)
                                   : stop(ScanEnd::bad, "zeros up to the end, or a record");
@@ -54,6 +53,28 @@ ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& h
         if (!visit(parsed.record)) return stop(ScanEnd::stopped);
     }
     return stop(ScanEnd::complete);
+}
+
+}  // namespace
+
+ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit,
+                        Lsn from, FunctionRef<bool(const Record&)> visit) {
+    const auto parse = [](std::span<const std::byte> at, Lsn lsn, const Context& context) {
+        return parse_record(at, lsn, context);
+    };
+    return scan(bytes, header, limit, from, parse, visit);
+}
+
+ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit,
+                        Lsn from,
+                        FunctionRef<bool(const Record&, std::span<const PageEntry>)> visit) {
+    std::vector<PageEntry> pages;
+    const auto parse = [&](std::span<const std::byte> at, Lsn lsn, const Context& context) {
+        pages.clear();
+        return parse_record(at, lsn, context, pages);
+    };
+    return scan(bytes, header, limit, from, parse,
+                [&](const Record& record) { return visit(record, pages); });
 }
 
 std::optional<Lsn> find_promise(std::span<const std::byte> bytes, const SegmentHeader& header,

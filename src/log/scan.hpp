@@ -28,6 +28,11 @@ struct ScanResult {
 /// Fillers are not visited. What follows `good_until` is `empty` only if all of it is zero.
 [[nodiscard]] ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header,
                                       Lsn limit, Lsn from, FunctionRef<bool(const Record&)> visit);
+/// The same, with what each commit says of pages: parsed once, for who needs it anyhow. Views into
+/// `bytes`.
+[[nodiscard]] ScanResult scan_segment(
+    std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit, Lsn from,
+    FunctionRef<bool(const Record&, std::span<const PageEntry>)> visit);
 
 /// Is there, at or behind `from` in these bytes, a good record that says durable > `promised`? Its
 /// LSN, else nothing. Linear: the 16-bit check rules out most places, and the bytes that checksums

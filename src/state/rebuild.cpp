@@ -14,6 +14,7 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
+constexpr std::size_t most_in_queue = 32;
 
 void set_log_end(Attachment& bus, Lsn end) {
     auto& words = bus.words();
@@ -54,6 +55,26 @@ void insert_pages(Attachment& bus, const replay::Image& image) {
     bus.catalog.load(structure_of(image));
     static_cast<void>(arena.rebuild_allocator());
 }
+
+// Lines that pages were found at: hints. (A look-up in the catalog costs more than all the rest of
+// a record.)
+class LinesById {
+public:
+    [[nodiscard]] std::uint32_t find(PageId id) const noexcept {
+        return number(id) < lines_.size() ? lines_[number(id)] : unknown_line;
+    }
+    void set(PageId id, std::uint32_t line) {
+        constexpr std::uint64_t most = std::uint64_t{1}
+                                       << 24U;  // ids are given in order: few holes
+        if (number(id) >= most) return;
+        if (number(id) >= lines_.size())
+            lines_.resize(number(id) + number(id) / 2 + 1, unknown_line);
+        lines_[number(id)] = line;
+    }
+
+private:
+    std::vector<std::uint32_t> lines_{};
+};
 
 class Rebuilder {
 public:
@@ -171,9 +192,13 @@ private:
         }
         bytes_.resize(have);
         const auto from = std::max(result_.end, segment.header.start);
-        const auto scanned =
-            log::scan_segment(bytes_, segment.header, limit, from,
-                              [&](const log::Record& record) { return replay(record); });
+        const auto scanned = log::scan_segment(
+            bytes_, segment.header, limit, from,
+            [&](const log::Record& record, std::span<const log::PageEntry> pages) {
+                if (!queue(record, pages)) replay(record);
+                return true;
+            });
+        apply_queue();
         result_.end = scanned.good_until;
         ends_with_log_ = segment.header.start + have == result_.end;
         return scanned.end == log::ScanEnd::complete;
@@ -217,31 +242,88 @@ private:
         bytes_.resize(segment.file.read(log::segment_header_size, bytes_));
     }
 
-    bool replay(const log::Record& record) {
+    // Most records change bytes of pages that are there, and nothing else. Some of them are
+    // gathered and applied together: by then their lines are on their way from memory.
+    bool queue(const log::Record& record, std::span<const log::PageEntry> pages) {
+        const bool plain = record.kind == log::RecordKind::commit && !record.structural &&
+                           !record.blob && std::ranges::none_of(pages, [](const auto& page) {
+                               return page.created || page.deleted || page.resized;
+                           });
+        if (!plain || queue_.size() == most_in_queue) apply_queue();
+        if (!plain) return false;
+        queue_.push_back({record, changes_.size(), pages.size()});
+        for (const auto& page : pages) {
+            const auto line = lines_by_id_.find(page.page);
+            changes_.push_back({.line = line, .entry = page});
+            if (line != unknown_line) __builtin_prefetch(bus_.arena->line(line));
+        }
+        return true;
+    }
+
+    void apply_queue() {
+        for (const auto& [record, first, count] : queue_) {
+            begin(record);
+            check_sequence(record);
+            const auto changes = std::span(changes_).subspan(first, count);
+            for (auto& change : changes) change.line = line_of(record, change);
+            for (const auto& change : changes) check_entry(record, change.entry, change.line);
+            apply(bus_, changes, {}, record.end, record.sequence);
+            finish(record);
+        }
+        queue_.clear();
+        changes_.clear();
+    }
+
+    // The one that is known by now, if the page is there.
+    std::uint32_t line_of(const log::Record& record, const Change& change) {
+        const auto id = change.entry.page;
+        const auto* known = change.line == unknown_line ? nullptr : bus_.arena->line(change.line);
+        if (known != nullptr && known->id.load(relaxed) == number(id)) return change.line;
+        const auto line = bus_.catalog.line_for_redo(id);
+        if (!line || bus_.arena->line(*line) == nullptr)
+            damaged(record.start, "a live page", "none");
+        lines_by_id_.set(id, *line);
+        return *line;
+    }
+
+    // Where damage of it is met, that is where the good part ends.
+    void begin(const log::Record& record) {
         if (record.durable) result_.promised = std::max(result_.promised, *record.durable);
         last_was_close_ = record.kind == log::RecordKind::close;
-        result_.end = record.start;  // where damage of it is met, that is where the good part ends
+        result_.end = record.start;
+    }
+
+    void check_sequence(const log::Record& record) {
+        const auto next = words_.sequence.load(relaxed) + 1;
+        if (number(record.sequence) != next)
+            damaged(record.start, fmt::format("sequence {}", next),
+                    fmt::format("{}", number(record.sequence)));
+    }
+
+    void finish(const log::Record& record) {
         if (record.kind == log::RecordKind::commit) {
-            std::vector<std::byte> blob;
-            if (record.blob) blob = read_blob(*record.blob);
-            const auto body = record.blob ? std::span<const std::byte>(blob) : record.body;
-            if (number(record.sequence) != words_.sequence.load(relaxed) + 1)
-                damaged(record.start, fmt::format("sequence {}", words_.sequence.load(relaxed) + 1),
-                        fmt::format("{}", number(record.sequence)));
+            ++result_.records;
+            result_.last_commit_end = record.end;
+        }
+        publish(bus_, record);
+        MMSB_STEP("rebuild.record");
+    }
+
+    void replay(const log::Record& record) {
+        std::vector<std::byte> blob;
+        begin(record);
+        if (record.blob) blob = read_blob(*record.blob);
+        const auto body = record.blob ? std::span<const std::byte>(blob) : record.body;
+        if (record.kind == log::RecordKind::commit) {
+            check_sequence(record);
             lines_.clear();
             find_lines(record, body);
             check_entries(record, body);
             place(bus_, body, lines_);
             apply(bus_, body, lines_, record.end, record.sequence);
-            if (record.structural) bus_.catalog.take(record, body);
-            ++result_.records;
-            result_.last_commit_end = record.end;
-        } else if (record.structural) {
-            bus_.catalog.take(record, record.body);
         }
-        publish(bus_, record);
-        MMSB_STEP("rebuild.record");
-        return true;
+        if (record.structural) bus_.catalog.take(record, body);
+        finish(record);
     }
 
     std::vector<std::byte> read_blob(const log::BlobReference& blob) {
@@ -260,33 +342,34 @@ private:
         }
     }
 
-    // apply() believes its record. This one comes from a file.
     void check_entries(const log::Record& record, std::span<const std::byte> body) {
         log::EntryReader reader(body);
         std::size_t n = 0;
-        for (log::Entry entry; reader.next(entry);) {
-            if (entry.kind != log::EntryKind::page) continue;
-            const auto& e = entry.page;
-            const auto& line = *bus_.arena->line(lines_[n++]);
-            const auto id = line.id.load(relaxed), size = line.size.load(relaxed);
-            const auto epoch = line.epoch.load(relaxed);
-            const auto page = fmt::format("page {}", number(e.page));
-            if (e.created ? id != 0 || number(e.epoch) != 0 : id != number(e.page))
-                damaged(record.start, page + (e.created ? " on a free line" : ", live"),
-                        fmt::format("page {}", id));
-            if (e.created) {
-                words_.next_page.store(std::max(words_.next_page.load(relaxed), number(e.page) + 1),
-                                       relaxed);
-                continue;
-            }
-            if (!e.deleted && !e.resized && e.size != size)
-                damaged(record.start, fmt::format("{} of {} bytes", page, size),
-                        fmt::format("{} bytes", e.size));
-            const auto follows = epoch + (e.resized || !e.delta.empty() ? 1 : 0);
-            if (number(e.epoch) != follows)
-                damaged(record.start, fmt::format("{} at epoch {}", page, follows),
-                        fmt::format("{}", number(e.epoch)));
+        for (log::Entry entry; reader.next(entry);)
+            if (entry.kind == log::EntryKind::page) check_entry(record, entry.page, lines_[n++]);
+    }
+
+    // apply() believes its record. This one comes from a file.
+    void check_entry(const log::Record& record, const log::PageEntry& e, std::uint32_t at) {
+        const auto& line = *bus_.arena->line(at);
+        const auto id = line.id.load(relaxed), size = line.size.load(relaxed);
+        const auto epoch = line.epoch.load(relaxed);
+        const auto page = [&] { return fmt::format("page {}", number(e.page)); };
+        if (e.created ? id != 0 || number(e.epoch) != 0 : id != number(e.page))
+            damaged(record.start, page() + (e.created ? " on a free line" : ", live"),
+                    fmt::format("page {}", id));
+        if (e.created) {
+            words_.next_page.store(std::max(words_.next_page.load(relaxed), number(e.page) + 1),
+                                   relaxed);
+            return;
         }
+        if (!e.deleted && !e.resized && e.size != size)
+            damaged(record.start, fmt::format("{} of {} bytes", page(), size),
+                    fmt::format("{} bytes", e.size));
+        const auto follows = epoch + (e.resized || !e.delta.empty() ? 1 : 0);
+        if (number(e.epoch) != follows)
+            damaged(record.start, fmt::format("{} at epoch {}", page(), follows),
+                    fmt::format("{}", number(e.epoch)));
     }
 
     Attachment& bus_;
@@ -296,6 +379,13 @@ private:
     const log::Segment* segment_ = nullptr;
     std::vector<std::byte> bytes_{};
     std::vector<std::uint32_t> lines_{};
+    struct Queued {
+        log::Record record{};
+        std::size_t first = 0, count = 0;  ///< In changes_.
+    };
+    std::vector<Queued> queue_{};
+    std::vector<Change> changes_{};
+    LinesById lines_by_id_{};
     bool last_was_close_ = false;
     bool ends_with_log_ = false;  // the last file: nobody has prepared to append behind it
     Rebuilt result_{};
