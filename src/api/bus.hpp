@@ -8,6 +8,7 @@
 #include "state/attachment.hpp"
 #include "state/open.hpp"
 #include "state/prefetch.hpp"
+#include "state/read.hpp"
 #include "state/stage.hpp"
 #include "state/wait.hpp"
 
@@ -132,10 +133,12 @@ void check_metadata(std::string_view key, std::string_view value);
 struct View::Impl {
     detail::Handle bus{};
     Sequence sequence = Sequence::zero;
-    mutable std::mutex mutex{};
+    std::vector<state::Wanted> snapshot{};  ///< Made with these, by id; their bytes: in `memory`.
+    std::unique_ptr<std::byte[]> memory{};
+    mutable std::mutex mutex{};  ///< Of the rest.
     mutable std::optional<replay::Image>
         structure{};                          ///< Names and sizes, and the bytes asked for first.
-    mutable std::map<PageId, Bytes> pages{};  ///< Rebuilt or copied; nodes never move.
+    mutable std::map<PageId, Bytes> pages{};  ///< Rebuilt; nodes never move.
     mutable int misses = 0;
 
     [[nodiscard]] const replay::Image& image(const replay::Keep& keep) const;

@@ -8,6 +8,7 @@
 #include <mmsb/mmsb.hpp>
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <fmt/ostream.h>
 #include <ostream>
 
@@ -308,16 +309,21 @@ View State::snapshot(PageList pages) const {
     auto& bus = Bus::get(bus_).at();
     auto impl = std::make_unique<View::Impl>();
     impl->bus = bus_;
-    std::vector<state::Wanted> wanted;
+    auto& wanted = impl->snapshot;
+    wanted.reserve(pages.get().size());
     for (const auto& page : pages.get()) {
         detail::check_same_bus(page, bus_);
-        wanted.push_back({.page = page.id(), .line = Bus::handle_of(page).line});
+        const auto& handle = Bus::handle_of(page);
+        if (const auto* line = bus.arena->line(handle.line)) __builtin_prefetch(line);
+        state::prefetch(bus, handle.hint);
+        wanted.push_back({.page = page.id(), .line = handle.line});
     }
-    impl->sequence = state::read_many(bus, wanted).sequence;
-    for (auto& page : wanted) {
+    auto read = state::read_many(bus, wanted);
+    impl->sequence = read.position.sequence;
+    impl->memory = std::move(read.memory);
+    for (const auto& page : wanted)
         if (!page.found) state::throw_not_found(bus, page.page);
-        impl->pages.emplace(page.page, std::move(page.bytes));
-    }
+    std::ranges::sort(wanted, {}, &state::Wanted::page);
     return Bus::view(std::move(impl));
 }
 

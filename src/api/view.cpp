@@ -5,6 +5,7 @@
 #include <mmsb/view.hpp>
 
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb {
 
@@ -38,8 +39,11 @@ const replay::Image& View::Impl::image(const replay::Keep& keep) const {
 }
 
 std::span<const std::byte> View::Impl::bytes(PageId page) const {
-    const std::lock_guard lock(mutex);
     static_cast<void>(Bus::get(bus));
+    if (const auto there = std::ranges::lower_bound(snapshot, page, {}, &state::Wanted::page);
+        there != snapshot.end() && there->page == page)
+        return there->bytes;
+    const std::lock_guard lock(mutex);
     if (const auto found = pages.find(page); found != pages.end()) return found->second;
     const bool first = !structure;
     const auto& known = image({replay::Keep::Which::some, {page}});

@@ -218,8 +218,9 @@ private:
 
     void copy(PageId id, std::uint32_t line) {
         Wanted wanted{.page = id, .line = line};
+        ReadMany read;
         try {
-            read_many(bus_, std::span(&wanted, 1));
+            read = read_many(bus_, std::span(&wanted, 1));
         } catch (const PageNotFound&) {
             return;  // deleted since: a record among the changes says so
         }

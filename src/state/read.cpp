@@ -1,6 +1,7 @@
 #include "state/read.hpp"
 
 #include "arena/shared_bytes.hpp"
+#include "base/bytes.hpp"
 #include "base/steps.hpp"
 #include "state/cursor.hpp"
 #include "state/read_slow.hpp"
@@ -56,30 +57,66 @@ void read_redone(Attachment& bus, Redone& page, bool large) {
     if (!page.found) throw_not_found(bus, page.page);
 }
 
-std::optional<Position> read_many_quick(Attachment& bus, std::span<Redone> pages) {
-    for (int i = 0; i < quick_tries; ++i) {
-        // All stand still, all are copied, all still stand as they did: then they were so at every
-        // moment in between, also when `position` was taken.
-        const auto& words = bus.words();
-        const auto tail = arena::tail_of(words);
-        const auto applied = tail.applied;
-        const Sequence sequence{tail.sequence};
-        if (!is_sealed(words, tail) || words.logged.load(std::memory_order_acquire) != applied)
-            continue;
-        bool still = true;
-        for (auto& page : pages)
-            still =
-                still && copy_fuzzy(bus, page) && page.found && (page.info.lsn & arena::busy) == 0;
-        arena::read_fence();
-        for (const auto& page : pages)
-            still =
-                still &&
-                bus.arena->line(page.line)->lsn.load(std::memory_order_acquire) == page.info.lsn &&
-                page.info.lsn <= applied;
-        bus.require_memory();
-        if (still) return Position{applied, sequence};
+// Where each page's bytes begin in the memory of all: as aligned as memory of its own.
+std::size_t room_for(std::uint64_t size) {
+    return static_cast<std::size_t>(
+        base::round_up(size, std::uint64_t{__STDCPP_DEFAULT_NEW_ALIGNMENT__}));
+}
+
+template <class SizeOf>
+std::unique_ptr<std::byte[]> memory_for(std::span<Wanted> wanted, const SizeOf& size_of) {
+    std::size_t total = 0;
+    for (const auto& w : wanted) total += room_for(size_of(w));
+    return std::make_unique_for_overwrite<std::byte[]>(total);
+}
+
+// All stand still, all are copied, all still stand as they did: then they were so at every moment
+// in between, also when `tail` was taken.
+bool read_many_quick(Attachment& bus, std::span<Wanted> wanted, ReadMany& result) {
+    const auto& words = bus.words();
+    const auto tail = arena::tail_of(words);
+    if (!is_sealed(words, tail) || words.logged.load(std::memory_order_acquire) != tail.applied)
+        return false;
+    for (auto& w : wanted)
+        if (!copy_line(bus, w.page, *bus.arena->line(w.line), w.info) || w.info.lsn > tail.applied)
+            return false;
+    result.memory = memory_for(wanted, [](const Wanted& w) { return w.info.size; });
+    auto* to = result.memory.get();
+    for (auto& w : wanted) {
+        const auto from = bus.arena->bytes(w.info.offset, w.info.size);
+        if (!from) return false;
+        arena::copy_from_shared(to, from->data(), from->size());
+        w.bytes = {to, from->size()};
+        w.found = true;
+        to += room_for(w.info.size);
     }
-    return std::nullopt;
+    arena::read_fence();
+    for (const auto& w : wanted)
+        if (bus.arena->line(w.line)->lsn.load(std::memory_order_acquire) != w.info.lsn)
+            return false;
+    result.position = {tail.applied, Sequence{tail.sequence}};
+    return true;
+}
+
+void read_many_slow(Attachment& bus, std::span<Wanted> wanted, ReadMany& result) {
+    std::vector<Bytes> bytes(wanted.size());
+    std::vector<Redone> pages;
+    pages.reserve(wanted.size());
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+        pages.push_back({wanted[i].page, wanted[i].line, Target(bytes[i])});
+    result.position = read_slow(bus, pages);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        wanted[i].found = pages[i].found;
+        wanted[i].info = pages[i].info;
+        wanted[i].bytes = bytes[i];
+    }
+    result.memory = memory_for(wanted, [](const Wanted& w) { return w.bytes.size(); });
+    auto* to = result.memory.get();
+    for (auto& w : wanted) {
+        std::ranges::copy(w.bytes, to);
+        w.bytes = {to, w.bytes.size()};
+        to += room_for(w.bytes.size());
+    }
 }
 
 }  // namespace
@@ -161,20 +198,16 @@ arena::LineCopy read_line(Attachment& bus, PageId page, std::uint32_t& line) {
     return redone.info;
 }
 
-Position read_many(Attachment& bus, std::span<Wanted> wanted) {
-    std::vector<Redone> pages;
-    pages.reserve(wanted.size());
-    for (auto& w : wanted) {
-        static_cast<void>(find_line(bus, w.page, w.line));
-        pages.push_back({w.page, w.line, Target(w.bytes)});
+ReadMany read_many(Attachment& bus, std::span<Wanted> wanted) {
+    ReadMany result;
+    for (auto& w : wanted) static_cast<void>(find_line(bus, w.page, w.line));
+    for (int i = 0; i < quick_tries; ++i) {
+        const bool right = read_many_quick(bus, wanted, result);
+        bus.require_memory();
+        if (right) return result;
     }
-    auto position = read_many_quick(bus, pages);
-    if (!position) position = read_slow(bus, pages);
-    for (std::size_t i = 0; i < pages.size(); ++i) {
-        wanted[i].found = pages[i].found;
-        wanted[i].info = pages[i].info;
-    }
-    return *position;
+    read_many_slow(bus, wanted, result);
+    return result;
 }
 
 bool peek(Attachment& bus, PageId page, std::uint32_t& line,

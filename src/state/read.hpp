@@ -9,6 +9,8 @@
 
 #include "state/attachment.hpp"
 
+#include <memory>
+
 namespace mmsb::state {
 
 /// Copies [offset, offset + out.size()) of the page. `line` is a hint, and is set.
@@ -26,10 +28,14 @@ struct Wanted {
     std::uint32_t line = unknown_line;
     bool found = false;  ///< False: it was not there at that sequence.
     arena::LineCopy info{};
-    Bytes bytes{};
+    std::span<const std::byte> bytes{};  ///< In ReadMany::memory.
+};
+struct ReadMany {
+    Position position{};
+    std::unique_ptr<std::byte[]> memory{};
 };
 /// All of them as of the position that is returned, without stopping writers.
-Position read_many(Attachment& bus, std::span<Wanted> wanted);
+[[nodiscard]] ReadMany read_many(Attachment& bus, std::span<Wanted> wanted);
 
 /// Shows `fn` the live bytes; true if no commit touched the page meanwhile.
 bool peek(Attachment& bus, PageId page, std::uint32_t& line,

@@ -68,8 +68,9 @@ private:
     bool check(PageId id, std::uint32_t line) {
         for (;;) {
             Wanted live{.page = id, .line = line};
+            ReadMany read;
             try {
-                read_many(bus_, std::span(&live, 1));
+                read = read_many(bus_, std::span(&live, 1));
             } catch (const PageNotFound&) {
                 return true;  // deleted since
             }
