@@ -8,8 +8,8 @@
 #include <mmsb/mmsb.hpp>
 
 #include <fmt/format.h>
-#include <algorithm>
 #include <fmt/ostream.h>
+#include <algorithm>
 #include <ostream>
 
 namespace mmsb {

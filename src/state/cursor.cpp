@@ -90,6 +90,13 @@ void Cursor::throw_folded() const {
                          {.sequence = last_ + 1});
 }
 
+log::Parsed Cursor::parse() {
+    const auto bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
+    if (pages_ == nullptr) return log::parse_record(bytes, at_, range_.context);
+    pages_->clear();
+    return log::parse_record(bytes, at_, range_.context, *pages_);
+}
+
 bool Cursor::next() {
     blob_read_ = false;
     for (;;) {
@@ -104,12 +111,10 @@ bool Cursor::next() {
             continue;
         }
         if (!fill(log::head_size)) damaged("a record's head");
-        auto bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
-        auto parsed = log::parse_record(bytes, at_, range_.context);
+        auto parsed = parse();
         if (parsed.status == log::ParseStatus::partial) {
             if (!fill(parsed.size)) damaged("a whole record");
-            bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
-            parsed = log::parse_record(bytes, at_, range_.context);
+            parsed = parse();
         }
         if (parsed.status != log::ParseStatus::good) damaged(parsed.expected);
         at_ += parsed.size;

@@ -31,11 +31,14 @@ public:
         buffer_ = std::move(buffer);
         buffer_.clear();
     }
+    /// Likewise: next() puts what the record itself says of pages here (not what its blob does).
+    void gather(std::vector<log::PageEntry>& pages) noexcept { pages_ = &pages; }
     /// At the end: the memory, for the next one.
     [[nodiscard]] std::vector<std::byte> take_buffer() noexcept { return std::move(buffer_); }
 
 private:
     [[nodiscard]] bool fill(std::size_t least);
+    [[nodiscard]] log::Parsed parse();
     [[noreturn]] void damaged(const char* expected);
     [[noreturn]] void throw_folded() const;
     [[nodiscard]] Lsn oldest() const noexcept;  // where the kept log begins
@@ -48,6 +51,7 @@ private:
     std::size_t chunk_ = 4096;
     Sequence last_ = Sequence::zero;
     log::Record record_{};
+    std::vector<log::PageEntry>* pages_ = nullptr;
     std::vector<std::byte> blob_{};
     bool blob_read_ = false;
 };

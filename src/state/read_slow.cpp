@@ -95,26 +95,41 @@ Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record,
     return Redo::done;
 }
 
-// A cursor whose memory stays with the thread, for the next one.
+// What a walk of the log needs, kept by the thread for the next one.
+struct WalkMemory {
+    std::vector<std::byte> bytes{};
+    std::vector<log::PageEntry> pages{};
+};
+
 class Walk {
 public:
     Walk(Attachment& bus, Lsn from, Lsn to) : cursor_(bus, from, to) {
-        cursor_.use(std::move(kept));
+        cursor_.use(std::move(kept.bytes));
+        cursor_.gather(kept.pages);
     }
     ~Walk() {
         constexpr std::size_t most = limits::mib;
-        kept = cursor_.take_buffer();
-        if (kept.capacity() > most) kept = {};
+        kept.bytes = cursor_.take_buffer();
+        if (kept.bytes.capacity() > most) kept.bytes = {};
+        if (kept.pages.capacity() * sizeof(log::PageEntry) > most) kept.pages = {};
     }
     Walk(const Walk&) = delete;
     Walk& operator=(const Walk&) = delete;
     [[nodiscard]] Cursor& cursor() noexcept { return cursor_; }
+    /// What the record says of pages.
+    [[nodiscard]] std::span<const log::PageEntry> pages() {
+        if (!cursor_.record().blob) return kept.pages;
+        log::EntryReader reader(cursor_.body());
+        for (log::Entry entry; reader.next(entry);)
+            if (entry.kind == log::EntryKind::page) kept.pages.push_back(entry.page);
+        return kept.pages;
+    }
 
 private:
-    static thread_local std::vector<std::byte> kept;
+    static thread_local WalkMemory kept;
     Cursor cursor_;
 };
-thread_local std::vector<std::byte> Walk::kept{};
+thread_local WalkMemory Walk::kept{};
 
 // What the log said of the pages, up to a position.
 struct Followed {
@@ -125,21 +140,14 @@ struct Followed {
 Followed follow(Attachment& bus, std::span<Redone> pages, Lsn from, Lsn to) {
     Followed result;
     Walk walk(bus, from, to);
-    auto& cursor = walk.cursor();
-    while (cursor.next()) {
-        const auto& record = cursor.record();
+    while (walk.cursor().next()) {
+        const auto& record = walk.cursor().record();
         result.sequence = record.sequence;
         if (record.kind != log::RecordKind::commit) continue;
-        log::EntryReader reader(cursor.body());
-        for (log::Entry entry; reader.next(entry);) {
-            if (entry.kind != log::EntryKind::page) continue;
+        for (const auto& entry : walk.pages())
             for (auto& page : pages)
-                if (page.page == entry.page.page &&
-                    redo_entry(bus, page, record, entry.page) == Redo::again) {
-                    result.again = true;
-                    return result;
-                }
-        }
+                if (page.page == entry.page && redo_entry(bus, page, record, entry) == Redo::again)
+                    return {.again = true};
     }
     return result;
 }
