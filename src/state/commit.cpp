@@ -76,6 +76,13 @@ void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch
     MMSB_STEP("commit.applied");
 }
 
+/// How one call commits.
+struct Call {
+    const HandleOptions& handle;
+    const CommitOptions& options;
+    std::string_view source;
+};
+
 struct Outcome {
     CommitResult result{};
     Lsn end = 0;
@@ -86,8 +93,8 @@ struct Outcome {
 
 // REQUIRES the writers' lock and what encode() made. Committed when it returns. `late` gets what a
 // wait for the disk throws in the end: made here, where it may still fail.
-void append_and_apply(Attachment& bus, const HandleOptions& handle, const Encoded& encoded,
-                      const CommitOptions& options, std::string_view source, Outcome& outcome) {
+void append_and_apply(Attachment& bus, const Call& call, const Encoded& encoded, Outcome& outcome) {
+    const auto& [handle, options, source] = call;
     auto& scratch = bus.scratch;
     auto& words = bus.words();
     Appender appender(bus, handle.lock_timeout);
@@ -141,11 +148,10 @@ void append_and_apply(Attachment& bus, const HandleOptions& handle, const Encode
     outcome.end = appender.batch().end;
 }
 
-void commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged,
-                 const CommitOptions& options, std::string_view source, bool under_lock,
+void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_lock,
                  Outcome& outcome) {
     outcome.again = false;
-    const WriterLock lock(bus, handle.lock_timeout);
+    const WriterLock lock(bus, call.handle.lock_timeout);
     auto& words = bus.words();
     if (words.poison.load(relaxed) != 0) throw_poisoned(bus);
     bus.catalog.follow(bus);
@@ -158,7 +164,7 @@ void commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged,
     MMSB_STEP("commit.validated");
     try {
         const auto encoded =
-            encode(bus, staged, under_lock, log::record_overhead(options.label.size()));
+            encode(bus, staged, under_lock, log::record_overhead(call.options.label.size()));
         MMSB_STEP("commit.encoded");
         if (encoded.stale_ahead) {
             outcome.again = true;
@@ -171,7 +177,7 @@ void commit_once(Attachment& bus, const HandleOptions& handle, Staged& staged,
             outcome.end = bus.tail.applied;
             return;
         }
-        append_and_apply(bus, handle, encoded, options, source, outcome);
+        append_and_apply(bus, call, encoded, outcome);
         outcome.wakes = wake_bits(bus.scratch.lines);
     } catch (...) {
         release_places(bus);
@@ -204,13 +210,14 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     const std::string_view source =
         options.source.empty() ? std::string_view(handle.source) : options.source;
     check_options(options, source);
+    const Call call{handle, options, source};
     constexpr int rounds_without_lock = 3;  // then the comparing is done under it, so that it ends
     prefetch_end(bus);
     let_turn_pass(bus);
     Outcome outcome;
     for (int round = 0;; ++round) {
         encode_ahead(bus, staged);
-        commit_once(bus, handle, staged, options, source, round >= rounds_without_lock, outcome);
+        commit_once(bus, call, staged, round >= rounds_without_lock, outcome);
         if (!outcome.again) break;
     }
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;
