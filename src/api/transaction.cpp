@@ -17,32 +17,33 @@ namespace detail {
 void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
     if (bytes.empty()) return;
     const auto end = offset + bytes.size();
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const auto end_of = [](const auto& stretch) { return stretch.first + stretch.second.size(); };
     auto at = stretches_.upper_bound(offset);
     if (at != stretches_.begin()) --at;
-    while (at != stretches_.end() && at->first < end) {
-        const auto start = at->first, stop = start + at->second.size();
-        if (stop <= offset) {
+    if (at != stretches_.end() && at->first <= offset && end_of(*at) >= end) {  // inside one
+        std::memcpy(at->second.data() + (offset - at->first), bytes.data(), bytes.size());
+        return;
+    }
+    // First what may fail: who goes on after it has lost nothing that was staged.
+    Stretches fresh(stretches_.get_allocator());
+    fresh.try_emplace(offset, bytes.begin(), bytes.end());
+    const auto behind = stretches_.lower_bound(end);
+    if (behind != stretches_.begin()) {
+        const auto& [start, there] = *std::prev(behind);
+        if (start + there.size() > end)
+            fresh.try_emplace(end, there.begin() + static_cast<std::ptrdiff_t>(end - start),
+                              there.end());
+    }
+    while (at != behind) {
+        if (at->first < offset) {
+            if (end_of(*at) > offset)
+                at->second.resize(static_cast<std::size_t>(offset - at->first));
             ++at;
-            continue;
-        }
-        if (start <= offset && stop >= end) {  // inside one that is there
-            at->second.replace(static_cast<std::size_t>(offset - start), text.size(), text);
-            return;
-        }
-        if (start < offset) {
-            at->second.resize(static_cast<std::size_t>(offset - start));
-            ++at;
-        } else if (stop > end) {
-            const std::string_view there = at->second;
-            stretches_.try_emplace(end, there.substr(static_cast<std::size_t>(end - start)));
-            stretches_.erase(at);
-            break;
         } else {
             at = stretches_.erase(at);
         }
     }
-    stretches_.try_emplace(offset, text);
+    stretches_.merge(fresh);
 }
 
 void Overlay::cut(std::uint64_t size) {
@@ -79,6 +80,7 @@ void Transaction::Impl::clear() noexcept {
     pages.clear();
     reads.clear();
     names.clear();
+    memory.release();
     as_of = 0;
 }
 
@@ -165,7 +167,7 @@ CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
     for (auto& [id, page] : pages) {
         if (page.staged.created && page.staged.deleted) continue;
         for (const auto& [offset, bytes] : page.overlay.stretches())
-            page.staged.writes.push_back({offset, std::as_bytes(std::span(bytes))});
+            page.staged.writes.push_back({offset, bytes});
         s.pages.push_back(std::move(page.staged));
     }
     for (const auto& [id, read] : reads) s.reads.push_back(read);

@@ -14,8 +14,7 @@ namespace detail {
 class Overlay {
 public:
     using allocator_type = std::pmr::polymorphic_allocator<>;
-    /// The bytes as a string: a vector with this allocator would copy them one by one.
-    using Stretches = std::pmr::map<std::uint64_t, std::pmr::string>;
+    using Stretches = std::pmr::map<std::uint64_t, Bytes>;
     explicit Overlay(const allocator_type& memory) : stretches_(memory) {}
     void put(std::uint64_t offset, std::span<const std::byte> bytes);
     /// Drops what lies behind the new end of the page.
@@ -42,9 +41,9 @@ struct Transaction::Impl {
     explicit Impl(const detail::Handle& handle) : bus(handle) {}
 
     detail::Handle bus;
-    /// Of what is below it: small pieces, many and soon let go of, which the heap would take long
-    /// for.
-    std::pmr::unsynchronized_pool_resource memory{};
+    /// Of the nodes below it: small, many, and let go of together. (Not the pool that libstdc++
+    /// has: where its own allocation fails it goes on with a null pointer.)
+    std::pmr::monotonic_buffer_resource memory{};
     std::pmr::map<PageId, detail::TransactionPage> pages{&memory};
     std::pmr::map<PageId, state::WatchedPage> reads{&memory};
     std::map<std::string, PageId, std::less<>> names{};

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <stdexcept>
 #include <thread>
 
@@ -41,6 +42,32 @@ TEST(Transactions, AllOfItIsOneRecord) {
         EXPECT_EQ(record.tag, 9U);
         EXPECT_EQ(record.deltas.size(), 3U);
     }
+}
+
+// Writes that overlap in every way, against a plain buffer.
+TEST(Transactions, OverlappingWritesAreAsInABuffer) {
+    const auto bus = start();
+    const auto page = bus.create_page(64, {.contents = filled(64, 1)});
+    std::mt19937 random(7);
+    for (int round = 0; round < 200; ++round) {
+        auto model = page.read();
+        auto tx = bus.transaction();
+        for (int i = 0; i < 12; ++i) {
+            if (random() % 8 == 0) {
+                model.resize(32 + random() % 64);
+                tx.resize(page, model.size());
+            }
+            const auto offset = random() % model.size();
+            const auto size = 1 + random() % std::min<std::size_t>(model.size() - offset, 24);
+            const auto bytes = pattern(size, static_cast<unsigned>(random()));
+            std::ranges::copy(bytes, model.begin() + static_cast<std::ptrdiff_t>(offset));
+            tx.write(page, offset, bytes);
+            ASSERT_EQ(tx.read(page), model) << round << ' ' << i;
+        }
+        tx.commit();
+        ASSERT_EQ(page.read(), model) << round;
+    }
+    EXPECT_TRUE(bus.verify().good);
 }
 
 TEST(Transactions, ReadsSeeWhatIsStaged) {
