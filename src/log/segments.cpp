@@ -149,17 +149,16 @@ Segments::Place Segments::locate(Lsn lsn) {
     {
         const std::shared_lock lock(mutex_);
         auto place = place_of(lsn);
-        // The last one that is known here may have been cut short, or followed by another.
-        if (place.segment && place.segment != segments_.back()) return place;
+        if (place.segment && (writable_ || place.segment != segments_.back())) return place;
     }
     const std::unique_lock lock(mutex_);
     refresh();
     return place_of(lsn);
 }
 
-std::vector<Segments::Place> Segments::places() {
+std::vector<Segments::Place> Segments::places(Lsn upto) {
     const std::unique_lock lock(mutex_);
-    refresh();
+    if (!writable_ || segments_.empty() || upto > capacity_end(*segments_.back())) refresh();
     std::vector<Place> all;
     all.reserve(segments_.size());
     for (const auto& segment : segments_) all.push_back(place_of(segment->header.start));
@@ -170,7 +169,8 @@ std::shared_ptr<const Segment> Segments::find(Lsn lsn) { return locate(lsn).segm
 
 Lsn Segments::end_of(const Segment& segment) {
     const std::unique_lock lock(mutex_);
-    if (segments_.empty() || segments_.back()->header.id <= segment.header.id) refresh();
+    if (segments_.empty() || (!writable_ && segments_.back()->header.id <= segment.header.id))
+        refresh();
     auto end = capacity_end(segment);
     for (const auto& other : segments_) {
         if (other->header.id > segment.header.id) end = std::min(end, other->header.start);
@@ -335,7 +335,7 @@ std::size_t Segments::read(Lsn lsn, std::span<std::byte> out) {
 void Segments::sync(Lsn from, Lsn to) {
     if (from >= to) return;
     std::uint64_t newest = 0;
-    for (const auto& [segment, end] : places()) {
+    for (const auto& [segment, end] : places(to)) {
         if (end <= from || segment->header.start >= to) continue;
         in_doubt_if_it_fails(segment->file.path(), [&, of = segment] { of->file.sync_data(); });
         newest = segment->header.id;

@@ -126,8 +126,11 @@ private:
     void refresh();
     Known open_behind(std::uint64_t last);
 
+    // Both look for files of others only where what is known does not reach. Who may write can rely
+    // on that: the last segment is cut short only by who begins a new arena, alone. A reader of
+    // files may have been left behind, and looks where it is the last one that he knows.
     Place locate(Lsn lsn);
-    std::vector<Place> places();
+    std::vector<Place> places(Lsn upto = no_lsn);
     Known open_segment(std::uint64_t id);
     Known make_segment(Lsn start, std::int64_t base_time_ns, std::uint64_t room);
     std::uint64_t next_blob(Lsn log_end);
