@@ -57,14 +57,17 @@ std::uint32_t name_source(Attachment& bus, Appender& appender, std::string_view 
 // Under the lock, below the last thing that may throw. (The model's apply, up to applied = n.)
 void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch& batch) noexcept {
     auto& words = bus.words();
-    const auto began = handle.instrumentation ? os::steady_ns() : 0;
+    // The cheaper clock. Where it is set in between, the time that this took is not known.
+    constexpr std::int64_t longest_ns = 10'000'000'000;
+    const auto began = handle.instrumentation ? os::clock_ns() : 0;
     auto& scratch = bus.scratch;
     apply(bus, scratch.changes, bus.logging ? scratch.body : scratch.unlogged, batch.record.end,
           batch.record.sequence);
     if (handle.instrumentation) {
-        words.apply_ns.store(
-            words.apply_ns.load(relaxed) + static_cast<std::uint64_t>(os::steady_ns() - began),
-            relaxed);
+        const auto ns = os::clock_ns() - began;
+        const auto took = ns < 0 || ns > longest_ns ? 0 : ns;
+        words.apply_ns.store(words.apply_ns.load(relaxed) + static_cast<std::uint64_t>(took),
+                             relaxed);
     }
     if (batch.source.kind != log::RecordKind::filler) publish(bus, batch.source);
     publish(bus, batch.record);
