@@ -9,6 +9,7 @@
 #include "cores.hpp"
 #include "crash/shared.hpp"
 #include "figures.hpp"
+#include "options.hpp"
 #include "support/child.hpp"
 
 #include <fmt/format.h>
@@ -127,27 +128,16 @@ Options parse(int argc, char** argv) {
     Options options;
     auto& turn = options.turn;
     turn.folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-beside-{}", getpid());
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const std::string_view flag = argv[i];
-        if (flag == "--pages")
-            turn.pages = std::stoul(argv[i + 1]);
-        else if (flag == "--reads")
-            turn.reads = std::stoul(argv[i + 1]);
-        else if (flag == "--large-kib")
-            turn.large_pages = std::stoul(argv[i + 1]);
-        else if (flag == "--stops")
-            turn.stops = std::stoi(argv[i + 1]);
-        else if (flag == "--alone-ms")
-            turn.alone_ms = std::stoi(argv[i + 1]);
-        else if (flag == "--rounds")
-            options.rounds = std::stoi(argv[i + 1]);
-        else if (flag == "--folder")
-            turn.folder = argv[i + 1];
-        else if (flag == "--json")
-            options.json = argv[i + 1];
-        else
-            throw std::runtime_error(fmt::format("unknown option {}", flag));
-    }
+    bench::CommandLine("Reads in another process than the writer's")
+        .option("--pages", turn.pages, "how many there are")
+        .option("--reads", turn.reads, "a turn")
+        .option("--large-kib", turn.large_pages, "size of the large page")
+        .option("--stops", turn.stops, "of the writer, in the middle of a commit")
+        .option("--alone-ms", turn.alone_ms, "how long the writer runs alone")
+        .option("--rounds", options.rounds, "of each")
+        .option("--folder", turn.folder, "where the stores are made")
+        .option("--json", options.json, "file for the figures")
+        .read(argc, argv);
     const auto cores = bench::cores();
     turn.writing_core = cores.front();
     turn.reading_core = cores.back();

@@ -4,6 +4,7 @@
 // each store is closed and opened again, and must hold the last acknowledged bytes of every page.
 #include "durable/floors.hpp"
 #include "figures.hpp"
+#include "options.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -16,7 +17,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -138,25 +138,13 @@ void print(const std::vector<Row>& rows, const Options& options) {
 
 Options parse(int argc, char** argv) {
     Options options;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const std::string_view flag = argv[i];
-        if (flag == "--rounds") {
-            options.rounds = std::stoi(argv[i + 1]);
-        } else if (flag == "--turn-ms") {
-            options.turn_ms = std::stoi(argv[i + 1]);
-        } else if (flag == "--folder") {
-            options.folder = argv[i + 1];
-        } else if (flag == "--json") {
-            options.json = argv[i + 1];
-        } else if (flag == "--writers") {
-            options.writers.clear();
-            std::istringstream in(argv[i + 1]);
-            for (std::string one; std::getline(in, one, ',');)
-                options.writers.push_back(std::stoul(one));
-        } else {
-            throw std::runtime_error(fmt::format("unknown option {}", flag));
-        }
-    }
+    bench::CommandLine("Commits that wait for the disk")
+        .list("--writers", options.writers, "how many at once")
+        .option("--turn-ms", options.turn_ms, "how long each engine commits")
+        .option("--rounds", options.rounds, "of each engine")
+        .option("--folder", options.folder, "where the stores are made")
+        .option("--json", options.json, "file for the figures")
+        .read(argc, argv);
     return options;
 }
 

@@ -11,6 +11,7 @@
 
 #include "crash/shared.hpp"
 #include "figures.hpp"
+#include "options.hpp"
 #include "stores/store.hpp"
 #include "support/child.hpp"
 
@@ -158,25 +159,15 @@ void print(const std::vector<Row>& rows, const bench::Survivors& survivors,
 
 Options parse(int argc, char** argv) {
     Options options;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const std::string_view flag = argv[i];
-        if (flag == "--pages")
-            options.pages = std::stoul(argv[i + 1]);
-        else if (flag == "--updates")
-            options.updates = std::stoul(argv[i + 1]);
-        else if (flag == "--rounds")
-            options.rounds = std::stoi(argv[i + 1]);
-        else if (flag == "--kills")
-            options.kills = std::stoi(argv[i + 1]);
-        else if (flag == "--only")
-            options.only = argv[i + 1];
-        else if (flag == "--folder")
-            options.folder = argv[i + 1];
-        else if (flag == "--json")
-            options.json = argv[i + 1];
-        else
-            throw std::runtime_error(fmt::format("unknown option {}", flag));
-    }
+    bench::CommandLine("Until a store that nobody closed can be used again")
+        .option("--pages", options.pages, "how many there are")
+        .option("--updates", options.updates, "since the last checkpoint")
+        .option("--rounds", options.rounds, "of each engine")
+        .option("--kills", options.kills, "that a process survives beside another")
+        .option("--only", options.only, "just the engine of this name, beside MMSB")
+        .option("--folder", options.folder, "where the stores are made")
+        .option("--json", options.json, "file for the figures")
+        .read(argc, argv);
     return options;
 }
 

@@ -1,6 +1,7 @@
 // Runs every engine in turn, round by round, on the same updates; checks each one's final state
 // against the model; prints medians, ratios, and a JSON file.
 #include "figures.hpp"
+#include "options.hpp"
 #include "update/workload.hpp"
 
 #include <fmt/format.h>
@@ -85,23 +86,14 @@ void print(const std::vector<Row>& rows, const Options& options) {
 
 Options parse(int argc, char** argv) {
     Options options;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const std::string_view flag = argv[i];
-        if (flag == "--pages")
-            options.pages = std::stoul(argv[i + 1]);
-        else if (flag == "--updates")
-            options.updates = std::stoul(argv[i + 1]);
-        else if (flag == "--rounds")
-            options.rounds = std::stoi(argv[i + 1]);
-        else if (flag == "--only")
-            options.only = argv[i + 1];
-        else if (flag == "--pattern")
-            options.pattern = argv[i + 1];
-        else if (flag == "--json")
-            options.json = argv[i + 1];
-        else
-            throw std::runtime_error(fmt::format("unknown option {}", flag));
-    }
+    bench::CommandLine("A million changes of a page of 1 KiB, kept")
+        .option("--pages", options.pages, "how many there are")
+        .option("--updates", options.updates, "a round")
+        .option("--rounds", options.rounds, "of each engine")
+        .option("--only", options.only, "just the engine of this name")
+        .option("--pattern", options.pattern, "just this one: sparse or dense")
+        .option("--json", options.json, "file for the figures")
+        .read(argc, argv);
     return options;
 }
 

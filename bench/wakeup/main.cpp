@@ -9,6 +9,7 @@
 //                  receive() returns
 #include "cores.hpp"
 #include "figures.hpp"
+#include "options.hpp"
 #include "wakeup/channel.hpp"
 
 #include <fmt/format.h>
@@ -183,21 +184,14 @@ void print(const std::vector<Row>& rows, const Options& options) {
 
 Options parse(int argc, char** argv) {
     Options options;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const std::string_view flag = argv[i];
-        if (flag == "--trips")
-            options.trips = std::stoul(argv[i + 1]);
-        else if (flag == "--wakes")
-            options.wakes = std::min<std::uint64_t>(std::stoul(argv[i + 1]), most_wakes);
-        else if (flag == "--rounds")
-            options.rounds = std::stoi(argv[i + 1]);
-        else if (flag == "--pause-us")
-            options.pause_us = std::stoi(argv[i + 1]);
-        else if (flag == "--json")
-            options.json = argv[i + 1];
-        else
-            throw std::runtime_error(fmt::format("unknown option {}", flag));
-    }
+    bench::CommandLine("From a commit to whoever waits for it")
+        .option("--trips", options.trips, "back and forth")
+        .option("--wakes", options.wakes, "of one that sleeps")
+        .option("--pause-us", options.pause_us, "before each of these")
+        .option("--rounds", options.rounds, "of each channel")
+        .option("--json", options.json, "file for the figures")
+        .read(argc, argv);
+    options.wakes = std::min(options.wakes, most_wakes);
     return options;
 }
 
