@@ -131,11 +131,14 @@ public:
     /// the newest. May die anywhere: what is kept is not touched. Others may go on reading and
     /// writing.
     void compact(std::optional<Sequence> oldest_kept = {}) const;
-    /// How much of the past the bus keeps from now on, whoever writes to it; durable when it
-    /// returns. What is more is dropped after the next checkpoint, or by compact().
+    /// How much of the past the bus keeps from now on, whoever writes to it; durable, and in the
+    /// log, when it returns. What is more is dropped after the next checkpoint, or by compact().
+    /// Throws InvalidArgument (an age below 0, a bus without a path), ReadOnly, Busy, OutOfSpace,
+    /// Io, Poisoned.
     void set_retention(const Retention& retention) const;
-    [[nodiscard]] Retention retention() const;  ///< As it was set last, by any process.
-    [[nodiscard]] Sequence oldest() const;      ///< The oldest one that at() can go to.
+    /// As it was set last, by any process, and whether a jump of the clock suspends its age.
+    [[nodiscard]] Retention retention() const;
+    [[nodiscard]] Sequence oldest() const;  ///< The oldest one that at() can go to.
     /// Replays the log from where it is kept on, and compares with the live pages: bytes, epochs,
     /// names and metadata. HistoryDropped without a log. Others go on. What differs is a value; a
     /// file that cannot be read is Corrupt. Memory: that of all pages.
