@@ -277,6 +277,8 @@ class Doctor(tool.Tool):
             if (new / "bus").exists():  # It is one only once all of it is there.
                 self.assertEqual(self.json("pages", "new.bus"), whole, f"seed {seed}")
                 self.mmsb("remove", "new.bus")
+            elif new.exists() and not (new / "bus.copying").exists():  # Killed before it had claimed the folder.
+                self.assertEqual(list(new.iterdir()), [], f"seed {seed}")
             elif new.exists():
                 unfinished += 1
                 self.run_mmsb("info", "new.bus", code=4)
