@@ -257,7 +257,7 @@ struct Config {
     bool enable_gpu =
         true;  ///< Remembered. No device yet: a gpu page is made on the CPU, with a Notice.
     bool enable_instrumentation =
-        false;  ///< Time each apply, for Stats (two clock reads a commit).
+        false;  ///< Time applies, for Stats: the first 64 after a reset, then about each eighth.
     unsigned permissions = 0600;
     std::function<void(const Notice&)> on_notice{};  ///< Empty: warnings go to stderr.
 };
@@ -321,7 +321,8 @@ struct Stats {
     /// Of derived pages: 0 in this release.
     std::uint64_t graph_nodes = 0, graph_edges = 0, graph_max_depth = 0;
     /// Deltas put into the live pages since State::reset_stats, and the time that took; only
-    /// commits by handles with Config::enable_instrumentation are timed.
+    /// commits by handles with Config::enable_instrumentation are timed (of many, about each
+    /// eighth, which counts eight times).
     std::uint64_t delta_apply_count = 0, delta_apply_total_ns = 0;
     double delta_apply_avg_ns = 0;  ///< The time by the number.
     /// Of derived pages: 0 in this release.
