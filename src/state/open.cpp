@@ -187,7 +187,12 @@ void open_path(Attachment& bus, const OpenOptions& options, std::optional<NewBus
     }
     if (config.survive_lost_memory) guard_memory(bus);
     presence.keep();
-    if (bus.words().poison.load() == 0) look_at_clock(bus, config.lock_timeout);
+    try {
+        look_at_clock(bus, config.lock_timeout);
+    } catch (const Error& e) {
+        // A full disk, say. Nothing is dropped for its age before a look has succeeded.
+        bus.notice(Notice::Level::warning, e.what());
+    }
     start_timer(bus);
     start_keeper(bus, config.checkpoint_interval);
 }

@@ -1,7 +1,5 @@
 #include "state/turn.hpp"
 
-#include <algorithm>
-
 namespace mmsb::state {
 
 namespace {
