@@ -5,7 +5,6 @@
 /// It is a hint; a wrong one costs time and nothing else.
 #pragma once
 
-#include "arena/shared_bytes.hpp"
 #include "state/attachment.hpp"
 
 #include <algorithm>
