@@ -3,7 +3,9 @@
 #include "output.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -122,6 +124,12 @@ FileContents read_stable(const std::string& path) {
         pause = std::min(pause * 2, std::chrono::milliseconds(200));
     }
     return {.status = ReadStatus::unstable};
+}
+
+bool in_memory(const std::string& path) {
+    struct statfs status{};
+    if (::statfs(path.c_str(), &status) != 0) throw_io("cannot look at", path, errno);
+    return status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
 }
 
 std::uint64_t folder_size(const std::string& path) {

@@ -35,6 +35,8 @@ struct FileContents {
 /// `unreadable` here).
 [[nodiscard]] FileContents read_stable(const std::string& path);
 
+/// The file system that has it keeps nothing on a disk. Throws Io.
+[[nodiscard]] bool in_memory(const std::string& path);
 /// Bytes on disk of all files below a folder; 0 where there is none.
 [[nodiscard]] std::uint64_t folder_size(const std::string& path);
 /// Throws Io that says which call failed on which file.
