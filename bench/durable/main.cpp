@@ -157,7 +157,8 @@ int main(int argc, char** argv) try {
                                           bench::mmsb_store(bench::Survives::power_cut),
                                           bench::lmdb_store(bench::Survives::power_cut),
                                           bench::sqlite_store(bench::Survives::power_cut),
-                                          bench::rocksdb_store(bench::Survives::power_cut)};
+                                          bench::rocksdb_store(bench::Survives::power_cut),
+                                          bench::redis_store(bench::Survives::power_cut)};
     std::vector<Row> rows(ways.size());
     std::filesystem::create_directories(options.folder);
     for (int round = 0; round < options.rounds; ++round)

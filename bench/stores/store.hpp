@@ -71,6 +71,9 @@ Way lmdb_store(Survives survives);
 Way sqlite_store(Survives survives, Checkpoints checkpoints = Checkpoints::usual);
 /// WAL; WriteOptions::sync or not. By default its log ends with each 64 MiB of changes.
 Way rocksdb_store(Survives survives, Checkpoints checkpoints = Checkpoints::usual);
+/// A server process with an append-only file that is synced for each answer, or not. Its log is
+/// never shortened.
+Way redis_store(Survives survives);
 
 /// What a reboot does to the store in the folder, which nobody has open: its shared memory is gone.
 void lose_memory(const std::string& folder);

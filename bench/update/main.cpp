@@ -59,13 +59,13 @@ void print(const std::vector<Row>& rows, const Options& options) {
     const auto lmdb = find("LMDB NOSYNC+WRITEMAP"), floor = find("floor: diff, copy, append");
     fmt::print("Workload W: {} pages of 1 KiB, {} updates, {} rounds, medians\n\n", options.pages,
                options.updates, options.rounds);
-    fmt::print("{:28} {:>9} {:>9} {:>12} {:>13} {:>10}  {}\n", "engine", "sparse ns", "dense ns",
+    fmt::print("{:33} {:>9} {:>9} {:>12} {:>13} {:>10}  {}\n", "engine", "sparse ns", "dense ns",
                "x LMDB speed", "x floor's time", "log B/upd.", "survives");
     auto json = nlohmann::json::array();
     for (const auto& row : rows) {
         if (row.name.empty()) continue;
         const auto s = bench::median(row.sparse), d = bench::median(row.dense);
-        fmt::print("{:28} {:9.0f} {:9.0f} {:5.2f} / {:4.2f} {:6.2f} / {:4.2f} {:>10}  {}\n",
+        fmt::print("{:33} {:9.0f} {:9.0f} {:5.2f} / {:4.2f} {:6.2f} / {:4.2f} {:>10}  {}\n",
                    row.name, s, d, bench::median(lmdb.sparse) / s, bench::median(lmdb.dense) / d,
                    s / bench::median(floor.sparse), d / bench::median(floor.dense),
                    row.log_bytes == 0 ? "-" : fmt::format("{}", row.log_bytes), row.survives);
@@ -108,6 +108,9 @@ int main(int argc, char** argv) try {
         [] { return bench::append_floor(); },
         [&] { return bench::lmdb_engine(folder(), 1); },
         [&] { return bench::lmdb_engine(folder(), 1000); },
+        [&] { return bench::rocksdb_engine(folder()); },
+        [&] { return bench::sqlite_engine(folder()); },
+        [&] { return bench::redis_engine(folder(), 64); },
         [] { return bench::mmsb_without_log(); },
         [] { return bench::mmsb_private(); },
         [&] { return bench::mmsb_with_path(folder()); },
