@@ -67,6 +67,9 @@ struct Bench::Pages {
             handles.push_back(tx.create_page(bench_page_size));
         }
         tx.commit();
+        // Those of the transaction were made before their pages had a place, and look it up each
+        // time.
+        for (Page& handle : handles) handle = bus.page(handle.id());
         bytes.resize(handles.size() * bench_page_size);
     }
     std::size_t any() { return random() % handles.size(); }
