@@ -16,6 +16,10 @@ public:
         app_.add_option(name, value, what)->capture_default_str();
         return *this;
     }
+    CommandLine& flag(const std::string& name, bool& value, const std::string& what) {
+        app_.add_flag(name, value, what);
+        return *this;
+    }
     /// Several, with commas between.
     template <class T>
     CommandLine& list(const std::string& name, std::vector<T>& values, const std::string& what) {

@@ -1,0 +1,83 @@
+// What a long past costs: adding to it, reading all of it, opening a bus that has it, and going
+// back into its middle. No checkpoint shortens it.
+#include "curves/bus.hpp"
+
+namespace bench {
+
+namespace {
+
+constexpr std::size_t pages = 1000;
+
+template <class F>
+double took_ms(F&& call) {
+    const auto began = std::chrono::steady_clock::now();
+    call();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began)
+        .count();
+}
+
+void append(CurveBus& bus, std::size_t records) {
+    for (std::size_t i = 0; i < records; ++i) {
+        const auto n = bus.contents.any();
+        bus.contents.scatter(n, 10);
+        bus.handles[n].update(bus.contents.page(n));
+    }
+}
+
+// From its files alone: a copy has them, and no shared memory yet.
+double rebuild_ms(CurveBus& bus, const CurveOptions& options) {
+    auto config = bus.config();
+    config.path = options.folder + "/copy";
+    bus->copy_to(config.path);
+    std::optional<mmsb::State> copy;
+    const auto took = took_ms([&] { copy = mmsb::start(config); });
+    bus.check(*copy);
+    copy.reset();
+    mmsb::remove_bus(config.path);
+    return took;
+}
+
+double reopen_ms(CurveBus& bus) {
+    bus.close();
+    const auto took = took_ms([&] { bus.open(); });
+    bus.handles = bus->pages();
+    return took;
+}
+
+}  // namespace
+
+Curve by_history(const CurveOptions& options) {
+    Curve curve{.name = "history",
+                .title = "What a past of so many commits costs",
+                .x = "commits in the log",
+                .y = "ms"};
+    Series appended{"append all of them"}, verified{"verify: replay all of them"},
+        rebuilt{"open, from the files alone"}, reopened{"open, the shared memory is there"},
+        past{"read a page as of the middle"};
+    const std::size_t most = options.quick ? 10'000 : 10'000'000;
+    CurveBus bus(options, pages, page_size);
+    double append_ms = 0;
+    std::size_t there = 0;
+    for (std::size_t records = most / 1000; records <= most; records *= 10) {
+        append_ms += took_ms([&] { append(bus, records - there); });
+        there = records;
+        bus.check(*bus);
+        appended.points.emplace_back(records, append_ms);
+        verified.points.emplace_back(records, took_ms([&] {
+                                         if (!bus->verify().good)
+                                             throw std::runtime_error("verify finds a difference");
+                                     }));
+        rebuilt.points.emplace_back(records, rebuild_ms(bus, options));
+        reopened.points.emplace_back(records, reopen_ms(bus));
+        const mmsb::Sequence middle{mmsb::number(bus->sequence()) / 2};
+        past.points.emplace_back(records, took_ms([&] {
+                                     if (bus->at(middle).bytes(bus.handles[0]).size() != page_size)
+                                         throw std::runtime_error("a page of the past is wrong");
+                                 }));
+    }
+    curve.series = {std::move(appended), std::move(verified), std::move(rebuilt),
+                    std::move(reopened), std::move(past)};
+    return curve;
+}
+
+}  // namespace bench
