@@ -67,6 +67,7 @@ struct Found {
         const auto n = model.step(bench::Pattern::sparse);
         writer->commit(n, model.page(n));
     }
+    writer->finish();
     if (after == After::reboot) store->flush();
     std::raise(SIGKILL);
     std::abort();
@@ -184,6 +185,8 @@ int main(int argc, char** argv) try {
         bench::sqlite_store(Survives::kill, Checkpoints::on_demand),
         bench::rocksdb_store(Survives::kill),
         bench::rocksdb_store(Survives::kill, Checkpoints::on_demand),
+        bench::redis_store(Survives::kill),
+        bench::redis_store(Survives::kill, Checkpoints::on_demand),
     };
     if (!options.only.empty())
         std::erase_if(ways, [&](const bench::Way& way) {

@@ -27,37 +27,46 @@ Reply checked(void* raw) {
     return reply;
 }
 
+using Context = std::unique_ptr<redisContext, void (*)(redisContext*)>;
+Context connected(const std::string& socket) {
+    Context context(redisConnectUnix(socket.c_str()), redisFree);
+    if (context && context->err != 0) context.reset();
+    return context;
+}
+bool answers(const std::string& socket) {
+    const Context context = connected(socket);
+    if (!context) return false;
+    const Reply reply(static_cast<redisReply*>(redisCommand(context.get(), "PING")));
+    return reply && reply->type == REDIS_REPLY_STATUS;
+}
+
 // The server's program under the name that Debian's package without a service gives it: which of
 // its roles it has is told by the name that it is started under.
-[[noreturn]] void become_server(const std::string& folder, const char* sync) {
+[[noreturn]] void become_server(const std::string& folder, const RedisOptions& options) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     const std::string socket = folder + "/socket", log = folder + "/log";
     ::execlp("redis-check-rdb", "redis-server", "--port", "0", "--unixsocket", socket.c_str(),
-             "--dir", folder.c_str(), "--save", "", "--appendonly", "yes", "--appendfsync", sync,
-             "--auto-aof-rewrite-percentage", "0", "--logfile", log.c_str(), nullptr);
+             "--dir", folder.c_str(), "--save", "", "--appendonly", "yes", "--appendfsync",
+             options.sync == RedisSync::always ? "always" : "no", "--auto-aof-rewrite-percentage",
+             options.rewrites ? "100" : "0", "--logfile", log.c_str(), nullptr);
     ::_exit(127);
 }
 
 }  // namespace
 
-RedisServer::RedisServer(const std::string& folder, RedisSync sync)
+RedisServer::RedisServer(const std::string& folder, const RedisOptions& options)
     : folder_(std::filesystem::absolute(folder)), socket_(folder_ + "/socket") {
     std::filesystem::create_directories(folder_);
+    // One whose owner was killed dies a moment after it.
+    while (connected(socket_)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     process_ = ::fork();
     if (process_ < 0) throw std::runtime_error("fork failed");
-    if (process_ == 0) become_server(folder_, sync == RedisSync::always ? "always" : "no");
-    for (;;) {
-        const Reply reply = [&]() -> Reply {
-            const std::unique_ptr<redisContext, void (*)(redisContext*)> context(
-                redisConnectUnix(socket_.c_str()), redisFree);
-            if (!context || context->err != 0) return nullptr;
-            return Reply(static_cast<redisReply*>(redisCommand(context.get(), "PING")));
-        }();
-        // It says an error while it reads its append-only file.
-        if (reply && reply->type == REDIS_REPLY_STATUS) return;
+    if (process_ == 0) become_server(folder_, options);
+    // It says an error while it reads its append-only file.
+    while (!answers(socket_)) {
         if (::waitpid(process_, nullptr, WNOHANG) == process_)
             throw std::runtime_error("redis-server ended at once; see " + folder_ + "/log");
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }
 

@@ -1,5 +1,5 @@
 /// bench/stores/redis_server: a Redis server of its own, on a unix socket in a folder of its own;
-/// no port, no snapshots, an append-only file that is never rewritten.
+/// no port, no snapshots, an append-only file.
 #pragma once
 
 #include <hiredis/hiredis.h>
@@ -16,10 +16,16 @@ namespace bench {
 /// When the append-only file is synced.
 enum class RedisSync : std::uint8_t { never, always };
 
+struct RedisOptions {
+    RedisSync sync = RedisSync::never;
+    bool rewrites = false;  ///< The file anew where it has doubled, as by default; false: never.
+};
+
 class RedisServer {
 public:
-    /// Starts it in the folder, whose contents it takes, and waits until it answers.
-    RedisServer(const std::string& folder, RedisSync sync);
+    /// Starts it in the folder, whose contents it takes, and waits until it answers. It dies with
+    /// the thread that has started it.
+    RedisServer(const std::string& folder, const RedisOptions& options);
     /// Ends it as it should end: all is written.
     ~RedisServer();
     RedisServer(const RedisServer&) = delete;

@@ -23,7 +23,10 @@ class Writer {
 public:
     virtual ~Writer() = default;
     /// The page's new bytes, all of them; returns when they survive what the store is to survive.
+    /// (Of Redis without syncs: up to 64 are on their way to the server and back.)
     virtual void commit(std::uint64_t page, std::span<const std::byte> bytes) = 0;
+    /// All that was committed survives it.
+    virtual void finish() {}
 };
 
 /// Pages from 0 on, kept in one folder. From one thread at a time, but for its writers.
@@ -71,9 +74,9 @@ Way lmdb_store(Survives survives);
 Way sqlite_store(Survives survives, Checkpoints checkpoints = Checkpoints::usual);
 /// WAL; WriteOptions::sync or not. By default its log ends with each 64 MiB of changes.
 Way rocksdb_store(Survives survives, Checkpoints checkpoints = Checkpoints::usual);
-/// A server process with an append-only file that is synced for each answer, or not. Its log is
-/// never shortened.
-Way redis_store(Survives survives);
+/// A server process with an append-only file that is synced for each answer, or not. By default the
+/// file is written anew where it has doubled.
+Way redis_store(Survives survives, Checkpoints checkpoints = Checkpoints::usual);
 
 /// What a reboot does to the store in the folder, which nobody has open: its shared memory is gone.
 void lose_memory(const std::string& folder);

@@ -110,7 +110,7 @@ int main(int argc, char** argv) try {
         [&] { return bench::lmdb_engine(folder(), 1000); },
         [&] { return bench::rocksdb_engine(folder()); },
         [&] { return bench::sqlite_engine(folder()); },
-        [&] { return bench::redis_engine(folder(), 64); },
+        [&] { return bench::redis_engine(folder()); },
         [] { return bench::mmsb_without_log(); },
         [] { return bench::mmsb_private(); },
         [&] { return bench::mmsb_with_path(folder()); },

@@ -38,7 +38,7 @@ std::unique_ptr<Engine> append_floor();
 std::unique_ptr<Engine> lmdb_engine(const std::string& folder, int updates_a_commit);
 std::unique_ptr<Engine> rocksdb_engine(const std::string& folder);
 std::unique_ptr<Engine> sqlite_engine(const std::string& folder);
-std::unique_ptr<Engine> redis_engine(const std::string& folder, std::uint64_t in_flight);
+std::unique_ptr<Engine> redis_engine(const std::string& folder);
 std::unique_ptr<Engine> mmsb_private();
 std::unique_ptr<Engine> mmsb_without_log();
 std::unique_ptr<Engine> mmsb_with_path(const std::string& folder);
