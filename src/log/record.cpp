@@ -236,6 +236,7 @@ Parsed check_record(std::span<const std::byte> bytes, Lsn start, const Context& 
     if (all_zero(bytes.first(std::min<std::size_t>(bytes.size(), 8)))) {
         Parsed parsed{};
         parsed.status = ParseStatus::empty;
+        parsed.expected = "a record";
         return parsed;
     }
     if (bytes.size() < head_size) return refused("a record's head of 12 bytes");

@@ -3,7 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
 #include "log/scan.hpp"
-#include "replay/image.hpp"
+#include "state/load_image.hpp"
 #include "state/redo.hpp"
 
 #include <fmt/format.h>
@@ -24,36 +24,6 @@ void set_log_end(Attachment& bus, Lsn end) {
     words.files_seal.store(arena::seal_of(arena::files_tail_of(words)), relaxed);
     words.logged.store(end, relaxed);
     publish_applied(bus, end);
-}
-
-// A checkpoint's pages, put into the arena as they are.
-void insert_pages(Attachment& bus, const replay::Image& image) {
-    auto& words = bus.words();
-    auto& arena = *bus.arena;
-    std::uint64_t lines = 0;
-    for (const auto& [id, page] : image.pages()) {
-        arena.back_line(page.line);
-        auto& line = *arena.line(page.line);
-        const auto offset = arena.take(page.size);
-        if (page.size > 0) std::ranges::copy(page.bytes, arena.bytes(offset, page.size)->begin());
-        line.id.store(number(id), relaxed);
-        line.epoch.store(number(page.epoch), relaxed);
-        line.sequence.store(number(page.sequence), relaxed);
-        line.size.store(page.size, relaxed);
-        line.offset.store(offset, relaxed);
-        line.location.store(static_cast<std::uint32_t>(page.location), relaxed);
-        arena::Arena::seal(line, page.lsn);
-        line.lsn.store(page.lsn, std::memory_order_release);
-        lines = std::max<std::uint64_t>(lines, page.line + std::uint64_t{1});
-    }
-    words.lines_used.store(lines, relaxed);
-    words.sequence.store(number(image.sequence()), relaxed);
-    words.time.store(static_cast<std::uint64_t>(image.time_ns()), relaxed);
-    words.next_page.store(image.next_page(), relaxed);
-    if (!image.sources().empty()) words.sources.store(image.sources().rbegin()->first, relaxed);
-    words.structure.store(image.structure_head(), relaxed);
-    bus.catalog.load(structure_of(image));
-    static_cast<void>(arena.rebuild_allocator());
 }
 
 // Lines that pages were found at: hints. (A look-up in the catalog costs more than all the rest of
@@ -83,7 +53,7 @@ public:
 
     Rebuilt run() {
         words_.next_page.store(1, relaxed);
-        if (start_ != nullptr) insert_pages(bus_, *start_);
+        if (start_ != nullptr) load_image(bus_, *start_);
         bus_.tail = arena::tail_of(words_);
         result_.end = start_ == nullptr
                           ? first_lsn
@@ -95,6 +65,7 @@ public:
         try {
             if (!bus_.is_private) check_there(all);
             read_log(all);
+            if (result_.end == first_lsn && !bus_.is_private && was_opened()) no_record(all);
         } catch (const Corrupt& e) {
             if (!options_.stop_at_damage) throw;
             keep_damage(e, all);
@@ -122,6 +93,15 @@ private:
         if (end < result_.end)
             damaged_file(last.file.path(), log::segment_header_size + end - last.header.start,
                          expected, "the end of the file");
+    }
+
+    // Who opens a bus has a record of it on the disk before he names the shared memory.
+    [[nodiscard]] bool was_opened() const {
+        return bus_.folder->open("arena", os::Create::never, false).has_value();
+    }
+    [[noreturn]] void no_record(const All& all) {
+        segment_ = all.front().get();
+        damaged(result_.end, "the record of the first opening");
     }
 
     void read_log(const All& all) {

@@ -165,6 +165,7 @@ TEST(Records, ThatAreCutArePartialFromTheHeadOn) {
         write_record({.label = "a label"}, some_body(50, random), start, context, out);
     for (std::size_t n = 0; n < out.size(); ++n) {
         const auto parsed = parse_record(std::span(out).first(n), start, context);
+        ASSERT_STRNE(parsed.expected, "") << n;
         if (n == 0) {
             ASSERT_EQ(parsed.status, ParseStatus::empty);
         } else if (n < head_size) {
