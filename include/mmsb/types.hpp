@@ -180,6 +180,20 @@ struct PageInfo {
     Metadata metadata{};
 };
 
+/// What an edge of the dependency graph means: what a change of the parent does to the child.
+enum class EdgeType : std::uint8_t {
+    data,      ///< The child is computed from it (ShadowPageGraph::derive); else only an order.
+    control,   ///< The child is stale until it is computed (propagate()) or written anew.
+    gpu_sync,  ///< The child's mirror on a device is to be brought up to date.
+    compiler,  ///< The child is an artefact made from it: invalid until it is written anew.
+};
+[[nodiscard]] std::string_view to_string(EdgeType type) noexcept;  ///< "data", "control", ...
+struct Edge {
+    PageId parent = PageId::none, child = PageId::none;
+    EdgeType type = EdgeType::data;
+    friend auto operator<=>(const Edge&, const Edge&) = default;
+};
+
 // ---- commits -----------------------------------------------------------------------------------
 
 /// What an acknowledged commit survives. Ordered: a later one survives more.

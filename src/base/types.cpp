@@ -49,4 +49,18 @@ std::string_view to_string(Location location) noexcept {
     return "unknown";
 }
 
+std::string_view to_string(EdgeType type) noexcept {
+    switch (type) {
+        case EdgeType::data:
+            return "data";
+        case EdgeType::control:
+            return "control";
+        case EdgeType::gpu_sync:
+            return "gpu_sync";
+        case EdgeType::compiler:
+            return "compiler";
+    }
+    return "unknown";
+}
+
 }  // namespace mmsb

@@ -1,0 +1,86 @@
+/// graph/order: numbers that nodes are given so that each comes before its children, kept while
+/// edges come. Pure.
+///
+/// Pearce and Kelly's online topological order ("A dynamic topological sort algorithm for directed
+/// acyclic graphs", ACM JEA 11, 2006): an edge against the order moves only what lies between its
+/// two ends. Where the child has no children yet it simply gets a number above all, and a parent
+/// without parents one below all: so that a path that grows at its root, or at its leaf, costs a
+/// constant an edge and not the path's length.
+///
+/// Invariants: (1) each node that is in has a position of its own, and at(position(n)) == n; (2)
+/// the positions lie in [first(), end()), with holes; (3) for each edge that was put in:
+/// position(parent) < position(child). Threads: const from any, else alone.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace mmsb::graph {
+
+using Node = std::uint32_t;
+using Position = std::uint32_t;
+inline constexpr Node no_node = std::numeric_limits<Node>::max();
+
+/// Where a node's neighbours are found, for as long as a call lasts.
+class Neighbours {
+public:
+    virtual ~Neighbours() = default;
+    virtual void parents(Node node, std::vector<Node>& out) const = 0;   ///< Appends.
+    virtual void children(Node node, std::vector<Node>& out) const = 0;  ///< Appends.
+    [[nodiscard]] virtual bool has_parents(Node node) const = 0;
+    [[nodiscard]] virtual bool has_children(Node node) const = 0;
+};
+
+class Order {
+public:
+    /// Behind all, or before all. REQUIRES a node that is not in.
+    void add_last(Node node);
+    void add_first(Node node);
+    void remove(Node node) noexcept;  ///< Leaves a hole.
+
+    /// Makes room for the edge, which is in `graph` or not. False: it would close a cycle, and
+    /// nothing has changed; cycle() is the path child, ..., parent. REQUIRES both are in.
+    [[nodiscard]] bool put_before(Node parent, Node child, const Neighbours& graph);
+    [[nodiscard]] const std::vector<Node>& cycle() const noexcept { return cycle_; }
+    /// All edges at once, by Kahn's algorithm: for a graph that is loaded. False: there is a cycle,
+    /// and the order is as it was. Linear.
+    [[nodiscard]] bool sort(const Neighbours& graph);
+
+    [[nodiscard]] Position position(Node node) const noexcept { return position_[node]; }
+    [[nodiscard]] Node at(Position position) const noexcept { return at_[position]; }
+    [[nodiscard]] Position first() const noexcept { return first_; }
+    [[nodiscard]] Position end() const noexcept { return end_; }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+    /// Throws std::logic_error naming what is wrong. For tests.
+    void check_invariants(const Neighbours& graph) const;
+
+private:
+    void place(Node node, Position position) noexcept;
+    // Spreads the nodes anew, with as much room at both ends as they take.
+    void spread();
+    void move_last(Node node);
+    void move_first(Node node);
+    // What is reached from `from` without leaving the positions up to `limit` (down to it). False:
+    // `to` is among it.
+    [[nodiscard]] bool reach_down(Node from, Node to, Position limit, const Neighbours& graph);
+    void reach_up(Node from, Position limit, const Neighbours& graph);
+    [[nodiscard]] bool is_marked(Node node) const noexcept { return mark_[node] == turn_; }
+    void next_turn() noexcept;
+    void reorder();
+
+    std::vector<Position> position_{};  // by node
+    std::vector<Node> at_{};            // by position; no_node: a hole
+    Position first_ = 0, end_ = 0;
+    std::size_t size_ = 0;
+    // Of the search at hand, kept for its memory.
+    std::vector<std::uint32_t> mark_{};  // by node
+    std::vector<Node> from_{};           // by node: where the search came from
+    std::uint32_t turn_ = 0;
+    std::vector<Node> below_{}, above_{}, next_{}, cycle_{};
+    std::vector<Position> pool_{};
+};
+
+}  // namespace mmsb::graph
