@@ -31,6 +31,8 @@ enum class ErrorCode : std::uint16_t {
     read_only,        ///< A commit by a State that may only read.
     closed,           ///< The State was stopped.
     poisoned,         ///< A write or sync failed: errno, and up to where all is durable.
+    graph_cycle,      ///< The edge would close a cycle: which.
+    recompute_failed,  ///< A recompute function threw: of which page, which function, what.
 };
 /// In words: "page not found".
 [[nodiscard]] std::string_view to_string(ErrorCode code) noexcept;
@@ -41,6 +43,7 @@ struct ErrorDetails {
     std::string name{}, path{}, expected{}, found{};
     std::uint64_t offset = 0, needed = 0, available = 0;
     Sequence sequence = Sequence::zero;
+    std::vector<PageId> pages{};
     int system = 0;            ///< errno
     std::int32_t process = 0;  ///< Who holds the lock.
 };
@@ -118,6 +121,19 @@ public:
     [[nodiscard]] const std::string& name() const noexcept { return details().name; }
     /// Where it was deleted, or zero where it never was.
     [[nodiscard]] Sequence deleted_at() const noexcept { return details().sequence; }
+};
+/// From derive and add_dependency: the edge would make a page depend on itself.
+class GraphCycle : public Error {
+public:
+    using Error::Error;
+    /// The pages on the way round, each the parent of the next: the first is also the last.
+    [[nodiscard]] const std::vector<PageId>& cycle() const noexcept { return details().pages; }
+};
+/// From a commit: a recompute function threw for page(), and nothing was committed.
+class RecomputeFailed : public Error {
+public:
+    using Error::Error;
+    [[nodiscard]] const std::string& function() const noexcept { return details().name; }
 };
 /// From a commit that waits for the disk: it is committed, but the disk has not answered.
 class NotDurable : public Error {

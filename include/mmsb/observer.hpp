@@ -1,4 +1,7 @@
-/// Observing: a file descriptor for poll, epoll, asio or a coroutine's executor.
+/// Observing: events, callbacks, and a file descriptor for poll, epoll, asio or a coroutine's
+/// executor.
+///
+///     auto subscription = bus.subscribe({.pages = {alarm}}, [](const Event& event) { ... });
 ///
 ///     auto watch = bus.watch({page});
 ///     pollfd ready{.fd = watch.fd(), .events = POLLIN, .revents = 0};
@@ -8,9 +11,47 @@
 /// All of it comes after the commit, and can neither fail nor delay one.
 #pragma once
 
+#include <mmsb/event.hpp>
 #include <mmsb/page.hpp>
 
 namespace mmsb {
+
+/// Which events. Each field narrows.
+struct EventFilter {
+    std::vector<PageId> pages{};     ///< Of these; empty: of all, and those that are of no page.
+    std::vector<EventType> types{};  ///< Empty: all.
+    std::optional<Sequence> from{};  ///< From that commit on; empty: from now on.
+    std::optional<Sequence> to{};    ///< Up to that one, inclusive; empty: without an end.
+};
+/// Events that follow from the log, in its order; `next` waits for what is not yet committed. Who
+/// remembers Event::sequence resumes with `{.from = remembered + 1}` and misses nothing.
+using Events = detail::Stream<Event>;
+
+/// A function that is told of events. Ends with its object: when the destructor returns, the
+/// function is not running and will not run, unless it is the function that destroys it.
+///
+/// All functions of one State run on one thread of it, which begins with the first and ends with
+/// the last: after the commit, in commit order, and one after the other, so that one that takes
+/// long delays the others, and no writer. What a function throws is a notice (Config::on_notice),
+/// and it is told of the next event all the same. Where retention overtakes it, it is told of a
+/// `gap` and goes on from there. A function may use the bus, commit, and end subscriptions; it must
+/// not stop the State. Threads: wait_for() from any. Lifetime: may outlive its State.
+class Subscription {
+public:
+    Subscription(Subscription&&) noexcept;
+    Subscription& operator=(Subscription&&) noexcept;
+    ~Subscription();
+    /// Until the function has been told of everything up to `sequence`. false: timeout. BusClosed
+    /// when the State is stopped meanwhile; WrongContext inside a function that is told.
+    bool wait_for(Sequence sequence, Timeout timeout = forever) const;
+
+    struct Impl;
+
+private:
+    friend struct detail::Bus;
+    explicit Subscription(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
 
 /// What has become of a page. A deleted one is told once, with its last epoch and the sequence that
 /// deleted it; reading it is PageNotFound.

@@ -15,6 +15,7 @@
 
 #include <mmsb/delta.hpp>
 #include <mmsb/error.hpp>
+#include <mmsb/stream.hpp>
 #include <mmsb/types.hpp>
 
 #include <new>

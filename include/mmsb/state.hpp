@@ -96,6 +96,15 @@ public:
     /// what is no longer kept.
     [[nodiscard]] TLog tlog(const LogFilter& filter = {}) const;
 
+    // -- derived pages
+    [[nodiscard]] ShadowPageGraph graph() const;
+    /// The code for a formula's function, for all handles of this bus in this process; in place of
+    /// what the name had. Computes what is stale for want of it (ShadowPageGraph::propagate),
+    /// unless this State only reads. InvalidArgument (a name that is empty, too long, or begins
+    /// with "mmsb."), and what propagate() throws: it is registered all the same.
+    void register_recompute(std::string_view name, RecomputeFunction function,
+                            const RecomputeOptions& options = {}) const;
+
     // -- waiting
     /// Until something newer than `seen` is committed: the newest sequence then, at once where it
     /// is there already. Nothing: timeout. Until sequence n is there: wait(n - 1). `newest`: than
@@ -104,6 +113,14 @@ public:
     /// A descriptor that tells of changes of these pages from now on; none: of every commit.
     /// PageNotFound, InvalidArgument (a page of another bus), Io (no descriptor left).
     [[nodiscard]] Watch watch(PageList pages = {}) const;
+
+    // -- events
+    /// Those of EventType that are from the log. HistoryDropped where `from` is no longer kept.
+    [[nodiscard]] Events events(const EventFilter& filter = {}) const;
+    /// Calls `function` for each event; also for those of this moment, where the filter is without
+    /// an end. HistoryDropped, InvalidArgument (no function), OutOfSpace (no thread).
+    [[nodiscard]] Subscription subscribe(const EventFilter& filter,
+                                         std::function<void(const Event&)> function) const;
 
     // -- keeping
     /// The newest that the disk is known to have.
@@ -140,8 +157,9 @@ public:
     [[nodiscard]] Retention retention() const;
     [[nodiscard]] Sequence oldest() const;  ///< The oldest one that at() can go to.
     /// Replays the log from where it is kept on, and compares with the live pages: bytes, epochs,
-    /// names and metadata. HistoryDropped without a log. Others go on. What differs is a value; a
-    /// file that cannot be read is Corrupt. Memory: that of all pages.
+    /// names, metadata, what is stale, and the dependency graph. HistoryDropped without a log.
+    /// Others go on. What differs is a value; a file that cannot be read is Corrupt. Memory: that
+    /// of all pages.
     [[nodiscard]] VerifyReport verify(const VerifyOptions& options = {}) const;
     /// What opening found; valid while the State is open.
     [[nodiscard]] const Recovery& recovery() const;

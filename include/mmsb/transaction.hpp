@@ -14,6 +14,7 @@
 /// changed nothing (and is counted in Stats::transactions_abandoned).
 #pragma once
 
+#include <mmsb/graph.hpp>
 #include <mmsb/view.hpp>
 
 namespace mmsb {
@@ -110,6 +111,13 @@ public:
     void rename(Page page, std::string_view name);
     /// An empty value erases the key.
     void set_metadata(Page page, std::string_view key, std::string_view value);
+
+    // -- the dependency graph, as ShadowPageGraph has it. What is derived is computed when this
+    // commits, once for all its changes: reads through the transaction do not see it before.
+    void derive(Page child, PageList parents, const Formula& formula);
+    void underive(Page child);
+    void add_dependency(Page parent, Page child, EdgeType type);
+    void remove_dependency(Page parent, Page child);
 
     /// Throws Conflict or Busy; the object is then empty and may be used again.
     Committed commit(const CommitOptions& options = {});

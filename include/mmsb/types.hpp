@@ -76,6 +76,8 @@ struct Version {
     Epoch epoch = Epoch::zero;
     Sequence sequence =
         Sequence::zero;  ///< Of the page's last commit: its bytes are those since then.
+    /// Of a page that depends on others: one of them has changed since its bytes were made.
+    bool stale = false;
     friend bool operator==(const Version&, const Version&) = default;
 };
 /// What was read, and as of which version.
@@ -178,6 +180,13 @@ struct PageInfo {
     Location location = Location::cpu;
     Epoch epoch = Epoch::zero;
     Metadata metadata{};
+    bool derived = false;  ///< It has a formula (ShadowPageGraph::derive).
+    bool stale = false;    ///< As Version::stale.
+};
+/// A part of a page.
+struct ByteRange {
+    std::size_t offset = 0, size = 0;
+    friend bool operator==(const ByteRange&, const ByteRange&) = default;
 };
 
 /// What an edge of the dependency graph means: what a change of the parent does to the child.
@@ -203,6 +212,12 @@ enum class Durability : std::uint8_t {
     sync,      ///< Power loss: the call returns when the disk has it (one sync for all who wait).
 };
 
+/// When derived pages follow a commit to what they are computed from.
+enum class Propagation : std::uint8_t {
+    immediate,  ///< In the same commit: nobody sees the one without the other.
+    deferred,   ///< They are marked stale; ShadowPageGraph::propagate computes them, each once.
+};
+
 /// How to commit. Nothing here needs to be set.
 struct CommitOptions {
     std::string_view source{};  ///< Who; empty: Config::source. Few different ones: it is indexed.
@@ -211,6 +226,7 @@ struct CommitOptions {
     std::optional<Durability> durability{};  ///< More than the bus's; less is InvalidArgument.
     std::optional<Epoch> expected{};  ///< One page only: Conflict unless the page has this epoch.
     int attempts = 1000;  ///< How often an edit or transact may run its function, then Conflict.
+    Propagation propagation = Propagation::immediate;
 };
 
 /// How a commit ended. Of the last two nothing was committed.
@@ -314,9 +330,10 @@ struct VerifyOptions {
 };
 /// What State::verify found.
 struct VerifyReport {
-    bool good = false;           ///< False too where progress ended it: then page is none.
-    std::uint64_t records = 0;   ///< Commits that were replayed.
-    PageId page = PageId::none;  ///< The first that differs, and where.
+    bool good = false;          ///< False too where progress ended it: then page is none.
+    std::uint64_t records = 0;  ///< Commits that were replayed.
+    /// The first that differs, and where; none: the dependency graph does.
+    PageId page = PageId::none;
     std::size_t offset = 0;
     Sequence sequence = Sequence::zero;
 };
@@ -332,14 +349,16 @@ struct Stats {
     /// the checkpoint that it was rebuilt from.
     std::uint64_t total_deltas = 0, total_delta_bytes = 0;
     double avg_delta_bytes = 0;  ///< The one by the other; 0 without any.
-    /// Of derived pages: 0 in this release.
+    /// Of the dependency graph: pages with an edge, edges (of a formula, one a parent), and the
+    /// longest path. Counting them is linear in the graph.
     std::uint64_t graph_nodes = 0, graph_edges = 0, graph_max_depth = 0;
     /// Deltas put into the live pages since State::reset_stats, and the time that took; only
     /// commits by handles with Config::enable_instrumentation are timed (of many, about each
     /// eighth, which counts eight times).
     std::uint64_t delta_apply_count = 0, delta_apply_total_ns = 0;
     double delta_apply_avg_ns = 0;  ///< The time by the number.
-    /// Of derived pages: 0 in this release.
+    /// Commits since State::reset_stats that derived pages followed, and the time that it took to
+    /// compute them; likewise.
     std::uint64_t propagation_count = 0, propagation_total_ns = 0;
     double propagation_avg_ns = 0;
     /// Since State::reset_stats: commits that were refused because what they had read had changed,
@@ -348,62 +367,5 @@ struct Stats {
     /// Of GPU pages: 0 in this release.
     std::uint64_t bytes_to_device = 0, bytes_from_device = 0;
 };
-
-namespace detail {
-struct Bus;
-/// A slot that is never freed, and the opening it belongs to: a handle of a closed bus is known as
-/// such by one load.
-struct Handle {
-    Bus* bus = nullptr;
-    std::uint32_t generation = 0;
-    std::uint32_t line = 0;  ///< A page's place in the page table; its id is checked there.
-    std::uint64_t hint = 0;  ///< Where its bytes were when the handle was made. For the cache only.
-    friend bool operator==(const Handle& a, const Handle& b) noexcept {
-        return a.bus == b.bus && a.generation == b.generation && a.line == b.line;
-    }
-};
-
-/// A lazy sequence read from the log: constant memory however long the past is. As a range it ends
-/// at what was committed when it was made, or when next() last looked; next() goes on from there.
-template <class T>
-class Stream {
-public:
-    class iterator {
-    public:
-        using value_type = T;
-        using difference_type = std::ptrdiff_t;
-        explicit iterator(Stream* stream) : stream_(stream) { ++*this; }
-        const T& operator*() const { return stream_->current_; }
-        const T* operator->() const { return &stream_->current_; }
-        iterator& operator++() {
-            if (!stream_->advance(std::nullopt)) stream_ = nullptr;
-            return *this;
-        }
-        void operator++(int) { ++*this; }
-        friend bool operator==(const iterator& i, std::default_sentinel_t) {
-            return i.stream_ == nullptr;
-        }
-
-    private:
-        Stream* stream_;
-    };
-    struct Impl;
-    explicit Stream(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-    [[nodiscard]] iterator begin() { return iterator(this); }
-    [[nodiscard]] std::default_sentinel_t end() const { return {}; }
-    /// The next one, waiting for it to be committed; empty after `timeout`, and at once where none
-    /// can come any more (LogFilter::to or until is reached, the page of a history was deleted, or
-    /// it runs newest first). BusClosed where the State is stopped meanwhile.
-    [[nodiscard]] std::optional<T> next(Timeout timeout = forever) {
-        if (!advance(timeout)) return std::nullopt;
-        return current_;
-    }
-
-private:
-    bool advance(std::optional<Timeout> wait);
-    std::shared_ptr<Impl> impl_;
-    T current_{};
-};
-}  // namespace detail
 
 }  // namespace mmsb

@@ -33,6 +33,8 @@ public:
     [[nodiscard]] std::optional<PageInfo> find_page(std::string_view name) const;
     [[nodiscard]] PageInfo info(PageId page) const;     ///< As it was then. PageNotFound.
     [[nodiscard]] std::vector<PageInfo> pages() const;  ///< In id order.
+    /// Of the dependency graph then; a formula's parent is an edge of data. In order.
+    [[nodiscard]] std::vector<Edge> edges() const;
     /// Stable for the View's lifetime; of a temporary View, a copy. PageNotFound where it was not
     /// there then.
     /// Rebuilt at the first call and kept as long as the View; a View pins no history, so this may
@@ -96,6 +98,11 @@ enum class RecordType : std::uint8_t {
     page_resized,
     page_renamed,
     metadata_set,
+    page_derived,    ///< Got a formula, or another one.
+    page_underived,  ///< Lost its formula.
+    edge_added,
+    edge_removed,
+    page_stale,  ///< Became stale, or still is.
 };
 /// One committed record, or a transaction's parts as one.
 struct Record {
@@ -106,7 +113,8 @@ struct Record {
     std::int32_t process = 0;  ///< Its id, on the machine where it ran.
     std::vector<RecordType> types{};
     std::vector<Delta> deltas{};
-    std::vector<PageInfo> pages{};  ///< Created, deleted, resized or renamed: as they are after it.
+    std::vector<PageInfo> pages{};  ///< All but bytes changed, or stale: as they are after it.
+    std::vector<Edge> edges_added{}, edges_removed{};  ///< A formula's are added with it.
 };
 /// Which records. Each field narrows.
 struct LogFilter {

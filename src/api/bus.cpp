@@ -90,6 +90,7 @@ Handle Bus::open(const state::OpenOptions& options) {
 
 void Bus::close(const Handle& handle) {
     Bus& bus = slot_of(handle);
+    refuse_inside_subscription(bus);
     auto open = handle.generation;
     if (!bus.generation.compare_exchange_strong(open, handle.generation + 1)) throw_closed();
     // Who waits is told, and is gone before anything is taken from under him.
@@ -99,6 +100,7 @@ void Bus::close(const Handle& handle) {
         state::ring(bus.at());
     }
     end_watches(bus);
+    end_observer(bus);
     auto attachment = std::move(bus.attachment);
     auto successor = std::move(bus.successor);
     bus.attachment.reset();
@@ -234,6 +236,9 @@ PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line) {
     info.size = static_cast<std::size_t>(now.size);
     info.epoch = Epoch{now.epoch};
     info.location = known->location;
+    log::Lsn head = 0;
+    info.derived = bus.catalog.graph(head)->rule(page) != nullptr;
+    info.stale = now.stale();
     return info;
 }
 

@@ -19,6 +19,7 @@ namespace mmsb {
 namespace detail {
 
 class Watcher;
+class Observer;
 
 struct Bus {
     std::atomic<std::uint32_t> generation{0};  ///< Odd while it is open.
@@ -34,8 +35,9 @@ struct Bus {
     state::HandleOptions handle{};
     bool read_only = false;
     os::ForkToken token{};
-    std::mutex watcher_mutex{};
-    std::shared_ptr<Watcher> watcher{};  ///< While there is a Watch.
+    std::mutex watcher_mutex{};            ///< Of the two pointers.
+    std::shared_ptr<Watcher> watcher{};    ///< While there is a Watch.
+    std::shared_ptr<Observer> observer{};  ///< Likewise, a Subscription.
 
     /// The open bus of this handle. Throws BusClosed, WrongContext in a forked child, PageNotFound
     /// for a Page that is none, Corrupt where its memory was taken away.
@@ -79,7 +81,18 @@ struct Bus {
     [[nodiscard]] static State state(Handle handle) { return State(handle); }
     [[nodiscard]] static Handle& handle_of(State& state) noexcept { return state.bus_; }
     [[nodiscard]] static const Handle& handle_of(const State& state) noexcept { return state.bus_; }
+    [[nodiscard]] static ShadowPageGraph graph(Handle bus) { return ShadowPageGraph(bare(bus)); }
+    [[nodiscard]] static Recompute recompute(const graph::Call& call) noexcept {
+        Recompute made;
+        made.page_ = call.page;
+        made.parents_ = call.parents;
+        made.changed_ = call.changed;
+        made.arguments_ = call.arguments;
+        made.out_ = call.out;
+        return made;
+    }
     [[nodiscard]] static View view(std::unique_ptr<View::Impl> impl);
+    [[nodiscard]] static Subscription subscription(std::unique_ptr<Subscription::Impl> impl);
     [[nodiscard]] static Watch watch(std::unique_ptr<Watch::Impl> impl);
     [[nodiscard]] static Transaction transaction(std::unique_ptr<Transaction::Impl> impl);
     [[nodiscard]] static const View::Impl& impl_of(const View& view) noexcept;
@@ -108,6 +121,10 @@ private:
 
 /// Tells the watches of a State that is being stopped, and ends their thread.
 void end_watches(Bus& bus) noexcept;
+/// Likewise its subscriptions.
+void end_observer(Bus& bus) noexcept;
+/// Throws WrongContext in a function that is told of events.
+void refuse_inside_subscription(const Bus& bus);
 
 /// Throws unless the page is of this bus.
 void check_same_bus(const Page& page, const Handle& bus);

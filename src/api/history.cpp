@@ -1,5 +1,5 @@
 // The lazy sequences over the log: a page's history, and the log as records.
-#include "api/bus.hpp"
+#include "api/stream.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
 #include "state/past.hpp"
@@ -131,6 +131,20 @@ void add_type(Record& out, RecordType type) {
         out.types.push_back(type);
 }
 
+// What an entry that is of no page says.
+void add_dependency(const log::Entry& entry, Record& out) {
+    if (entry.kind == log::EntryKind::edge) {
+        const auto& [parent, child, type, added] = entry.edge;
+        add_type(out, added ? RecordType::edge_added : RecordType::edge_removed);
+        (added ? out.edges_added : out.edges_removed).push_back({parent, child, type});
+        return;
+    }
+    const auto& formula = entry.formula;
+    add_type(out, formula.added ? RecordType::page_derived : RecordType::page_underived);
+    for (const auto parent : log::page_ids(formula.parents))
+        out.edges_added.push_back({parent, formula.child, EdgeType::data});
+}
+
 // The facade's record; false where it names none of the pages that are asked for.
 bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) {
     const auto& record = commits.record();
@@ -144,7 +158,10 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
     bool asked = pages.empty();
     log::EntryReader reader(commits.body());
     for (log::Entry entry; reader.next(entry);) {
-        if (entry.kind != log::EntryKind::page) continue;
+        if (entry.kind != log::EntryKind::page) {
+            add_dependency(entry, out);
+            continue;
+        }
         const auto& e = entry.page;
         asked = asked || std::find(pages.begin(), pages.end(), e.page) != pages.end();
         if (e.created) add_type(out, RecordType::page_created);
@@ -152,12 +169,14 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
         if (e.resized) add_type(out, RecordType::page_resized);
         if (e.renamed && !e.created) add_type(out, RecordType::page_renamed);
         if (!e.metadata.empty() && !e.created) add_type(out, RecordType::metadata_set);
+        if (e.stale) add_type(out, RecordType::page_stale);
         if (!e.delta.empty()) {
             add_type(out, RecordType::commit);
             out.deltas.push_back(
                 delta::make_delta(e.page, e.epoch, static_cast<std::size_t>(e.size), e.delta));
         }
-        if (!e.created && !e.deleted && !e.resized && !e.renamed && e.metadata.empty()) continue;
+        if (!e.created && !e.deleted && !e.resized && !e.renamed && e.metadata.empty() && !e.stale)
+            continue;
         if (const auto* page = commits.structure().find(e.page)) {
             out.pages.push_back(commits.structure().info(e.page, *page));
         } else {
@@ -171,36 +190,22 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
 
 }  // namespace
 
-template <class T>
-struct Stream<T>::Impl {
-    std::shared_ptr<Commits> commits{};
-    std::function<bool(T&)> next{};        ///< Of what is known to be committed.
-    std::function<bool(const T&)> last{};  ///< None can come behind this one; may be empty.
-    bool ended = false;
-};
-
-template <class T>
-bool Stream<T>::advance(std::optional<Timeout> wait) {
-    auto& stream = *impl_;
-    std::optional<Pin> bus;  // who waits is woken by stop(), and nothing is taken from under him
-    std::optional<state::Deadline> end;
-    if (wait && stream.commits) bus.emplace(stream.commits->bus());
-    while (!stream.ended) {
-        if (stream.next(current_)) {
-            stream.ended = stream.last && stream.last(current_);
-            return true;
-        }
-        if (!bus) return false;
-        if (!end)
-            end.emplace(*wait);
-        else if (end->passed())
-            return false;
-        if (!stream.commits->wait(*bus, *end)) return false;
-    }
-    return false;
-}
 template class Stream<Change>;
 template class Stream<Record>;
+
+namespace {
+
+template <class T>
+std::shared_ptr<typename Stream<T>::Impl> stream_of(const std::shared_ptr<Commits>& commits) {
+    auto impl = std::make_shared<typename Stream<T>::Impl>();
+    impl->bus = commits->bus();
+    impl->wait = [commits](const Pin& bus, const state::Deadline& end) {
+        return commits->wait(bus, end);
+    };
+    return impl;
+}
+
+}  // namespace
 
 std::shared_ptr<Stream<Change>::Impl> open_history(Handle bus, PageId page,
                                                    const HistoryOptions& options) {
@@ -214,9 +219,9 @@ std::shared_ptr<Stream<Change>::Impl> open_history(Handle bus, PageId page,
             if (change_of(*commits, page, change, *deleted)) return true;
         return false;
     };
-    auto impl = std::make_shared<Stream<Change>::Impl>();
+    auto impl = options.newest_first ? std::make_shared<Stream<Change>::Impl>()
+                                     : stream_of<Change>(commits);
     if (!options.newest_first) {
-        impl->commits = commits;
         impl->next = std::move(next);
         impl->last = [deleted](const Change&) { return *deleted; };
         return impl;
@@ -236,8 +241,7 @@ std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle bus, const LogFilter& fil
     auto commits = std::make_shared<Commits>(
         Bus::bare(bus), Bounds{filter.from, filter.to, filter.since, filter.until, filter.source},
         replay::Keep{replay::Keep::Which::none, {}});
-    auto impl = std::make_shared<Stream<Record>::Impl>();
-    impl->commits = commits;
+    auto impl = stream_of<Record>(commits);
     impl->next = [commits, pages = filter.pages, tag = filter.tag](Record& record) {
         while (commits->next())
             if ((!tag || commits->record().tag == *tag) && record_of(*commits, pages, record))

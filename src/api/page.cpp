@@ -31,6 +31,7 @@ public:
     }
     ~OnePage() {
         staged_->pages.front().clear();
+        staged_->clear_made();
         spare_ = std::move(staged_);
     }
     OnePage(const OnePage&) = delete;

@@ -10,7 +10,9 @@ namespace mmsb {
 using detail::Bus;
 
 Stats State::get_stats() const {
-    const auto& words = Bus::get(bus_).at().words();
+    auto& bus = Bus::get(bus_).at();
+    const auto& words = bus.words();
+    bus.catalog.follow_logged(bus);
     Stats s;
     s.cpu_pages = words.pages_at[0].load();
     s.gpu_pages = words.pages_at[1].load();
@@ -27,6 +29,16 @@ Stats State::get_stats() const {
     if (s.delta_apply_count != 0)
         s.delta_apply_avg_ns =
             static_cast<double>(s.delta_apply_total_ns) / static_cast<double>(s.delta_apply_count);
+    log::Lsn head = 0;
+    const auto graph = bus.catalog.graph(head);
+    s.graph_nodes = graph->node_count();
+    s.graph_edges = graph->edges().size();
+    s.graph_max_depth = graph->depth();
+    s.propagation_count = words.propagations.load();
+    s.propagation_total_ns = words.propagation_ns.load();
+    if (s.propagation_count != 0)
+        s.propagation_avg_ns =
+            static_cast<double>(s.propagation_total_ns) / static_cast<double>(s.propagation_count);
     s.conflicts = words.conflicts.load();
     s.transactions_abandoned = words.abandoned.load();
     return s;
@@ -38,6 +50,8 @@ void State::reset_stats() const {
     auto& words = bus.at().words();
     words.applies.store(0);
     words.apply_ns.store(0);
+    words.propagations.store(0);
+    words.propagation_ns.store(0);
     words.conflicts.store(0);
     words.abandoned.store(0);
 }

@@ -80,6 +80,7 @@ void Transaction::Impl::clear() noexcept {
     pages.clear();
     reads.clear();
     names.clear();
+    graph.clear();
     memory.release();
     as_of = 0;
 }
@@ -172,6 +173,7 @@ CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
     }
     for (const auto& [id, read] : reads) s.reads.push_back(read);
     for (const auto& [name, found] : names) s.names.push_back({name, found});
+    s.graph = graph;
     const auto result = state::commit(open.at(), open.handle, s, options);
     return {result.status, result.committed, result.conflict};
 }

@@ -47,11 +47,12 @@ struct Transaction::Impl {
     std::pmr::map<PageId, detail::TransactionPage> pages{&memory};
     std::pmr::map<PageId, state::WatchedPage> reads{&memory};
     std::map<std::string, PageId, std::less<>> names{};
+    std::vector<state::GraphChange> graph{};
     std::uint64_t as_of = 0;  ///< `logged` when all that was read was last known to go together.
 
     [[nodiscard]] detail::Bus& at() const { return detail::Bus::get(bus); }
     [[nodiscard]] bool empty() const noexcept {
-        return pages.empty() && reads.empty() && names.empty();
+        return pages.empty() && reads.empty() && names.empty() && graph.empty();
     }
     void clear() noexcept;
     /// The page's staged part, made if need be. Throws PageNotFound where this transaction deletes

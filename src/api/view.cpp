@@ -96,6 +96,15 @@ std::vector<PageInfo> View::pages() const {
     return all;
 }
 
+std::vector<Edge> View::edges() const {
+    const std::lock_guard lock(impl_->mutex);
+    const auto& [added, formulas] = impl_->image({replay::Keep::Which::none, {}}).dependencies();
+    auto all = added;
+    for (const auto& [child, formula] : formulas)
+        for (const auto parent : formula.parents) all.insert({parent, child, EdgeType::data});
+    return {all.begin(), all.end()};
+}
+
 std::span<const std::byte> View::bytes(PageId page) const& { return impl_->bytes(page); }
 
 std::span<const std::byte> View::typed(PageId page, std::size_t size, bool exactly) const {

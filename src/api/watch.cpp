@@ -71,7 +71,7 @@ void Watched::take_pages(state::Attachment& bus, std::vector<PageChange>& change
         try {
             const auto now = state::read_line(bus, page, seen.line);
             if (now.lsn != seen.lsn)
-                changes.push_back({page, {Epoch{now.epoch}, Sequence{now.sequence}}});
+                changes.push_back({page, {Epoch{now.epoch}, Sequence{now.sequence}, now.stale()}});
             seen.lsn = now.lsn;
             seen.epoch = Epoch{now.epoch};
             ++at;
@@ -93,7 +93,8 @@ void Watched::take_all(state::Attachment& bus, std::vector<PageChange>& changes)
             log::EntryReader reader(cursor.body());
             for (log::Entry entry; reader.next(entry);)
                 if (entry.kind == log::EntryKind::page)
-                    found[entry.page.page] = {entry.page.epoch, cursor.record().sequence};
+                    found[entry.page.page] = {entry.page.epoch, cursor.record().sequence,
+                                              entry.page.stale};
         }
     } catch (const HistoryDropped&) {
         complete = false;
@@ -104,7 +105,7 @@ void Watched::take_all(state::Attachment& bus, std::vector<PageChange>& changes)
             try {
                 const auto is = state::read_line(bus, page, line);
                 if (is.sequence > number(seen_.sequence))
-                    found[page] = {Epoch{is.epoch}, Sequence{is.sequence}};
+                    found[page] = {Epoch{is.epoch}, Sequence{is.sequence}, is.stale()};
             } catch (const PageNotFound&) {
                 continue;
             }

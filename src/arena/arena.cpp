@@ -301,7 +301,7 @@ bool Arena::rebuild_allocator() noexcept {
         ++live;
         lines = n + 1;
         const auto size = l->size.load(relaxed), offset = l->offset.load(relaxed);
-        pages[std::min<std::uint32_t>(l->location.load(relaxed), 2)]++;
+        pages[std::min<std::uint32_t>(location_of(l->location.load(relaxed)), 2)]++;
         total += size;
         if (size == 0) continue;
         if (size > end || place_size(size) > end || offset > end - place_size(size) ||

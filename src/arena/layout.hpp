@@ -13,6 +13,8 @@
 /// checks it, then uses the copy.
 #pragma once
 
+#include <mmsb/types.hpp>
+
 #include "base/limits.hpp"
 
 #include <array>
@@ -123,6 +125,7 @@ struct Control {
     Word page_bytes{};
     Word deltas{}, delta_bytes{};
     Word applies{}, apply_ns{};
+    Word propagations{}, propagation_ns{};
     Word conflicts{}, abandoned{};
 };
 static_assert(std::is_standard_layout_v<Control> && sizeof(Control) <= control_size);
@@ -137,15 +140,25 @@ struct PageLine {
     Word size{};
     Word offset{};       ///< In the heap.
     Word next_offset{};  ///< Where the record being committed puts it: redo finds it here.
-    std::atomic<std::uint32_t> location{};
-    std::atomic<std::uint32_t> check{};  ///< check_of() of all but next_offset.
+    std::atomic<std::uint32_t> location{};  ///< And whether it is stale: location_word().
+    std::atomic<std::uint32_t> check{};     ///< check_of() of all but next_offset.
 };
 static_assert(sizeof(PageLine) == 64 && std::is_standard_layout_v<PageLine>);
+
+/// The Location, and a bit for whether the page is stale.
+inline constexpr std::uint32_t stale_bit = 1U << 8U;
+[[nodiscard]] constexpr std::uint32_t location_word(Location location, bool stale) noexcept {
+    return static_cast<std::uint32_t>(location) | (stale ? stale_bit : 0);
+}
+[[nodiscard]] constexpr std::uint32_t location_of(std::uint32_t word) noexcept {
+    return word & ~stale_bit;
+}
 
 /// A copy of a line's fields.
 struct LineCopy {
     std::uint64_t lsn = 0, id = 0, epoch = 0, sequence = 0, size = 0, offset = 0;
     std::uint32_t location = 0, check = 0;
+    [[nodiscard]] bool stale() const noexcept { return (location & stale_bit) != 0; }
 };
 
 /// Of some words a sum that any change of one of them changes. Nothing more: it tells chance, not
@@ -201,6 +214,6 @@ struct FilesTail {
 }
 /// Changes with every field above that moves.
 inline constexpr std::uint64_t layout_fingerprint =
-    3 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
+    4 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
 
 }  // namespace mmsb::arena

@@ -42,6 +42,10 @@ std::string_view to_string(ErrorCode code) noexcept {
             return "closed";
         case ErrorCode::poisoned:
             return "poisoned";
+        case ErrorCode::graph_cycle:
+            return "graph cycle";
+        case ErrorCode::recompute_failed:
+            return "recompute failed";
     }
     return "unknown";
 }

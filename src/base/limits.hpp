@@ -27,6 +27,9 @@ inline constexpr std::size_t label_size = 1024;                      ///< Invali
 inline constexpr std::uint64_t source_names = 65'535;                ///< OutOfSpace "source names".
 inline constexpr std::size_t metadata_size = 64 * kib;               ///< A page's; InvalidArgument.
 inline constexpr std::uint64_t pages_per_record = 1U << 20U;         ///< InvalidArgument.
-inline constexpr std::uint64_t private_history = 64 * mib;           ///< Of a bus without a path.
+/// Of one formula: it is one item of a checkpoint's block. InvalidArgument.
+inline constexpr std::size_t formula_parents = 65'536;
+inline constexpr std::size_t formula_arguments = metadata_size;  ///< InvalidArgument.
+inline constexpr std::uint64_t private_history = 64 * mib;       ///< Of a bus without a path.
 
 }  // namespace mmsb::limits

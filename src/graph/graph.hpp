@@ -73,7 +73,8 @@ public:
     [[nodiscard]] std::vector<PageId> topological_order() const;
     [[nodiscard]] std::size_t depth() const;  ///< The longest path, in edges.
     [[nodiscard]] std::vector<Edge> edges() const;
-    [[nodiscard]] std::vector<PageId> derived() const;  ///< Pages with a rule, parents first.
+    [[nodiscard]] std::vector<Edge> added_edges() const;  ///< Those that no formula makes.
+    [[nodiscard]] std::vector<PageId> derived() const;    ///< Pages with a rule, parents first.
 
     // -- for who propagates: nodes instead of ids
     struct Child {

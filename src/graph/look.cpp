@@ -130,4 +130,12 @@ std::vector<Edge> Graph::edges() const {
     return all;
 }
 
+std::vector<Edge> Graph::added_edges() const {
+    std::vector<Edge> all;
+    for (const auto& data : nodes_)
+        for (const auto& [child, kinds] : data.children)
+            add_edges(data.page, page_of(child), static_cast<Kinds>(kinds & ~by_formula), all);
+    return all;
+}
+
 }  // namespace mmsb::graph

@@ -14,8 +14,8 @@ namespace {
 
 // The first byte of a page's entry: which fields follow.
 constexpr unsigned has_delta = 1, is_created = 2, is_deleted = 4, is_resized = 8, is_renamed = 16,
-                   has_metadata = 32;
-constexpr unsigned page_flags = 63;
+                   has_metadata = 32, is_stale = 64;
+constexpr unsigned page_flags = 127;
 // The first byte of a graph entry.
 constexpr unsigned edge_added = 0x80, edge_removed = 0x81, formula_added = 0x82,
                    formula_removed = 0x83;
@@ -23,6 +23,7 @@ constexpr unsigned edge_added = 0x80, edge_removed = 0x81, formula_added = 0x82,
 // lengths.
 constexpr std::uint64_t metadata_bytes = 4 * limits::metadata_size;
 constexpr auto last_location = static_cast<std::uint8_t>(Location::unified);
+constexpr auto last_edge_type = static_cast<std::uint8_t>(EdgeType::compiler);
 
 std::span<const std::byte> block(base::ByteReader& in, std::uint64_t longest) noexcept {
     const auto n = in.varint();
@@ -69,6 +70,7 @@ void read_page(base::ByteReader& in, unsigned flags, PageEntry& entry) noexcept 
     entry.deleted = (flags & is_deleted) != 0;
     if (entry.deleted && entry.size != 0) in.fail();
     entry.resized = (flags & is_resized) != 0;
+    entry.stale = (flags & is_stale) != 0;
     if ((flags & is_created) != 0) {
         entry.created = true;
         const auto line = in.varint();
@@ -98,7 +100,9 @@ void read_edge(base::ByteReader& in, bool added, EdgeEntry& entry) noexcept {
     entry.added = added;
     entry.parent = page_id(in);
     entry.child = page_id(in);
-    entry.type = in.fixed<std::uint8_t>();
+    const auto type = in.fixed<std::uint8_t>();
+    if (type > last_edge_type || entry.parent == entry.child) in.fail();
+    entry.type = static_cast<EdgeType>(type);
 }
 
 void read_formula(base::ByteReader& in, bool added, FormulaEntry& entry) noexcept {
@@ -108,7 +112,7 @@ void read_formula(base::ByteReader& in, bool added, FormulaEntry& entry) noexcep
     entry.function = in.text(limits::name_size);
     entry.arguments = block(in, limits::metadata_size);
     entry.parents = block(in, in.left());
-    if (entry.function.empty() || !are_page_ids(entry.parents)) in.fail();
+    if (entry.function.empty() || entry.parents.empty() || !are_page_ids(entry.parents)) in.fail();
 }
 
 void read_entry(base::ByteReader& in, Entry& entry) noexcept {
@@ -136,7 +140,9 @@ std::size_t write_entry_around(const PageEntry& entry, std::size_t delta_size,
     const bool renamed = entry.renamed || (entry.created && !entry.name.empty());
     const unsigned flags = (delta_size == 0 ? 0 : has_delta) | (entry.created ? is_created : 0) |
                            (entry.deleted ? is_deleted : 0) | (entry.resized ? is_resized : 0) |
-                           (renamed ? is_renamed : 0) | (entry.metadata.empty() ? 0 : has_metadata);
+                           (renamed ? is_renamed : 0) |
+                           (entry.metadata.empty() ? 0 : has_metadata) |
+                           (entry.stale ? is_stale : 0);
     MMSB_ASSERT(go_together(flags) && entry.page != PageId::none);
     MMSB_ASSERT(entry.size <= limits::page_size && (!entry.deleted || entry.size == 0));
     MMSB_ASSERT(entry.name.size() <= limits::name_size);
@@ -176,7 +182,7 @@ void write_entry(const EdgeEntry& entry, std::vector<std::byte>& out) {
     writer.fixed(static_cast<std::uint8_t>(entry.added ? edge_added : edge_removed));
     writer.varint(number(entry.parent));
     writer.varint(number(entry.child));
-    writer.fixed(entry.type);
+    writer.fixed(static_cast<std::uint8_t>(entry.type));
 }
 
 void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out) {
@@ -190,6 +196,18 @@ void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out) {
     writer.text(entry.function);
     write_block(entry.arguments, writer);
     write_block(entry.parents, writer);
+}
+
+void write_page_ids(std::span<const PageId> pages, std::vector<std::byte>& out) {
+    base::ByteWriter writer(out);
+    for (const auto page : pages) writer.varint(number(page));
+}
+
+std::vector<PageId> page_ids(std::span<const std::byte> varints) {
+    std::vector<PageId> pages;
+    base::ByteReader in(varints);
+    while (!in.failed() && !in.at_end()) pages.push_back(page_id(in));
+    return pages;
 }
 
 void write_metadata(std::string_view key, std::string_view value, std::vector<std::byte>& out) {

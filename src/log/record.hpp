@@ -121,8 +121,9 @@ struct PageEntry {
     std::uint64_t size = 0;     ///< Likewise, bytes.
     bool created = false;       ///< With line, location, perhaps a name, metadata and a delta.
     bool deleted = false;
-    bool resized = false;               ///< New bytes are zero; then the delta is applied.
-    bool renamed = false;               ///< Or created with a name.
+    bool resized = false;  ///< New bytes are zero; then the delta is applied.
+    bool renamed = false;  ///< Or created with a name.
+    bool stale = false;    ///< The page's after this record: what it depends on has changed since.
     std::uint32_t line = 0;             ///< Created only: its place in the page table.
     Location location = Location::cpu;  ///< Created only.
     std::string_view name{};
@@ -130,18 +131,18 @@ struct PageEntry {
     std::span<const std::byte> delta{};     ///< Encoded (delta/codec.hpp); empty: bytes unchanged.
     std::uint64_t changed_bytes = 0;        ///< By the delta. Not stored: EntryReader counts it.
 };
-/// Derived pages are a later format of the graph; the log has had room for them from the start.
 struct EdgeEntry {
     PageId parent = PageId::none, child = PageId::none;
-    std::uint8_t type = 0;
+    EdgeType type = EdgeType::data;
     bool added = true;
 };
+/// By what a page is computed.
 struct FormulaEntry {
     PageId child = PageId::none;
     bool added = true;
     std::string_view function{};  ///< Added only, as what follows.
     std::span<const std::byte> arguments{};
-    std::span<const std::byte> parents{};  ///< Varints.
+    std::span<const std::byte> parents{};  ///< Varints: page_ids(), write_page_ids().
 };
 enum class EntryKind : std::uint8_t { page, edge, formula };
 struct Entry {
@@ -164,6 +165,10 @@ std::size_t write_entry_around(const PageEntry& entry, std::size_t delta_size,
                                std::vector<std::byte>& out);
 void write_entry(const EdgeEntry& entry, std::vector<std::byte>& out);
 void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out);
+/// Of a formula: its parents, in order.
+void write_page_ids(std::span<const PageId> pages, std::vector<std::byte>& out);
+/// What an EntryReader has passed.
+[[nodiscard]] std::vector<PageId> page_ids(std::span<const std::byte> varints);
 /// Appends one key and value; an empty value erases the key. For PageEntry::metadata.
 void write_metadata(std::string_view key, std::string_view value, std::vector<std::byte>& out);
 

@@ -58,9 +58,10 @@ bool is_plain(const log::Entry& first, std::span<const std::byte> body) noexcept
            entry.delta.data() + entry.delta.size() == body.data() + body.size();
 }
 
-void change_page(ImagePage& page, Epoch epoch, std::span<const std::byte> delta,
+void change_page(ImagePage& page, Epoch epoch, bool stale, std::span<const std::byte> delta,
                  const log::Record& record) noexcept {
     page.epoch = epoch;
+    page.stale = stale;
     page.sequence = record.sequence;
     page.lsn = record.end;
     if (!delta.empty() && !page.bytes.empty()) delta::apply(delta, page.bytes);
@@ -262,17 +263,31 @@ std::string Image::read_entry(const log::PageEntry& entry, std::optional<Staging
                       .page = page,
                       .epoch = entry.epoch,
                       .frees_name = entry.renamed || entry.deleted,
+                      .deleted = entry.deleted,
+                      .stale = entry.stale,
                       .delta = entry.delta});
     return {};
 }
 
+bool Image::will_be_there(PageId page) const noexcept {
+    const auto step = std::lower_bound(steps_.begin(), steps_.end(), page,
+                                       [](const Step& s, PageId id) { return s.id < id; });
+    if (step == steps_.end() || step->id != page) return find(page) != nullptr;
+    return !step->deleted;
+}
+
 std::string Image::read_entries(log::EntryReader& reader, log::Entry& next,
-                                std::optional<Staging>& staging) {
+                                std::optional<Staging>& staging, DependencyChange& dependencies) {
     steps_.clear();
     bool in_order = true;
     auto last = PageId::none;
     do {
-        if (next.kind != log::EntryKind::page) continue;
+        if (next.kind != log::EntryKind::page) {
+            if (next.kind == log::EntryKind::edge ? dependencies.take(next.edge)
+                                                  : dependencies.take(next.formula))
+                continue;
+            return "an edge or a formula is named twice";
+        }
         if (steps_.size() == limits::pages_per_record) return "too many pages in one record";
         in_order = in_order && next.page.page > last;
         last = next.page.page;
@@ -302,20 +317,29 @@ std::string Image::apply_commit(const log::Record& record, std::span<const std::
         auto* const page = lookup(entry.page);
         if (page != nullptr && entry.epoch == next_epoch(*page, entry) &&
             entry.size == page->size) {
-            change_page(*page, entry.epoch, entry.delta, record);
+            change_page(*page, entry.epoch, entry.stale, entry.delta, record);
             return {};
         }
     }
     std::optional<Staging> staging;
-    if (auto problem = read_entries(reader, next, staging); !problem.empty()) return problem;
+    DependencyChange dependencies;
+    if (auto problem = read_entries(reader, next, staging, dependencies); !problem.empty())
+        return problem;
     if (reader.failed()) return damaged_entries;
+    if (!dependencies.empty())
+        if (auto problem = dependencies.problem(
+                dependencies_, [this](PageId page) { return will_be_there(page); });
+            !problem.empty())
+            return problem;
     if (staging) {
         if (auto problem = staging->names_problem(); !problem.empty()) return problem;
         staging->prepare();
         staging->swap_bytes();
     }
-    for (const auto& step : steps_) change_page(*step.page, step.epoch, step.delta, record);
+    for (const auto& step : steps_)
+        change_page(*step.page, step.epoch, step.stale, step.delta, record);
     if (staging) staging->finish();
+    dependencies.apply(dependencies_);
     constexpr std::size_t worth_keeping = 4096;
     if (steps_.capacity() > worth_keeping) std::vector<Step>().swap(steps_);
     return {};

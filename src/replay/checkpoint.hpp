@@ -20,8 +20,8 @@
 ///             13  u8[3]    zero
 ///             16  u8[]     stored bytes
 ///     items    u8 tag, then varints (LEB128) and texts (varint length, bytes); none is cut by a
-///              block's end; in this order: sources by number, pages by id, contents by page's id,
-///              changes by LSN, end
+///              block's end; in this order: sources by number, pages by id, edges by parent, child
+///              and type, formulas by child, contents by page's id, changes by LSN, end
 ///              1 source    number, text
 ///              2 page      id, line; u8 location; name text; number of metadata, each a key text
 ///                          and a value text
@@ -29,9 +29,13 @@
 ///              4 zeros     n > 0: the next n bytes are zero
 ///              5 end       sequence, time, LSN, next page id, start of the newest structural
 ///                          record, numbers of contents, of changes, of blocks; nothing follows
-///              6 contents  page's id, epoch, sequence, LSN, size; then its bytes in pieces
+///              6 contents  page's id, epoch, sequence, LSN, size; u8 1 where it is stale, else 0;
+///                          then its bytes in pieces
 ///              7 change    u8 record kind, start, end, sequence, size of the body; then the
 ///                          record's body (a blob's contents where it has one) in pieces
+///              8 edge      parent, child; u8 type
+///              9 formula   child, function text; length of the arguments, the arguments; number of
+///                          parents, the parents
 ///
 /// Every bit of the file is under a checksum; a cut file is refused, as are blocks that are
 /// swapped, repeated, left out or another checkpoint's. A newer major version is refused by name.
@@ -61,13 +65,14 @@ public:
     CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
     /// A page of the structure, in id order; one that is gone by now is left out. Of `page` only
-    /// epoch, sequence and lsn are looked at.
+    /// epoch, sequence, lsn and stale are looked at.
     void contents(PageId id, const ImagePage& page, std::span<const std::byte> bytes);
     /// A commit or source record behind start.lsn, in order; `body` are its entries.
     void change(const log::Record& record, std::span<const std::byte> body);
     void finish(const FuzzyImage::End& end);
 
 private:
+    void write_dependencies(const Dependencies& dependencies);
     class Blocks;
     std::unique_ptr<Blocks> blocks_;
     std::uint64_t contents_ = 0, changes_ = 0;

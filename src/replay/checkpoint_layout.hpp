@@ -53,7 +53,9 @@ enum class Item : std::uint8_t {
     zeros = 4,
     end = 5,
     contents = 6,
-    change = 7
+    change = 7,
+    edge = 8,
+    formula = 9
 };
 
 [[nodiscard]] inline std::uint32_t checksum_of(const Header& header) noexcept {

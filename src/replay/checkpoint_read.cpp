@@ -36,6 +36,8 @@ private:
     bool read_item(base::ByteReader& in, Item item);
     bool read_source(base::ByteReader& in);
     bool read_page(base::ByteReader& in);
+    bool read_edge(base::ByteReader& in);
+    bool read_formula(base::ByteReader& in);
     bool read_contents(base::ByteReader& in);
     bool read_change(base::ByteReader& in);
     bool read_piece(base::ByteReader& in, Item item);
@@ -76,12 +78,16 @@ int rank(Item item) noexcept {
             return 0;
         case Item::page:
             return 1;
-        case Item::contents:
+        case Item::edge:
             return 2;
-        case Item::change:
+        case Item::formula:
             return 3;
-        default:
+        case Item::contents:
             return 4;
+        case Item::change:
+            return 5;
+        default:
+            return 6;
     }
 }
 
@@ -104,14 +110,14 @@ bool Reader::read_items() {
         if (piece != (pending_.missing != 0))
             return refuse(piece ? "no more bytes" : "the rest of the bytes",
                           fmt::format("item {}", tag));
-        if (tag < 1 || tag > static_cast<std::uint8_t>(Item::change))
+        if (tag < 1 || tag > static_cast<std::uint8_t>(Item::formula))
             return refuse("an item", fmt::format("tag {}", tag));
         if (!piece && rank(item) < rank(last_))
             return refuse(
-                "sources, pages, contents, changes, in this order",
+                "sources, pages, edges, formulas, contents, changes, in this order",
                 fmt::format("item {} behind item {}", tag, static_cast<std::uint8_t>(last_)));
         if (!piece) last_ = item;
-        if (structure_only_ && rank(item) > rank(Item::page)) return true;
+        if (structure_only_ && rank(item) > rank(Item::formula)) return true;
         if (!read_item(in, item)) return false;
     }
     return true;
@@ -123,6 +129,10 @@ bool Reader::read_item(base::ByteReader& in, Item item) {
             return read_source(in);
         case Item::page:
             return read_page(in);
+        case Item::edge:
+            return read_edge(in);
+        case Item::formula:
+            return read_formula(in);
         case Item::contents:
             return read_contents(in);
         case Item::change:
@@ -168,6 +178,39 @@ bool Reader::read_page(base::ByteReader& in) {
     return true;
 }
 
+bool Reader::read_edge(base::ByteReader& in) {
+    const PageId parent{in.varint()}, child{in.varint()};
+    const auto type = in.fixed<std::uint8_t>();
+    auto& edges = structure_.dependencies.edges;
+    const Edge edge{parent, child, static_cast<EdgeType>(type)};
+    if (in.failed() || edge.type > EdgeType::compiler)
+        return refuse("an edge's two pages and type", "other bytes");
+    if (!edges.empty() && edge <= *edges.rbegin())
+        return refuse("edges by parent, child and type",
+                      fmt::format("{} to {}", number(parent), number(child)));
+    edges.insert(edges.end(), edge);
+    return true;
+}
+
+bool Reader::read_formula(base::ByteReader& in) {
+    const PageId child{in.varint()};
+    Formula formula{.function = std::string(in.text(limits::name_size))};
+    const auto arguments = in.varint();
+    if (arguments > limits::formula_arguments) in.fail();
+    const auto bytes = in.bytes(arguments);
+    formula.arguments.assign(bytes.begin(), bytes.end());
+    auto parents = in.varint();
+    if (parents == 0 || parents > limits::formula_parents) in.fail();
+    for (; parents != 0 && !in.failed(); --parents) formula.parents.push_back(PageId{in.varint()});
+    if (in.failed() || formula.function.empty())
+        return refuse("a formula's page, function, arguments and parents", "other bytes");
+    auto& formulas = structure_.dependencies.formulas;
+    if (!formulas.empty() && child <= formulas.rbegin()->first)
+        return refuse("formulas by page", fmt::format("page {}", number(child)));
+    formulas.emplace_hint(formulas.end(), child, std::move(formula));
+    return true;
+}
+
 bool Reader::read_contents(base::ByteReader& in) {
     auto& pages = this->pages();
     const PageId id{in.varint()};
@@ -176,7 +219,10 @@ bool Reader::read_contents(base::ByteReader& in) {
     page_contents_.sequence = Sequence{in.varint()};
     page_contents_.lsn = in.varint();
     page_contents_.size = in.varint();
-    if (in.failed()) return refuse("five numbers of a page's contents", "other bytes");
+    const auto stale = in.fixed<std::uint8_t>();
+    page_contents_.stale = stale == 1;
+    if (in.failed() || stale > 1)
+        return refuse("five numbers of a page's contents, and whether it is stale", "other bytes");
     if (id <= last_page_ || !pages.expects(id))
         return refuse("contents of the structure's pages, by id",
                       fmt::format("page {}", number(id)));
@@ -282,7 +328,7 @@ log::Decoded<Checkpoint> Reader::read_all() {
 log::Decoded<CheckpointStructure> Reader::read_structure() {
     structure_only_ = true;
     bool good = in_.read_header();
-    while (good && rank(last_) <= rank(Item::page)) good = in_.read_block() && read_items();
+    while (good && rank(last_) <= rank(Item::formula)) good = in_.read_block() && read_items();
     if (!good) return refused<CheckpointStructure>();
     structure_.head = in_.header().structure;
     return {.value = CheckpointStructure{in_.header().bus, in_.header().lsn, std::move(structure_)},

@@ -158,16 +158,38 @@ CheckpointWriter::CheckpointWriter(const Start& start, const Structure& structur
             item.text(value);
         }
     }
+    write_dependencies(structure.dependencies);
+}
+
+void CheckpointWriter::write_dependencies(const Dependencies& dependencies) {
+    for (const auto& edge : dependencies.edges) {
+        auto item = blocks_->item(layout::Item::edge, 2 + 2 * base::varint_max);
+        item.varint(number(edge.parent));
+        item.varint(number(edge.child));
+        item.fixed(static_cast<std::uint8_t>(edge.type));
+    }
+    for (const auto& [child, formula] : dependencies.formulas) {
+        const auto texts = formula.function.size() + formula.arguments.size();
+        auto item = blocks_->item(layout::Item::formula,
+                                  1 + texts + (4 + formula.parents.size()) * base::varint_max);
+        item.varint(number(child));
+        item.text(formula.function);
+        item.varint(formula.arguments.size());
+        item.bytes(formula.arguments);
+        item.varint(formula.parents.size());
+        for (const auto parent : formula.parents) item.varint(number(parent));
+    }
 }
 
 CheckpointWriter::~CheckpointWriter() = default;
 
 void CheckpointWriter::contents(PageId id, const ImagePage& page,
                                 std::span<const std::byte> bytes) {
-    auto item = blocks_->item(layout::Item::contents, 1 + 5 * base::varint_max);
+    auto item = blocks_->item(layout::Item::contents, 2 + 5 * base::varint_max);
     for (const auto n :
          {number(id), number(page.epoch), number(page.sequence), page.lsn, bytes.size()})
         item.varint(n);
+    item.fixed(static_cast<std::uint8_t>(page.stale ? 1 : 0));
     blocks_->write_pieces(bytes);
     ++contents_;
 }

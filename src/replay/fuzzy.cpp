@@ -35,7 +35,10 @@ const char* page_problem(const FuzzyImage::End& end, PageId id, const ImagePage&
 }
 
 FuzzyImage::FuzzyImage(Structure structure, Keep keep, std::uint64_t most_bytes)
-    : image_(std::move(keep)), head_(structure.head), most_bytes_(most_bytes) {
+    : image_(std::move(keep)),
+      head_(structure.head),
+      most_bytes_(most_bytes),
+      dependencies_(std::move(structure.dependencies)) {
     for (auto& [id, page] : structure.pages)
         pages_.emplace_hint(pages_.end(), id,
                             Page{.page = {.line = page.line,
@@ -86,6 +89,7 @@ std::string FuzzyImage::create(const log::Record& record, const log::PageEntry& 
     if (entry.epoch != Epoch::zero) return of_page(entry.page, "is created at an epoch above 0");
     if (auto problem = resize(entry.page, page, entry.size); !problem.empty()) return problem;
     if (!entry.delta.empty() && keeps(entry.page)) delta::apply(entry.delta, page.bytes);
+    page.stale = entry.stale;
     page.sequence = record.sequence;
     page.lsn = record.end;
     return {};
@@ -106,6 +110,7 @@ std::string FuzzyImage::change(const log::Record& record, const log::PageEntry& 
     }
     if (!entry.delta.empty() && keeps(entry.page)) delta::apply(entry.delta, page.bytes);
     page.epoch = entry.epoch;
+    page.stale = entry.stale;
     page.sequence = record.sequence;
     page.lsn = record.end;
     return {};
@@ -144,12 +149,22 @@ std::string FuzzyImage::apply(const log::Record& record, std::span<const std::by
         return {};
     }
     if (record.kind != log::RecordKind::commit) return "a record that changes nothing";
+    DependencyChange dependencies;
     log::EntryReader reader(body);
     for (log::Entry entry; reader.next(entry);) {
-        if (entry.kind != log::EntryKind::page) continue;
-        if (auto problem = apply_entry(record, entry.page); !problem.empty()) return problem;
+        if (entry.kind == log::EntryKind::page) {
+            if (auto problem = apply_entry(record, entry.page); !problem.empty()) return problem;
+        } else if (!(entry.kind == log::EntryKind::edge ? dependencies.take(entry.edge)
+                                                        : dependencies.take(entry.formula))) {
+            return "an edge or a formula is named twice";
+        }
     }
-    return reader.failed() ? "the entries are damaged" : std::string();
+    if (reader.failed()) return "the entries are damaged";
+    if (dependencies.empty() || record.start <= head_) return {};
+    const auto problem =
+        dependencies.problem(dependencies_, [this](PageId page) { return pages_.contains(page); });
+    if (problem.empty()) dependencies.apply(dependencies_);
+    return problem;
 }
 
 std::string FuzzyImage::finish(const End& end, Image& image) {
@@ -163,6 +178,8 @@ std::string FuzzyImage::finish(const End& end, Image& image) {
     }
     image_.set_position(end.sequence, end.time_ns, end.lsn, end.next_page);
     image_.set_structure(end.structure);
+    if (!image_.set_dependencies(std::move(dependencies_)))
+        return "an edge or a formula of a page that is not there";
     image = std::move(image_);
     return {};
 }

@@ -53,6 +53,7 @@ private:
     log::Lsn head_;
     log::Lsn last_ = 0;  // end of the last record applied
     std::uint64_t most_bytes_, bytes_ = 0;
+    Dependencies dependencies_{};
 };
 
 /// A page's fields that contradict the end or each other; nullptr: none.

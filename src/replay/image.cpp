@@ -30,7 +30,8 @@ Image::Image(const Image& other)
       pages_(other.pages_),
       names_(other.names_),
       lines_(other.lines_),
-      sources_(other.sources_) {
+      sources_(other.sources_),
+      dependencies_(other.dependencies_) {
     rebuild_index();
 }
 
@@ -65,7 +66,9 @@ PageInfo Image::info(PageId page, const ImagePage& of) const {
             .size = static_cast<std::size_t>(of.size),
             .location = of.location,
             .epoch = of.epoch,
-            .metadata = of.metadata};
+            .metadata = of.metadata,
+            .derived = dependencies_.formulas.contains(page),
+            .stale = of.stale};
 }
 
 void Image::reserve_index(std::uint64_t next, std::size_t pages) {
@@ -130,6 +133,13 @@ void Image::set_position(Sequence sequence, std::int64_t time_ns, log::Lsn lsn,
     next_page_ = std::max(next_page, above);
 }
 
+bool Image::set_dependencies(Dependencies dependencies) {
+    if (missing_page(dependencies, [this](PageId page) { return find(page) != nullptr; }))
+        return false;
+    dependencies_ = std::move(dependencies);
+    return true;
+}
+
 bool Image::set_source(std::uint32_t number, std::string_view name) {
     if (number == 0 || number > limits::source_names) return false;
     if (name.empty() || name.size() > limits::name_size) return false;
@@ -178,11 +188,16 @@ void Image::check_invariants() const {
             throw std::logic_error(fmt::format("image: {} is indexed but not there", i));
         }
     }
+    if (const auto page =
+            missing_page(dependencies_, [this](PageId id) { return pages_.contains(id); }))
+        broken(*page, "has an edge or a formula and is not there");
     if (sources_.contains(0)) throw std::logic_error("image: source 0 has a name");
 }
 
 Structure structure_of(const Image& image) {
-    Structure structure{.head = image.structure_head(), .sources = image.sources()};
+    Structure structure{.head = image.structure_head(),
+                        .sources = image.sources(),
+                        .dependencies = image.dependencies()};
     for (const auto& [id, page] : image.pages())
         structure.pages.emplace_hint(
             structure.pages.end(), id,
@@ -217,6 +232,7 @@ std::optional<ImageDifference> page_difference(PageId id, const ImagePage& left,
     if (left.location != right.location) return ImageDifference{id, 0, "location"};
     if (left.metadata != right.metadata) return ImageDifference{id, 0, "metadata"};
     if (left.sequence != right.sequence) return ImageDifference{id, 0, "sequence"};
+    if (left.stale != right.stale) return ImageDifference{id, 0, "stale"};
     return std::nullopt;
 }
 
@@ -236,6 +252,8 @@ std::optional<ImageDifference> first_difference(const Image& left, const Image& 
         ++l;
         ++r;
     }
+    if (left.dependencies() != right.dependencies())
+        return ImageDifference{PageId::none, 0, "dependencies"};
     return std::nullopt;
 }
 

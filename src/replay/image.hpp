@@ -5,7 +5,7 @@
 /// epochs, names and metadata as of n; (2) apply() believes no record: one that contradicts what is
 /// there (unknown page, wrong epoch or size, a taken name) is refused in words and changes nothing;
 /// (3) names, lines and ids are each of one page at most, and next_page() is above all ids.
-/// May include: base, delta, log without ring and segments. Edges and formulas are passed over.
+/// May include: base, delta, log without ring and segments.
 /// Threads: none of its own; one at a time.
 #pragma once
 
@@ -31,6 +31,7 @@ struct ImagePage {
     Sequence sequence = Sequence::zero;  ///< Of the last record that named it.
     log::Lsn lsn = 0;                    ///< End of that record.
     Location location = Location::cpu;
+    bool stale = false;  ///< What it depends on has changed since its bytes were made.
     std::string name{};
     Metadata metadata{};
     Bytes bytes{};  ///< Empty where the image was asked not to keep this page's bytes.
@@ -77,6 +78,8 @@ public:
     [[nodiscard]] const std::map<std::uint32_t, std::string>& sources() const noexcept {
         return sources_;
     }
+    /// Edges and formulas between these pages.
+    [[nodiscard]] const Dependencies& dependencies() const noexcept { return dependencies_; }
     [[nodiscard]] const ImagePage* find(PageId page) const noexcept;
     [[nodiscard]] const ImagePage* find(std::string_view name) const noexcept;  ///< "": none.
     [[nodiscard]] PageInfo info(PageId page, const ImagePage& of) const;
@@ -92,6 +95,8 @@ public:
     void set_position(Sequence sequence, std::int64_t time_ns, log::Lsn lsn,
                       std::uint64_t next_page) noexcept;
     void set_structure(log::Lsn head) noexcept { structure_head_ = head; }
+    /// False, and nothing done, where one names a page that is not there.
+    bool set_dependencies(Dependencies dependencies);
     /// False where that number has another name, or is 0, or a limit is passed.
     bool set_source(std::uint32_t number, std::string_view name);
 
@@ -104,7 +109,7 @@ private:
         PageId id{};
         ImagePage* page = nullptr;  // none: it is created by this record
         Epoch epoch{};
-        bool frees_name = false;
+        bool frees_name = false, deleted = false, stale = false;
         std::span<const std::byte> delta{};
     };
 
@@ -113,10 +118,13 @@ private:
                                            std::span<const std::byte> body);
     // Check `next` and all that follows, and fill steps_ and `staging`.
     [[nodiscard]] std::string read_entries(log::EntryReader& reader, log::Entry& next,
-                                           std::optional<Staging>& staging);
+                                           std::optional<Staging>& staging,
+                                           DependencyChange& dependencies);
     [[nodiscard]] std::string read_entry(const log::PageEntry& entry,
                                          std::optional<Staging>& staging);
     [[nodiscard]] ImagePage* lookup(PageId page) noexcept;
+    // Is the page there after the record whose steps these are, in order?
+    [[nodiscard]] bool will_be_there(PageId page) const noexcept;
     // Makes room, so that index_page cannot fail for pages below `next`.
     void reserve_index(std::uint64_t next, std::size_t pages);
     void index_page(PageId page, ImagePage* at) noexcept;
@@ -132,6 +140,7 @@ private:
     std::map<std::string, PageId, std::less<>> names_{};
     std::map<std::uint32_t, PageId> lines_{};
     std::map<std::uint32_t, std::string> sources_{};
+    Dependencies dependencies_{};
     // Pages by id, for the ids that are dense enough to be worth it; all others are in the map
     // only.
     std::vector<ImagePage*> index_{};
@@ -146,7 +155,7 @@ struct ImageDifference {
     PageId page = PageId::none;
     std::size_t offset = 0;  ///< Of the first byte; 0 where something else differs.
     /// "missing" (in the right one), "extra", "size", "bytes", "epoch", "name", "location",
-    /// "metadata", "sequence".
+    /// "metadata", "sequence", "stale"; "dependencies" of page none, once all pages are the same.
     std::string what{};
 };
 /// The first page by id that is not the same in both, and the first of the above in which it is

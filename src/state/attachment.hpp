@@ -14,6 +14,7 @@
 #include "os/process.hpp"
 #include "replay/image.hpp"
 #include "state/catalog.hpp"
+#include "state/functions.hpp"
 
 #include <mmsb/error.hpp>
 #include <mmsb/types.hpp>
@@ -107,6 +108,7 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     os::RobustLock writers{}, files{};
     os::MemoryGuard guard{};  ///< Gone before what it guards.
     Catalog catalog{};
+    Functions functions{};
     Past past{};
     Recovery recovery{};
     Timer timer{};

@@ -42,12 +42,13 @@ void Catalog::replace(const replay::Structure& by) {
         if (!page.name.empty()) names_[page.name] = id;
     }
     for (const auto& [number, name] : sources_) source_numbers_[name] = number;
+    replace_graph(by);
     followed_ = by.head;
 }
 
 replay::Structure Catalog::snapshot() const {
     const std::shared_lock lock(mutex_);
-    return {followed_, pages_, sources_};
+    return {followed_, pages_, sources_, dependencies_of(graph_->graph)};
 }
 
 void Catalog::follow(Attachment& bus) {
@@ -182,6 +183,7 @@ void Catalog::apply(const log::Record& record, std::span<const std::byte> body) 
         }
     }
     for (auto& [name, id] : taken) names_[name] = id;
+    apply_graph(record, body);
 }
 
 void Catalog::set_line(std::uint32_t line, bool taken) {

@@ -1,4 +1,5 @@
-/// state/catalog: names, metadata, sources and the lines of pages, as this process knows them.
+/// state/catalog: names, metadata, sources, the lines of pages, and what depends on what, as this
+/// process knows it.
 ///
 /// Structure is in the log; every process keeps its own catalog by following the structure chain
 /// (PROTOCOL, rule 10): being up to date is one compare with the arena's `structure` word. A
@@ -9,6 +10,7 @@
 
 #include "log/record.hpp"
 #include "replay/structure.hpp"
+#include "state/dependencies.hpp"
 
 #include <mmsb/types.hpp>
 
@@ -50,6 +52,16 @@ public:
     /// The name most like `name`, for messages; empty where none is near.
     [[nodiscard]] std::string nearest(std::string_view name) const;
 
+    /// Start of the newest record that is in here and changed the graph; 0: none did.
+    [[nodiscard]] log::Lsn graph_head() const noexcept {
+        return graph_head_.load(std::memory_order_acquire);
+    }
+    /// And the head that it is as of.
+    [[nodiscard]] GraphView graph(log::Lsn& head) const;
+    /// Also what `changes` come to. A cycle in `tried`: nothing else is in it.
+    [[nodiscard]] GraphView graph_with(std::span<const GraphChange> changes, TriedChanges& tried,
+                                       log::Lsn& head);
+
     [[nodiscard]] std::string source(std::uint32_t number) const;
     [[nodiscard]] std::optional<std::uint32_t> source_number(std::string_view name) const;
 
@@ -58,7 +70,12 @@ private:
     void walk_to(Attachment& bus, log::Lsn head);
     void follow_unapplied(Attachment& bus);
     void replace(const replay::Structure& by);
+    void replace_graph(const replay::Structure& by);
+    [[nodiscard]] static replay::Dependencies dependencies_of(const graph::Graph& graph);
     void apply(const log::Record& record, std::span<const std::byte> body);
+    void apply_graph(const log::Record& record, std::span<const std::byte> body);
+    // To be changed: a copy, where somebody looks at it. REQUIRES the mutex.
+    [[nodiscard]] graph::Graph& own_graph();
 
     mutable std::shared_mutex mutex_;
     /// Start of the newest structural record that is in here. Stored under the mutex.
@@ -71,6 +88,8 @@ private:
     std::unordered_map<std::string, PageId> names_{};
     std::map<std::uint32_t, std::string> sources_{};
     std::unordered_map<std::string, std::uint32_t> source_numbers_{};
+    std::shared_ptr<HeldGraph> graph_ = std::make_shared<HeldGraph>();
+    std::atomic<log::Lsn> graph_head_{0};
 };
 
 }  // namespace mmsb::state

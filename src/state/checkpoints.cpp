@@ -226,9 +226,12 @@ private:
         }
         if (!wanted.found) return;
         const auto& info = wanted.info;
-        writer_.contents(
-            id, {.epoch = Epoch{info.epoch}, .sequence = Sequence{info.sequence}, .lsn = info.lsn},
-            wanted.bytes);
+        writer_.contents(id,
+                         {.epoch = Epoch{info.epoch},
+                          .sequence = Sequence{info.sequence},
+                          .lsn = info.lsn,
+                          .stale = info.stale()},
+                         wanted.bytes);
         MMSB_STEP("checkpoint.page");
         if (info.lsn > from_) newer_[id] = info.lsn;
     }

@@ -3,6 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
 #include "state/append.hpp"
+#include "state/derive.hpp"
 #include "state/flush.hpp"
 #include "state/lost.hpp"
 #include "state/past.hpp"
@@ -115,6 +116,7 @@ struct Outcome {
     WakeBits wakes = 0;
     std::optional<NotDurable> late{};  ///< Of a commit that waits for the disk.
     bool again = false;                ///< A large write must be compared anew.
+    bool moved = false;                ///< Derived pages must be computed anew.
 };
 
 // REQUIRES the writers' lock and what encode() made. Committed when it returns. `late` gets what a
@@ -174,9 +176,16 @@ void append_and_apply(Attachment& bus, const Call& call, const Encoded& encoded,
     outcome.end = appender.batch().end;
 }
 
+void count_propagation(arena::Control& words, const Made& made) noexcept {
+    if (made.computed == 0) return;
+    words.propagations.store(words.propagations.load(relaxed) + 1, relaxed);
+    words.propagation_ns.store(
+        words.propagation_ns.load(relaxed) + static_cast<std::uint64_t>(made.ns), relaxed);
+}
+
 void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_lock,
                  Outcome& outcome) {
-    outcome.again = false;
+    outcome.again = outcome.moved = false;
     const WriterLock lock(bus, call.handle.lock_timeout);
     auto& words = bus.words();
     if (words.poison.load(relaxed) != 0) throw_poisoned(bus);
@@ -185,6 +194,10 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
         words.conflicts.store(words.conflicts.load(relaxed) + 1, relaxed);
         outcome.result.status = CommitStatus::conflict;
         outcome.result.conflict = conflict->page;
+        return;
+    }
+    if (!still_derived(bus, staged)) {
+        outcome.moved = true;
         return;
     }
     MMSB_STEP("commit.validated");
@@ -197,18 +210,27 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
             release_places(bus);
             return;
         }
-        if (bus.scratch.changes.empty()) {
+        if (bus.scratch.changes.empty() && staged.made.graph.empty()) {
             bus.require_memory();
             outcome.result.committed.sequence = Sequence{bus.tail.sequence};
             outcome.end = bus.tail.applied;
             return;
         }
         append_and_apply(bus, call, encoded, outcome);
+        count_propagation(words, staged.made);
         outcome.wakes = wake_bits(bus.scratch.lines);
     } catch (...) {
         release_places(bus);
         throw;
     }
+}
+
+[[noreturn]] void throw_moved(int times) {
+    throw Conflict(ErrorCode::conflict,
+                   fmt::format("what derived pages are computed from changed during each of {} "
+                               "attempts",
+                               times),
+                   {.expected = "what was read", .found = "a newer version"});
 }
 
 }  // namespace
@@ -241,10 +263,19 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     prefetch_end(bus);
     let_turn_pass(bus);
     Outcome outcome;
-    for (int round = 0;; ++round) {
-        encode_ahead(bus, staged);
-        commit_once(bus, call, staged, round >= rounds_without_lock, outcome);
-        if (!outcome.again) break;
+    Turn turn(bus);
+    staged.clear_made();
+    for (int round = 0, moves = 0;;) {
+        outcome.moved = needs_derive(bus, staged) && !derive(bus, staged, options.propagation);
+        if (!outcome.moved) {
+            encode_ahead(bus, staged);
+            commit_once(bus, call, staged, round >= rounds_without_lock, outcome);
+            if (!outcome.again && !outcome.moved) break;
+        }
+        if (outcome.again) ++round;
+        if (!outcome.moved) continue;
+        if (++moves >= options.attempts) throw_moved(moves);
+        turn.conflicted();
     }
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;
     if (bus.is_lost()) throw_lost_committed(bus, outcome.result.committed.sequence);

@@ -26,7 +26,7 @@ void load_image(Attachment& bus, const replay::Image& image) {
         line.sequence.store(number(page.sequence), relaxed);
         line.size.store(page.size, relaxed);
         line.offset.store(offset, relaxed);
-        line.location.store(static_cast<std::uint32_t>(page.location), relaxed);
+        line.location.store(arena::location_word(page.location, page.stale), relaxed);
         arena::Arena::seal(line, page.lsn);
         line.lsn.store(page.lsn, std::memory_order_release);
         lines = std::max<std::uint64_t>(lines, page.line + std::uint64_t{1});

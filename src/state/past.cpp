@@ -61,6 +61,7 @@ void copy_kept(const replay::Image& from, const replay::Keep& keep, replay::Imag
         to.insert(id, std::move(copy));
     }
     for (const auto& [number, name] : from.sources()) to.set_source(number, name);
+    to.set_dependencies(from.dependencies());
     to.set_structure(from.structure_head());
     to.set_position(from.sequence(), from.time_ns(), from.lsn(), from.next_page());
 }
@@ -187,10 +188,12 @@ replay::Image live_image(Attachment& bus, std::chrono::nanoseconds timeout) {
                           .sequence = Sequence{now.sequence},
                           .lsn = now.lsn,
                           .location = page.location,
+                          .stale = now.stale(),
                           .name = page.name,
                           .metadata = page.metadata,
                           .bytes = std::move(bytes)});
     }
+    image.set_dependencies(structure.dependencies);
     image.set_structure(structure.head);
     image.set_position(Sequence{bus.tail.sequence}, static_cast<std::int64_t>(bus.tail.time),
                        bus.tail.applied, bus.words().next_page.load());

@@ -29,7 +29,7 @@ void check_range(PageId page, std::uint64_t size, std::uint64_t offset, std::uin
 }
 
 Version version_of(const arena::LineCopy& line) {
-    return {Epoch{line.epoch}, Sequence{line.sequence}};
+    return {Epoch{line.epoch}, Sequence{line.sequence}, line.stale()};
 }
 
 bool read_quick(Attachment& bus, PageId page, const arena::PageLine& line, std::span<std::byte> out,

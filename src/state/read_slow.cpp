@@ -89,6 +89,7 @@ Redo redo_entry(Attachment& bus, Redone& page, const log::Record& record,
                           page.target.bytes());
     }
     info.id = number(entry.page);
+    info.location = arena::location_of(info.location) | (entry.stale ? arena::stale_bit : 0);
     info.epoch = number(entry.epoch);
     info.sequence = number(record.sequence);
     info.lsn = record.end;

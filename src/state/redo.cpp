@@ -20,7 +20,7 @@ void add(arena::Word& word, std::uint64_t n) noexcept {
 }
 
 arena::Word& pages_at(arena::Control& words, std::uint32_t location) noexcept {
-    return words.pages_at[std::min<std::size_t>(location, 2)];
+    return words.pages_at[std::min<std::size_t>(arena::location_of(location), 2)];
 }
 
 void apply_created(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry) noexcept {
@@ -41,7 +41,7 @@ void apply_created(Attachment& bus, arena::PageLine& line, const log::PageEntry&
     MMSB_STEP("apply.id");
     line.offset.store(offset, relaxed);
     line.size.store(entry.size, relaxed);
-    line.location.store(static_cast<std::uint32_t>(entry.location), relaxed);
+    line.location.store(arena::location_word(entry.location, false), relaxed);
 }
 
 void apply_deleted(Attachment& bus, arena::PageLine& line) noexcept {
@@ -100,6 +100,8 @@ void apply_entry(Attachment& bus, arena::PageLine& line, const log::PageEntry& e
         add(words.delta_bytes, entry.changed_bytes);
     }
     line.epoch.store(number(entry.epoch), relaxed);
+    const auto location = arena::location_of(line.location.load(relaxed));
+    line.location.store(location | (entry.stale ? arena::stale_bit : 0), relaxed);
 }
 
 void apply_to(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry, Lsn end,

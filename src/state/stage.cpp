@@ -1,6 +1,7 @@
 #include "state/stage.hpp"
 
 #include "delta/codec.hpp"
+#include "state/derive.hpp"
 #include "state/header.hpp"
 #include "state/prefetch.hpp"
 #include "state/read.hpp"
@@ -39,7 +40,7 @@ std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> o
                             std::uint64_t size, FunctionRef<std::byte*(std::size_t)> room) {
     static thread_local std::vector<delta::Part> parts;
     parts.clear();
-    for (const auto& write : page.writes) add_parts(write, old, parts);
+    for (const auto& write : page.all_writes()) add_parts(write, old, parts);
     return delta::encode_to(parts, static_cast<std::size_t>(size), room);
 }
 
@@ -53,7 +54,7 @@ void find_ahead(StagedPage& page, std::span<const std::byte> old, std::uint64_t 
 
 std::uint64_t bytes_written(const StagedPage& page) {
     std::uint64_t n = 0;
-    for (const auto& write : page.writes) n += write.bytes.size();
+    for (const auto& write : page.all_writes()) n += write.bytes.size();
     return n;
 }
 
@@ -94,9 +95,10 @@ public:
         scratch.unlogged.clear();
         scratch.changes.clear();
         scratch.lines.clear();
-        for (std::size_t i = 0; i < staged.pages.size(); ++i) {
+        const auto own = staged.pages.size(), all = own + staged.made.pages.size();
+        for (std::size_t i = 0; i < all; ++i) {
             look_ahead(staged, i);
-            auto& page = staged.pages[i];
+            auto& page = i < own ? staged.pages[i] : staged.made.pages[i - own];
             auto& change = scratch.changes.emplace_back();
             change.entry.page = page.page;
             metadata_.clear();
@@ -191,6 +193,7 @@ private:
         entry.line = page.line;
         entry.location = page.location;
         entry.size = *page.size;
+        entry.stale = page.stale.value_or(false);
         if (page.name && !page.name->empty()) {
             entry.renamed = true;
             entry.name = *page.name;
@@ -212,6 +215,8 @@ private:
             throw_scribbled(page, "its line as the last writer left it", "another");
         entry.epoch = Epoch{now.epoch};
         entry.size = page.deleted ? 0 : page.size.value_or(now.size);
+        // What nothing computes is up to date once it is written.
+        entry.stale = !page.deleted && page.stale.value_or(now.stale() && page.writes.empty());
         if (page.deleted) {
             entry.deleted = true;
             return true;
@@ -234,7 +239,7 @@ private:
         if (entry.resized) entry.epoch = epoch_with_delta_;
         writes(page, old->first(static_cast<std::size_t>(std::min(now.size, entry.size))));
         return entry.resized || entry.renamed || !entry.metadata.empty() ||
-               change().delta_size != 0;
+               change().delta_size != 0 || entry.stale != now.stale();
     }
 
     void resize(const StagedPage& page, const arena::LineCopy& now) {
@@ -269,9 +274,9 @@ private:
     }
 
     void writes(StagedPage& page, std::span<const std::byte> old) {
-        if (page.writes.empty()) return;
+        if (page.all_writes().empty()) return;
         auto& entry = change().entry;
-        for (const auto& write : page.writes)
+        for (const auto& write : page.all_writes())
             if (write.offset > entry.size || write.bytes.size() > entry.size - write.offset)
                 throw InvalidArgument(
                     ErrorCode::invalid_argument,
@@ -307,27 +312,32 @@ private:
 
 }  // namespace
 
-void encode_ahead(Attachment& bus, Staged& staged) {
-    for (auto& page : staged.pages) {
-        page.ahead.reset();
-        if (page.deleted || bytes_written(page) < large_write) continue;
-        if (page.created) {
-            page.ahead = StagedPage::Ahead{};
-            find_ahead(page, {}, *page.size);
-            continue;
-        }
-        if (page.size) continue;
-        auto line = page.line;
-        const auto now = read_page(bus, page.page, line);
-        bool fits = true;
-        for (const auto& write : page.writes)
-            fits &= write.offset <= now.value.size() &&
-                    write.bytes.size() <= now.value.size() - write.offset;
-        if (!fits) continue;
+namespace {
+
+void encode_page_ahead(Attachment& bus, StagedPage& page) {
+    page.ahead.reset();
+    if (page.deleted || bytes_written(page) < large_write) return;
+    if (page.created) {
         page.ahead = StagedPage::Ahead{};
-        page.ahead->epoch = now.version.epoch;
-        find_ahead(page, now.value, now.value.size());
+        find_ahead(page, {}, *page.size);
+        return;
     }
+    if (page.size) return;
+    auto line = page.line;
+    const auto now = read_page(bus, page.page, line);
+    for (const auto& write : page.all_writes())
+        if (write.offset > now.value.size() || write.bytes.size() > now.value.size() - write.offset)
+            return;
+    page.ahead = StagedPage::Ahead{};
+    page.ahead->epoch = now.version.epoch;
+    find_ahead(page, now.value, now.value.size());
+}
+
+}  // namespace
+
+void encode_ahead(Attachment& bus, Staged& staged) {
+    for (auto* pages : {&staged.pages, &staged.made.pages})
+        for (auto& page : *pages) encode_page_ahead(bus, page);
 }
 
 std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged) {
@@ -352,12 +362,16 @@ std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged) {
 }
 
 Encoded encode(Attachment& bus, Staged& staged, bool under_lock, std::size_t room_in_front) {
-    if (staged.pages.size() > limits::pages_per_record)
+    const auto pages = staged.pages.size() + staged.made.pages.size();
+    if (pages > limits::pages_per_record)
         throw InvalidArgument(ErrorCode::invalid_argument, "too many pages in one commit",
                               {.expected = fmt::format("{} at most", limits::pages_per_record),
-                               .found = fmt::format("{}", staged.pages.size())});
+                               .found = fmt::format("{}", pages)});
     check_names(bus, staged);
-    return Encoder(bus, under_lock).run(staged, room_in_front);
+    auto result = Encoder(bus, under_lock).run(staged, room_in_front);
+    write_graph(bus, staged);
+    result.structural |= !staged.made.graph.empty();
+    return result;
 }
 
 void release_places(Attachment& bus) noexcept {

@@ -32,6 +32,13 @@ struct StagedPage {
     };
     std::optional<Ahead> ahead{};
 
+    /// Of a page that is computed (state/derive): all of its bytes, in place of `writes`.
+    std::optional<Write> computed{};
+    std::optional<bool> stale{};  ///< Whether it is afterwards; else as it is, or written anew.
+    [[nodiscard]] std::span<const Write> all_writes() const noexcept {
+        return computed ? std::span(&*computed, 1) : std::span<const Write>(writes);
+    }
+
     /// As new, with the memory of before.
     void clear() noexcept {
         page = PageId::none;
@@ -44,6 +51,8 @@ struct StagedPage {
         writes.clear();
         expected.reset();
         ahead.reset();
+        computed.reset();
+        stale.reset();
     }
 };
 
@@ -58,10 +67,34 @@ struct WatchedName {
     PageId found = PageId::none;
 };
 
+/// A page that was read to compute another one; its line must still say so.
+struct ReadPage {
+    PageId page = PageId::none;
+    std::uint32_t line = unknown_line;
+    Lsn lsn = 0;
+};
+/// What derive() makes of a commit.
+struct Made {
+    std::vector<StagedPage> pages{};  ///< Besides those that the user changes.
+    std::vector<GraphChange> graph{};
+    std::vector<ReadPage> reads{};
+    Lsn graph_head = 0;                                  ///< Of the graph that it was made with.
+    std::vector<std::unique_ptr<std::byte[]>> memory{};  ///< That `pages` point to.
+    std::size_t computed = 0;                            ///< Functions that ran,
+    std::int64_t ns = 0;                                 ///< and how long all of it took.
+};
+
 struct Staged {
     std::vector<StagedPage> pages{};
     std::vector<WatchedPage> reads{};
     std::vector<WatchedName> names{};
+    std::vector<GraphChange> graph{};
+    bool refresh = false;  ///< And compute what is stale.
+    Made made{};
+
+    void clear_made() noexcept {
+        if (made.graph_head != 0 || !made.graph.empty()) made = {};
+    }
 };
 
 /// Bytes above which a write's delta is found before the lock.

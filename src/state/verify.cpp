@@ -36,7 +36,7 @@ public:
         bus_.catalog.follow(bus_);
         for (const auto& [id, line] : bus_.catalog.pages())
             if (!check(id, line)) return report_;
-        if (!check_missing()) return report_;
+        if (!check_missing() || !check_dependencies()) return report_;
         report_.sequence = image_.sequence();
         report_.good = true;
         if (options_.progress) options_.progress(1.0);
@@ -84,7 +84,8 @@ private:
             if (const auto offset = first_different_byte(live.bytes, replayed->bytes))
                 return differs(id, *offset);
             if (number(replayed->epoch) != live.info.epoch || replayed->size != live.info.size ||
-                number(replayed->sequence) != live.info.sequence)
+                number(replayed->sequence) != live.info.sequence ||
+                replayed->stale != live.info.stale())
                 return differs(id, 0);
             if (same_structure(id, *replayed)) return true;
             if (!has_moved(id, line, live.info.lsn)) return differs(id, 0);
@@ -119,6 +120,18 @@ private:
         for (const auto id : missing)
             if (image_.find(id) != nullptr) return differs(id, 0);
         return true;
+    }
+
+    // Edges and formulas, both as of the same structural record.
+    bool check_dependencies() {
+        for (;;) {
+            bus_.catalog.follow(bus_);
+            const auto known = bus_.catalog.snapshot();
+            if (known.head == image_.structure_head())
+                return known.dependencies == image_.dependencies() || differs(PageId::none, 0);
+            cursor_.extend(bus_.words().applied.load(std::memory_order_acquire));
+            if (!advance(cursor_.to())) return false;
+        }
     }
 
     Attachment& bus_;

@@ -15,6 +15,13 @@ int main() try {
     }
 
     auto a = bus.open_page("a", 64), b = bus.open_page("b", 64);
+    bus.graph().add_dependency(a, b, mmsb::EdgeType::control);
+    try {
+        bus.graph().add_dependency(b, a, mmsb::EdgeType::control);
+    } catch (const mmsb::GraphCycle& e) {
+        for (auto id : e.cycle()) std::cout << id << " -> ";  // the graph is as it was
+        std::cout << "a cycle\n";
+    }
 
     try {
         bus.create_page(std::size_t{1} << 40U);

@@ -78,5 +78,13 @@ int main() {
         check(throws<mmsb::BusClosed>([&] { static_cast<void>(page.read()); }),
               "a handle outlives its bus");
     }
+    {
+        const auto bus = mmsb::start();
+        const auto a = bus.create<double>(), b = bus.create<double>();
+        bus.graph().derive(b, {a}, mmsb::formula::call("not.there"));
+        check(b.page().info().stale, "a page whose function nobody has says that it is stale");
+        check(throws<mmsb::GraphCycle>([&] { bus.graph().derive(a, {b}, mmsb::formula::copy()); }),
+              "cycle");
+    }
     return failures;
 }

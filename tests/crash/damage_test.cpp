@@ -2,7 +2,6 @@
 // other segments in a segment's place, several bits at once, in the log, in checkpoints and in the
 // header. All of it is told, with file and place; nothing of it is ever served as data; and what
 // comes before it opens. A sample in CI, printed with its seed; everything with MMSB_LONG.
-#include "base/bytes.hpp"
 #include "crash/damaged_bus.hpp"
 #include "support/sanitizers.hpp"
 
@@ -58,13 +57,6 @@ void each_of(std::size_t n, std::size_t wanted, std::mt19937_64& random, F f) {
         f(wanted == n ? i : random() % n);
 }
 
-// Of the first record of a segment: the u32 behind checksum, check, kind and flags.
-std::size_t first_record_size(const std::string& segment) {
-    std::uint32_t size = 0;
-    std::memcpy(&size, segment.data() + log::segment_header_size + 8, sizeof size);
-    return base::round_up(size, 8);
-}
-
 // The log up to a place that was named as damaged is a torn log, as of the sequence that was named.
 void expect_good_prefix(DamagedBus& bus, const fs::path& segment, const Seen& damage,
                         std::set<std::uint64_t>& tried) {
@@ -108,7 +100,7 @@ TEST_F(Damage, OfALogCutShortAnywhereIsATornTail) {
     const auto& whole = bus.files().at(segment);
     // Without a header nothing says what this file was; and the first record was on the disk before
     // the bus named its shared memory.
-    const auto first_end = log::segment_header_size + first_record_size(whole);
+    const auto first_end = first_record_end(whole);
     const auto look = [&](std::size_t size) {
         const auto seen = bus.look(segment, whole.substr(0, size));
         count(seen);

@@ -125,7 +125,7 @@ TEST(ALogCutAtEveryByte, OpensToAWholePrefix) {
     const auto segment = folder / "log/0000000000000001.seg";
     const auto whole = read_file(segment);
     Sequence newest = Sequence::zero;
-    for (std::size_t size = log::segment_header_size; size <= whole.size(); ++size) {
+    for (auto size = first_record_end(whole); size <= whole.size(); ++size) {
         write_file(segment, std::string_view(whole).substr(0, size));
         auto config = at(folder);
         config.open = Open::read_only;

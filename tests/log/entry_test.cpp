@@ -49,6 +49,7 @@ PageMade make_page(Random& random) {
     e.created = random.coin();
     e.resized = !e.created && random.coin();
     e.renamed = random.coin();
+    e.stale = random.coin();
     if (e.created) {
         e.line = static_cast<std::uint32_t>(random.value(32));
         e.location = static_cast<Location>(random.below(3));
@@ -76,6 +77,7 @@ void expect_same(const PageEntry& got, const PageMade& made) {
     EXPECT_EQ(got.deleted, e.deleted);
     EXPECT_EQ(got.resized, e.resized);
     EXPECT_EQ(got.renamed, e.renamed);
+    EXPECT_EQ(got.stale, e.stale);
     EXPECT_EQ(got.line, e.line);
     EXPECT_EQ(got.location, e.location);
     EXPECT_EQ(got.name, made.name);
@@ -113,7 +115,8 @@ TEST(Entries, OfTheGraphComeBackAsTheyWereWritten) {
     const auto parents = bytes_from({1, 0x80, 1, 3});
     const auto arguments = bytes_from({9, 8, 7});
     Buffer body;
-    write_entry(EdgeEntry{.parent = PageId{1}, .child = PageId{2}, .type = 3}, body);
+    write_entry(EdgeEntry{.parent = PageId{1}, .child = PageId{2}, .type = EdgeType::compiler},
+                body);
     write_entry(EdgeEntry{.parent = PageId{~0ULL}, .child = PageId{4}, .added = false}, body);
     write_entry(
         FormulaEntry{
@@ -126,7 +129,7 @@ TEST(Entries, OfTheGraphComeBackAsTheyWereWritten) {
     EXPECT_EQ(entry.kind, EntryKind::edge);
     EXPECT_EQ(entry.edge.parent, PageId{1});
     EXPECT_EQ(entry.edge.child, PageId{2});
-    EXPECT_EQ(entry.edge.type, 3);
+    EXPECT_EQ(entry.edge.type, EdgeType::compiler);
     EXPECT_TRUE(entry.edge.added);
     ASSERT_TRUE(reader.next(entry));
     EXPECT_EQ(entry.edge.parent, PageId{~0ULL});
@@ -170,7 +173,7 @@ TEST(Entries, ThatContradictThemselvesAreRefused) {
         bytes_from({4 | 16, 1, 9, 0, 0}),     // Deleted and renamed.
         bytes_from({4 | 8, 1, 9, 0}),         // Deleted and resized.
         bytes_from({2 | 8, 1, 0, 64, 5, 0}),  // Created and resized.
-        bytes_from({64, 1, 9, 0}),            // A flag that does not exist.
+        bytes_from({4 | 64, 1, 9, 0}),        // Deleted and stale.
         bytes_from({4, 0x81, 0, 9, 0}),       // An overlong varint.
         bytes_from({2, 1, 0, 64, 5, 3}),      // A location that does not exist.
         bytes_from({2, 1, 0, 64, 0x80, 0x80, 0x80, 0x80, 0x10, 0}),  // Line 2^32.
@@ -182,6 +185,9 @@ TEST(Entries, ThatContradictThemselvesAreRefused) {
         bytes_from({1, 1, 0, 64, 9, 0}),  // One longer than the body.
         bytes_from({0x80, 0, 1, 0}),      // An edge from page 0.
         bytes_from({0x81, 1, 0, 0}),
+        bytes_from({0x80, 1, 1, 0}),                   // To itself.
+        bytes_from({0x80, 1, 2, 4}),                   // Of a type that does not exist.
+        bytes_from({0x82, 1, 1, 'f', 0, 0}),           // A formula without a parent.
         bytes_from({0x82, 1, 0, 0, 0}),                // A formula without a function.
         bytes_from({0x82, 1, 1, 'f', 0, 1, 0}),        // A parent 0.
         bytes_from({0x82, 1, 1, 'f', 0, 2, 0x81, 0}),  // An overlong one.

@@ -185,7 +185,7 @@ void GoldenReader::body(unsigned kind, unsigned flags, std::size_t end) {
 
 void GoldenReader::entry() {
     const auto first = static_cast<unsigned>(peek(at_, 1));
-    if (first < 0x40) {
+    if (first < 0x80) {
         page_entry(first);
     } else {
         expect(first >= 0x80 && first <= 0x83, "an entry");
@@ -194,10 +194,10 @@ void GoldenReader::entry() {
 }
 
 void GoldenReader::page_entry(unsigned flags) {
-    static constexpr const char* flag_names[] = {"delta",   "created", "deleted",
-                                                 "resized", "renamed", "metadata"};
+    static constexpr const char* flag_names[] = {"delta",   "created",  "deleted", "resized",
+                                                 "renamed", "metadata", "stale"};
     bytes(1, "  page entry:");
-    for (unsigned i = 0; i < 6; ++i) {
+    for (unsigned i = 0; i < 7; ++i) {
         if ((flags >> i & 1U) != 0) lines_.back().text += std::string(" ") + flag_names[i];
     }
     expect((flags & 4U) == 0 || flags == 4, "a page that is deleted and nothing else");

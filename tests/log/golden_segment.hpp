@@ -140,11 +140,15 @@ private:
         add(structural(fields(4)), body);
 
         body.clear();
+        write_entry(PageEntry{.page = PageId{1}, .epoch = Epoch{1}, .size = 64, .stale = true},
+                    body);
         const Buffer parents{std::byte{1}, std::byte{2}};
         const auto arguments = filled(3, 0x0a);
-        write_entry(EdgeEntry{.parent = PageId{1}, .child = PageId{2}, .type = 0}, body);
-        write_entry(EdgeEntry{.parent = PageId{1}, .child = PageId{4}, .type = 1, .added = false},
-                    body);
+        write_entry(EdgeEntry{.parent = PageId{1}, .child = PageId{2}}, body);
+        write_entry(
+            EdgeEntry{
+                .parent = PageId{1}, .child = PageId{4}, .type = EdgeType::control, .added = false},
+            body);
         write_entry(FormulaEntry{.child = PageId{4},
                                  .function = "sum/1",
                                  .arguments = arguments,

@@ -69,7 +69,7 @@ TEST(CheckpointItems, AreRefusedOutOfOrder) {
                          "the rest of the bytes");
     expect_items_refused(Items().end({}).end({}), "nothing behind the end");
     Items unknown;
-    unknown.tag(layout::Item{8});
+    unknown.tag(layout::Item{10});
     expect_items_refused(unknown, "an item");
     expect_items_refused(Items().page({}), "a block, before the file's end");
 }
@@ -107,6 +107,32 @@ TEST(CheckpointItems, AreRefusedWhereTheyContradictThePages) {
     };
     two({.id = 2});
     two({.id = 2, .line = 1, .name = "n"});
+    refused({}, {.stale = 2}, "five numbers of a page's contents");
+}
+
+TEST(CheckpointItems, OfTheGraphAreTakenWhereTheirPagesAreThere) {
+    Items two;
+    two.page({.id = 1}).page({.id = 2, .line = 1});
+    const auto with = [](Items items) { return items; };
+    const auto finish = [](Items items) {
+        return items.contents({.id = 1}).contents({.id = 2}).end({.contents = 2});
+    };
+    Forger forger;
+    forger.add_block(finish(with(two).edge(1, 2, 1).edge(1, 2, 3).formula(2, "f/1", {1, 1})).bytes);
+    const auto back = read_back(forger.file());
+    ASSERT_TRUE(back.value) << back.refusal.expected;
+    const auto& dependencies = back.value->image.dependencies();
+    EXPECT_EQ(dependencies.edges, (std::set<Edge>{{PageId{1}, PageId{2}, EdgeType::control},
+                                                  {PageId{1}, PageId{2}, EdgeType::compiler}}));
+    EXPECT_EQ(dependencies.formulas.at(PageId{2}).parents, (std::vector{PageId{1}, PageId{1}}));
+    expect_items_refused(with(two).edge(1, 2, 4), "an edge's two pages");
+    expect_items_refused(with(two).edge(1, 2).edge(1, 2), "edges by parent");
+    expect_items_refused(with(two).formula(2, "", {1}), "a formula's page");
+    expect_items_refused(with(two).formula(2, "f/1", {}), "a formula's page");
+    expect_items_refused(with(two).formula(2, "f/1", {1}).formula(2, "g/1", {1}), "formulas by");
+    expect_items_refused(with(two).formula(2, "f/1", {1}).edge(1, 2), "in this order");
+    expect_items_refused(finish(with(two).edge(1, 3)), "pages that agree");
+    expect_items_refused(finish(with(two).formula(2, "f/1", {3})), "pages that agree");
 }
 
 TEST(CheckpointItems, AreRefusedWhereTheyContradictTheCounts) {
@@ -228,6 +254,7 @@ TEST(CheckpointLayout, IsAsTheTablesSay) {
                                          .sequence = Sequence{7},
                                          .lsn = 8,
                                          .location = Location::unified,
+                                         .stale = true,
                                          .name = "n",
                                          .metadata = {{"k", "v"}},
                                          .bytes = Bytes(4, std::byte{0xee})}));
@@ -246,10 +273,10 @@ TEST(CheckpointLayout, IsAsTheTablesSay) {
     EXPECT_EQ(in.fixed<std::int64_t>(), 10);
     EXPECT_EQ(in.fixed<std::uint64_t>(), 9U);
     ASSERT_EQ(in.position(), 64U);
-    const std::array<unsigned, 38> items{
+    const std::array<unsigned, 39> items{
         1, 5, 1,    's',                                        // source
         2, 2, 3,    2,    1,    'n',  1,    1,    'k', 1, 'v',  // page
-        6, 2, 1,    7,    8,    4,                              // its contents
+        6, 2, 1,    7,    8,    4,    1,                        // its contents
         3, 4, 0xee, 0xee, 0xee, 0xee,                           // its bytes
         5, 9, 10,   0x86, 0x0a, 11,   0x85, 0x08, 1,   0, 1};   // end
     constexpr std::size_t size = items.size();

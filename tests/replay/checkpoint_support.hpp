@@ -128,6 +128,7 @@ public:
     };
     struct Contents {
         std::uint64_t id = 1, epoch = 0, sequence = 1, lsn = 48, size = 0;
+        std::uint8_t stale = 0;
     };
     struct Change {
         log::RecordKind kind = log::RecordKind::commit;
@@ -154,9 +155,26 @@ public:
         }
         return *this;
     }
+    Items& edge(std::uint64_t parent, std::uint64_t child, std::uint8_t type = 0) {
+        auto out = tag(layout::Item::edge);
+        for (const auto n : {parent, child}) out.varint(n);
+        out.fixed(type);
+        return *this;
+    }
+    Items& formula(std::uint64_t child, std::string_view function,
+                   std::initializer_list<std::uint64_t> parents) {
+        auto out = tag(layout::Item::formula);
+        out.varint(child);
+        out.text(function);
+        out.text("arguments");
+        out.varint(parents.size());
+        for (const auto parent : parents) out.varint(parent);
+        return *this;
+    }
     Items& contents(const Contents& c) {
         auto out = tag(layout::Item::contents);
         for (const auto n : {c.id, c.epoch, c.sequence, c.lsn, c.size}) out.varint(n);
+        out.fixed(c.stale);
         return *this;
     }
     /// A record's body, in one piece.

@@ -12,6 +12,7 @@ struct ModelPage {
     std::uint32_t line = 0;
     Location location = Location::cpu;
     std::uint64_t epoch = 0, sequence = 0;
+    bool stale = false;
     std::string name{};
     Metadata metadata{};
     Bytes bytes{};
@@ -122,6 +123,7 @@ inline void RandomHistory::create() {
     entry.line = page.line;
     entry.location = page.location;
     entry.renamed = chance(50);
+    entry.stale = page.stale = chance(10);
     if (chance(30)) change_metadata(page, entry);
     model_[id] = std::move(page);
     entries_.push_back(entry);
@@ -148,6 +150,7 @@ inline void RandomHistory::change(std::uint64_t id) {
         page.bytes = after;
     }
     entry.renamed = chance(20);
+    entry.stale = page.stale = chance(20);
     if (chance(10)) change_metadata(page, entry);
     if (entry.resized || !entry.delta.empty()) ++page.epoch;
     entry.epoch = Epoch{page.epoch};

@@ -11,6 +11,7 @@ void expect_is(const Image& image, const Model& model, const Keep& keep) {
         ASSERT_EQ(page->line, expected.line) << id;
         ASSERT_EQ(page->size, expected.bytes.size()) << id;
         ASSERT_EQ(number(page->epoch), expected.epoch) << id;
+        ASSERT_EQ(page->stale, expected.stale) << id;
         ASSERT_EQ(number(page->sequence), expected.sequence) << id;
         ASSERT_EQ(page->location, expected.location) << id;
         ASSERT_EQ(page->name, expected.name) << id;

@@ -275,19 +275,6 @@ TEST_F(ImageTest, KnowsSourcesByNumber) {
     EXPECT_FALSE(image.set_source(limits::source_names + 1, "n"));
 }
 
-TEST_F(ImageTest, PassesOverEdgesAndFormulas) {
-    Bytes body;
-    log::write_entry(log::EdgeEntry{.parent = left, .child = right}, body);
-    log::write_entry(
-        log::FormulaEntry{.child = right, .function = "sum/1", .arguments = {}, .parents = {}},
-        body);
-    log::write_entry(PageEntry{.page = right, .epoch = Epoch{1}, .size = 8, .delta = ones}, body);
-    auto fields = recorder.fields();
-    fields.structural = true;
-    EXPECT_EQ(image.apply(recorder.write(fields, body)), "");
-    EXPECT_EQ(at(right).bytes, Bytes(8, std::byte{1}));
-}
-
 TEST_F(ImageTest, StartsAtThePositionThatItIsGiven) {
     Image later;
     later.set_position(image.sequence(), image.time_ns(), image.lsn(), image.next_page());

@@ -3,11 +3,13 @@
 #pragma once
 
 #include "api/bus.hpp"
+#include "base/bytes.hpp"
 
 #include <mmsb/mmsb.hpp>
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -75,6 +77,14 @@ inline Config at(const TempFolder& folder) {
     Config config;
     config.path = folder.path();
     return config;
+}
+
+/// Where in a segment's file its first record ends: the u32 behind checksum, check, kind and flags
+/// is its size. (Of a bus's first segment that is the record of its first opening.)
+inline std::size_t first_record_end(std::string_view segment) {
+    std::uint32_t size = 0;
+    std::memcpy(&size, segment.data() + log::segment_header_size + 8, sizeof size);
+    return log::segment_header_size + static_cast<std::size_t>(base::round_up(size, 8));
 }
 
 /// `size` bytes that tell their place and `seed`.

@@ -30,7 +30,7 @@ ARROWS = {
     "replicate": {"log", "log (os part)"},
     "api": None,  # the composition root: everything
 }
-VOCABULARY = {"types.hpp", "error.hpp", "delta.hpp", "diagnosis.hpp"}
+VOCABULARY = {"types.hpp", "error.hpp", "delta.hpp", "diagnosis.hpp", "event.hpp"}
 LOG_OS_PART = ("ring", "segment", "flush", "blobs", "new_file")
 
 SYSTEM = re.compile(

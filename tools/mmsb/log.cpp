@@ -69,6 +69,16 @@ std::string_view name_of(RecordType type) {
             return "page_resized";
         case RecordType::page_renamed:
             return "page_renamed";
+        case RecordType::page_derived:
+            return "page_derived";
+        case RecordType::page_underived:
+            return "page_underived";
+        case RecordType::edge_added:
+            return "edge_added";
+        case RecordType::edge_removed:
+            return "edge_removed";
+        case RecordType::page_stale:
+            return "page_stale";
         case RecordType::metadata_set:
             return "metadata_set";
     }
@@ -176,7 +186,9 @@ std::string what_changed(const Record& record, const Names& names) {
     std::string line;
     for (const RecordType type :
          {RecordType::page_created, RecordType::page_deleted, RecordType::page_resized,
-          RecordType::page_renamed, RecordType::metadata_set}) {
+          RecordType::page_renamed, RecordType::metadata_set, RecordType::page_derived,
+          RecordType::page_underived, RecordType::edge_added, RecordType::edge_removed,
+          RecordType::page_stale}) {
         if (has(type)) line += fmt::format("[{}] ", name_of(type));
     }
     for (std::size_t i = 0; i < std::min(parts.size(), shown); ++i)

@@ -1,0 +1,45 @@
+/// api/event_source: walks the log and makes events of it, as far as a filter admits them.
+#pragma once
+
+#include "api/bus.hpp"
+#include "observe/events.hpp"
+#include "state/cursor.hpp"
+
+#include <deque>
+
+namespace mmsb::detail {
+
+/// Threads: one at a time.
+class EventSource {
+public:
+    /// Throws HistoryDropped where the filter begins in what is not kept, or there is no log.
+    EventSource(state::Attachment& bus, EventFilter filter);
+    /// The next one of what is known to be committed. Throws HistoryDropped where it was folded
+    /// away meanwhile, and what reading throws.
+    bool next(state::Attachment& bus, Event& event);
+    /// Goes on with what is there now, as if it had begun there: after HistoryDropped.
+    void skip_to_now(state::Attachment& bus);
+    /// Takes in what has been logged since. False: nothing.
+    bool look(state::Attachment& bus);
+    /// Of the newest commit whose events were all made.
+    [[nodiscard]] Sequence sequence() const noexcept { return sequence_; }
+    /// No more can come.
+    [[nodiscard]] bool ended() const noexcept { return filter_.to && sequence_ >= *filter_.to; }
+    [[nodiscard]] bool admits(const Event& event) const;
+
+private:
+    // As of that commit; what comes then is walked.
+    void begin(state::Attachment& bus, Sequence at);
+    void take(const log::Record& record, std::span<const std::byte> body);
+
+    EventFilter filter_;
+    observe::EventMaker maker_{};
+    std::map<std::uint32_t, std::string> sources_{};
+    std::optional<state::Cursor> cursor_{};
+    const state::Attachment* reads_ = nullptr;  ///< What the cursor reads: a viewer may go over.
+    Sequence sequence_ = Sequence::zero;
+    std::vector<Event> made_{};  // of one record
+    std::deque<Event> queue_{};
+};
+
+}  // namespace mmsb::detail

@@ -1,0 +1,287 @@
+#include "api/observer.hpp"
+
+#include "api/stream.hpp"
+
+#include <mmsb/state.hpp>
+
+#include <fmt/format.h>
+#include <system_error>
+
+namespace mmsb {
+
+namespace detail {
+
+// ---- one subscription ---------------------------------------------------------------------------
+
+Subscriber::Subscriber(state::Attachment& bus, EventFilter filter,
+                       std::function<void(const Event&)> function)
+    : source_(bus, filter), endless_(!filter.to), function_(std::move(function)) {
+    told_ = source_.sequence();
+}
+
+void Subscriber::call(state::Attachment& bus, const Event& event) noexcept {
+    {
+        const std::lock_guard lock(mutex_);
+        if (ended_.load()) return;
+        calling_ = true;
+    }
+    try {
+        function_(event);
+    } catch (const std::exception& e) {
+        bus.notice(Notice::Level::warning,
+                   fmt::format("a function that was told of an event threw: {}", e.what()));
+    } catch (...) {
+        bus.notice(Notice::Level::warning, "a function that was told of an event threw");
+    }
+    const std::lock_guard lock(mutex_);
+    calling_ = false;
+    changed_.notify_all();
+}
+
+void Subscriber::told(Sequence sequence) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (sequence <= told_) return;
+    told_ = sequence;
+    changed_.notify_all();
+}
+
+void Subscriber::tell(state::Attachment& bus) noexcept {
+    try {
+        source_.look(bus);
+        for (Event event; !is_ended() && source_.next(bus, event);) {
+            told(event.sequence - 1);
+            call(bus, event);
+        }
+        told(source_.sequence());
+    } catch (const HistoryDropped&) {
+        try {
+            source_.skip_to_now(bus);
+            tell_now(bus, {.type = EventType::gap, .sequence = source_.sequence()});
+        } catch (const std::exception& e) {
+            bus.notice(Notice::Level::warning, e.what());  // and it is tried again
+        }
+    } catch (const std::exception& e) {
+        bus.notice(Notice::Level::warning,
+                   fmt::format("a subscription ends: the log cannot be read: {}", e.what()));
+        end(false);
+    }
+}
+
+void Subscriber::tell_now(state::Attachment& bus, const Event& event) noexcept {
+    if (endless_ && source_.admits(event)) call(bus, event);
+}
+
+void Subscriber::end(bool wait) noexcept {
+    std::unique_lock lock(mutex_);
+    ended_.store(true);
+    changed_.notify_all();
+    if (wait) changed_.wait(lock, [this] { return !calling_; });
+}
+
+bool Subscriber::wait_for(Sequence sequence, const state::Deadline& end) const {
+    std::unique_lock lock(mutex_);
+    const auto done = [&] { return told_ >= sequence || ended_.load(); };
+    while (!done()) {
+        const auto left = end.left();
+        if (left <= Timeout::zero()) return false;
+        // A clock's end is not to be computed with: by steps.
+        constexpr Timeout step = std::chrono::seconds(1);
+        changed_.wait_for(lock, std::min(left, step));
+    }
+    return told_ >= sequence;
+}
+
+// ---- the thread ---------------------------------------------------------------------------------
+
+void Observer::add(const std::shared_ptr<Subscriber>& subscriber) {
+    const std::lock_guard control(control_);
+    {
+        const std::lock_guard lock(list_);
+        subscribers_.push_back(subscriber);
+    }
+    if (thread_.joinable()) return wake();
+    stopping_.store(false);
+    checkpoint_ = bus_.at().words().checkpoint_sequence.load();
+    try {
+        thread_ = std::thread([this] { run(); });
+    } catch (const std::system_error& e) {
+        const std::lock_guard lock(list_);
+        subscribers_.clear();
+        throw OutOfSpace(ErrorCode::out_of_space,
+                         std::string("no thread for subscriptions can be started: ") + e.what(),
+                         {.path = "threads", .system = e.code().value()});
+    }
+}
+
+void Observer::remove(const std::shared_ptr<Subscriber>& subscriber) noexcept {
+    subscriber->end(!is_this_thread());
+    bool none = false;
+    {
+        const std::lock_guard lock(list_);
+        std::erase(subscribers_, subscriber);
+        none = subscribers_.empty();
+    }
+    if (is_this_thread()) return;  // the last one's end leaves it asleep
+    const std::lock_guard control(control_);
+    {
+        const std::lock_guard lock(list_);
+        none = none && subscribers_.empty();
+    }
+    if (none) stop_thread();
+}
+
+void Observer::end() noexcept {
+    const std::lock_guard control(control_);
+    for (const auto& subscriber : all()) subscriber->end(false);
+    stop_thread();
+    const std::lock_guard lock(list_);
+    subscribers_.clear();
+}
+
+void Observer::wake() noexcept {
+    changes_.fetch_add(1);
+    os::futex_wake(changes_);
+    state::ring(bus_.at());
+}
+
+void Observer::stop_thread() noexcept {
+    if (!thread_.joinable()) return;
+    stopping_.store(true);
+    wake();
+    thread_.join();
+    id_.store({});
+}
+
+std::vector<std::shared_ptr<Subscriber>> Observer::all() {
+    const std::lock_guard lock(list_);
+    return subscribers_;
+}
+
+void Observer::tell_of_checkpoint(state::Attachment& bus) noexcept {
+    const auto newest = bus.words().checkpoint_sequence.load();
+    if (newest == checkpoint_) return;
+    checkpoint_ = newest;
+    const Event event{.type = EventType::checkpoint_done, .sequence = Sequence{newest}};
+    for (const auto& subscriber : all()) subscriber->tell_now(bus, event);
+}
+
+void Observer::run() noexcept {
+    id_.store(std::this_thread::get_id());
+    while (!stopping_.load()) {
+        const auto changes = changes_.load();
+        auto& bus = bus_.at();
+        const auto& words = bus.words();
+        const auto logged = words.logged.load();
+        const auto subscribers = all();
+        for (const auto& subscriber : subscribers) subscriber->tell(bus);
+        tell_of_checkpoint(bus);
+        if (subscribers.empty()) {
+            os::futex_wait(changes_, changes, forever);
+            continue;
+        }
+        const auto look = [&](state::Look) {
+            return words.logged.load() != logged || words.checkpoint_sequence.load() != checkpoint_;
+        };
+        static_cast<void>(
+            state::wait(bus, state::every_commit, state::Deadline(forever), look, [&] {
+                bus_.look_for_arena();
+                return stopping_.load() || changes_.load() != changes || &bus != &bus_.at();
+            }));
+    }
+}
+
+void end_observer(Bus& bus) noexcept {
+    if (bus.observer) bus.observer->end();
+    bus.observer.reset();
+}
+
+void refuse_inside_subscription(const Bus& bus) {
+    if (bus.observer && bus.observer->is_this_thread())
+        throw WrongContext(ErrorCode::wrong_context,
+                           "a function that is told of events cannot stop its State",
+                           {.expected = "another thread", .found = "the subscriptions'"});
+}
+
+template class Stream<Event>;
+
+Subscription Bus::subscription(std::unique_ptr<Subscription::Impl> impl) {
+    return Subscription(std::move(impl));
+}
+
+}  // namespace detail
+
+// ---- the facade ---------------------------------------------------------------------------------
+
+Events State::events(const EventFilter& filter) const {
+    const auto source = std::make_shared<detail::EventSource>(detail::Bus::get(bus_).at(), filter);
+    auto impl = std::make_shared<Events::Impl>();
+    impl->bus = detail::Bus::bare(bus_);
+    impl->next = [source, bus = impl->bus](Event& event) {
+        return source->next(detail::Bus::get(bus).at(), event);
+    };
+    impl->wait = [source](const detail::Pin& bus, const state::Deadline& end) {
+        if (source->ended()) return false;
+        if (source->look(bus.at())) return true;
+        if (!bus.wait(state::every_commit, end,
+                      [&](state::Look) { return source->look(bus.at()); }))
+            return false;
+        return true;
+    };
+    return Events(std::move(impl));
+}
+
+struct Subscription::Impl {
+    detail::Handle bus{};
+    std::shared_ptr<detail::Observer> observer{};
+    std::shared_ptr<detail::Subscriber> subscriber{};
+
+    Impl(const detail::Handle& b, std::shared_ptr<detail::Observer> o,
+         std::shared_ptr<detail::Subscriber> s)
+        : bus(b), observer(std::move(o)), subscriber(std::move(s)) {}
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+    ~Impl() {
+        try {
+            const detail::Pin pin(bus);
+            observer->remove(subscriber);
+        } catch (const std::exception&) {  // stopped: it has ended; or the parent's
+        }
+    }
+};
+
+Subscription State::subscribe(const EventFilter& filter,
+                              std::function<void(const Event&)> function) const {
+    const detail::Pin bus(bus_);
+    if (!function)
+        throw InvalidArgument(ErrorCode::invalid_argument, "a function is to be called",
+                              {.expected = "a function", .found = "none"});
+    auto subscriber = std::make_shared<detail::Subscriber>(bus.at(), filter, std::move(function));
+    std::shared_ptr<detail::Observer> observer;
+    {
+        const std::lock_guard lock(bus->watcher_mutex);
+        if (!bus->observer) bus->observer = std::make_shared<detail::Observer>(*bus.operator->());
+        observer = bus->observer;
+    }
+    auto impl = std::make_unique<Subscription::Impl>(detail::Bus::bare(bus_), observer, subscriber);
+    observer->add(subscriber);
+    return detail::Bus::subscription(std::move(impl));
+}
+
+Subscription::Subscription(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Subscription::Subscription(Subscription&&) noexcept = default;
+Subscription& Subscription::operator=(Subscription&&) noexcept = default;
+Subscription::~Subscription() = default;
+
+bool Subscription::wait_for(Sequence sequence, Timeout timeout) const {
+    if (!impl_) return false;
+    static_cast<void>(detail::Bus::get(impl_->bus));
+    if (impl_->observer->is_this_thread())
+        throw WrongContext(ErrorCode::wrong_context,
+                           "a function that is told of events cannot wait for it to be told",
+                           {.expected = "another thread", .found = "the subscriptions'"});
+    if (impl_->subscriber->wait_for(sequence, state::Deadline(timeout))) return true;
+    static_cast<void>(detail::Bus::get(impl_->bus));  // BusClosed
+    return false;
+}
+
+}  // namespace mmsb

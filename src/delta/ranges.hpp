@@ -1,0 +1,16 @@
+/// delta/ranges: where two states of a page differ, roughly. Pure.
+#pragma once
+
+#include <mmsb/types.hpp>
+
+#include <span>
+#include <vector>
+
+namespace mmsb::delta {
+
+/// Stretches that hold all bytes which differ, ascending; between two of them there is a whole
+/// window (compare.hpp) in which none does. Of another size: all of it. Linear.
+[[nodiscard]] std::vector<ByteRange> changed_ranges(std::span<const std::byte> before,
+                                                    std::span<const std::byte> now);
+
+}  // namespace mmsb::delta

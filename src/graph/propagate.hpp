@@ -1,0 +1,60 @@
+/// graph/propagate: which pages a change reaches, each once, parents first. Pure: what becomes of a
+/// page is decided by who calls (state/derive).
+///
+/// What is to be visited is a bitmap over the graph's positions, with a summary over its words,
+/// scanned upwards: a child's position is behind its parent's, so no heap is needed, and nothing is
+/// visited twice. A page's children are marked when it is known what has become of it: where its
+/// bytes are the same as before, they are not (cutoff).
+/// Threads: one; the graph does not change meanwhile.
+#pragma once
+
+#include "graph/graph.hpp"
+
+namespace mmsb::graph {
+
+/// What has become of a page.
+enum class Fate : std::uint8_t {
+    unchanged,  ///< Nothing that its children would have to know.
+    changed,    ///< Its bytes.
+    stale,      ///< It is not up to date from now on, and was before.
+    fresh,      ///< It is again; its bytes are the same.
+};
+
+/// Why a page is visited: one or several.
+enum Why : std::uint8_t {
+    asked = 1,      ///< Propagation::ask().
+    dirty = 2,      ///< A parent of its formula changed.
+    invalid = 4,    ///< A parent changed that it is bound to by a control or compiler edge.
+    spoiled = 8,    ///< A parent of either kind has become stale.
+    refreshed = 16  ///< A parent of its formula is fresh again.
+};
+
+class Propagation {
+public:
+    explicit Propagation(const Graph& graph);
+
+    /// What has happened already. A page without an edge is passed over.
+    void has(PageId page, Fate fate);
+    /// It is visited whatever becomes of its parents.
+    void ask(PageId page);
+    /// Calls `visit(node, why)`, why a set of Why, for each page that is reached, until none is.
+    template <class Visit>
+    void run(const Visit& visit) {
+        for (auto node = next(); node != no_node; node = next()) {
+            const auto why = std::exchange(why_[node], std::uint8_t{0});
+            mark_children(node, visit(node, why));
+        }
+    }
+
+private:
+    void mark(Node node, std::uint8_t why) noexcept;
+    void mark_children(Node node, Fate fate) noexcept;
+    Node next() noexcept;
+
+    const Graph& graph_;
+    std::vector<std::uint8_t> why_;                // by node
+    std::vector<std::uint64_t> marked_, summary_;  // by position; by word of that
+    std::size_t at_ = 0;                           // the summary's word that is scanned
+};
+
+}  // namespace mmsb::graph

@@ -1,0 +1,89 @@
+// What of the catalog is the dependency graph.
+#include "state/catalog.hpp"
+
+#include <mutex>
+
+namespace mmsb::state {
+
+namespace {
+
+graph::RulePointer rule_of(const replay::Formula& formula) {
+    return std::make_shared<const graph::Rule>(
+        graph::Rule{formula.function, formula.arguments, formula.parents});
+}
+
+}  // namespace
+
+GraphView Catalog::graph(log::Lsn& head) const {
+    const std::shared_lock lock(mutex_);
+    head = graph_head_;
+    return GraphView(graph_);
+}
+
+GraphView Catalog::graph_with(std::span<const GraphChange> changes, TriedChanges& tried,
+                              log::Lsn& head) {
+    const std::unique_lock lock(mutex_);
+    tried = try_changes(own_graph(), changes);
+    head = graph_head_;
+    return GraphView(graph_);
+}
+
+graph::Graph& Catalog::own_graph() {
+    if (graph_->lookers.load(std::memory_order_acquire) != 0) {
+        auto copy = std::make_shared<HeldGraph>();
+        copy->graph = graph_->graph;
+        graph_ = std::move(copy);
+    }
+    return graph_->graph;
+}
+
+void Catalog::replace_graph(const replay::Structure& by) {
+    const auto& [edges, formulas] = by.dependencies;
+    std::vector<std::pair<PageId, graph::RulePointer>> rules;
+    rules.reserve(formulas.size());
+    for (const auto& [child, formula] : formulas) rules.emplace_back(child, rule_of(formula));
+    auto made = std::make_shared<HeldGraph>();
+    // A cycle is in no log that we wrote; of another one the pages are there, and no graph.
+    static_cast<void>(made->graph.load(std::vector<Edge>(edges.begin(), edges.end()), rules));
+    graph_ = std::move(made);
+    graph_head_ = graph_->graph.empty() ? 0 : by.head;
+}
+
+replay::Dependencies Catalog::dependencies_of(const graph::Graph& graph) {
+    replay::Dependencies all;
+    for (const auto& edge : graph.added_edges()) all.edges.insert(edge);
+    for (const auto page : graph.derived()) {
+        const auto rule = graph.rule(page);
+        all.formulas[page] = {rule->function, rule->arguments, rule->parents};
+    }
+    return all;
+}
+
+void Catalog::apply_graph(const log::Record& record, std::span<const std::byte> body) {
+    // What goes first, what comes then: as in replay (DependencyChange).
+    for (const bool added : {false, true}) {
+        log::EntryReader reader(body);
+        for (log::Entry entry; reader.next(entry);) {
+            if (entry.kind == log::EntryKind::page) continue;
+            const bool is_edge = entry.kind == log::EntryKind::edge;
+            if ((is_edge ? entry.edge.added : entry.formula.added) != added) continue;
+            auto& graph = own_graph();
+            graph_head_ = record.start;
+            const auto& [parent, child, type, to_add] = entry.edge;
+            if (is_edge && added)
+                static_cast<void>(graph.add_edge(parent, child, type));
+            else if (is_edge)
+                graph.remove_edge(parent, child, type);
+            else if (added)
+                static_cast<void>(graph.set_rule(
+                    entry.formula.child,
+                    rule_of({std::string(entry.formula.function),
+                             {entry.formula.arguments.begin(), entry.formula.arguments.end()},
+                             log::page_ids(entry.formula.parents)})));
+            else
+                graph.remove_rule(entry.formula.child);
+        }
+    }
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,26 @@
+/// state/derive: what a commit does to the pages that depend on those it changes.
+///
+/// Done before the writers' lock, on staged bytes (PROTOCOL, rules 11 and 20): users' functions run
+/// here. What was read for it is remembered and looked at again under the lock; where something has
+/// moved, it is done anew. A page is computed only if all its changed ancestors were: else it is
+/// marked stale in the same record, and all that is computed from it, too.
+#pragma once
+
+#include "state/stage.hpp"
+
+namespace mmsb::state {
+
+/// Is there anything to do?
+[[nodiscard]] inline bool needs_derive(const Attachment& bus, const Staged& staged) noexcept {
+    return bus.catalog.graph_head() != 0 || !staged.graph.empty() || staged.refresh;
+}
+/// Fills staged.made, and what is made of staged.pages. False: what it read does not go together,
+/// because others commit: once more. Throws GraphCycle, InvalidArgument (a write to a derived
+/// page), PageNotFound, RecomputeFailed, and what reading throws.
+[[nodiscard]] bool derive(Attachment& bus, Staged& staged, Propagation mode);
+/// Under the writers' lock, catalog followed: is all as it was when derive() looked?
+[[nodiscard]] bool still_derived(const Attachment& bus, const Staged& staged) noexcept;
+/// Writes entries for what the commit changes of the graph. REQUIRES still_derived().
+void write_graph(Attachment& bus, const Staged& staged);
+
+}  // namespace mmsb::state

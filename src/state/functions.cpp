@@ -1,0 +1,23 @@
+#include "state/functions.hpp"
+
+#include <mutex>
+
+namespace mmsb::state {
+
+void Functions::put(std::string_view name, RegisteredFunction function) {
+    auto made = std::make_shared<const RegisteredFunction>(std::move(function));
+    const std::unique_lock lock(mutex_);
+    all_.insert_or_assign(std::string(name), std::move(made));
+}
+
+FunctionPointer Functions::find(std::string_view name) const {
+    {
+        const std::shared_lock lock(mutex_);
+        if (const auto found = all_.find(name); found != all_.end()) return found->second;
+    }
+    const auto* function = graph::built_in(name);
+    if (function == nullptr) return nullptr;
+    return std::make_shared<const RegisteredFunction>(RegisteredFunction{*function, false, false});
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,136 @@
+// Edges that compute nothing, pages that go and come, and what the log tells of the graph.
+#include "api/derived.hpp"
+#include "support/raises.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+namespace mmsb::test {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(ControlAndCompilerEdges, MakeStaleWhatIsThenComputedOrWrittenAnew) {
+    const auto bus = start();
+    const auto graph = bus.graph();
+    const auto source = bus.create_page(1), object = bus.create_page(1),
+               binary = bus.create_page(1), gate = bus.create_page(1), copy = bus.create_page(1);
+    graph.add_dependency(source, object, EdgeType::compiler);
+    graph.add_dependency(object, binary, EdgeType::compiler);
+    graph.derive(copy, {source}, formula::copy());
+    graph.add_dependency(gate, copy, EdgeType::control);
+    source.update(byte(1));
+    EXPECT_TRUE(object.info().stale && binary.info().stale);
+    EXPECT_FALSE(copy.info().stale);
+    object.update(byte(1));
+    EXPECT_FALSE(object.info().stale);
+    EXPECT_TRUE(binary.info().stale);
+    binary.update(byte(0));  // the same bytes: it was made anew all the same
+    EXPECT_FALSE(binary.info().stale);
+    gate.update(byte(1));
+    EXPECT_TRUE(copy.info().stale);
+    EXPECT_EQ(graph.propagate(), 1U);
+    EXPECT_FALSE(copy.info().stale);
+    graph.remove_dependency(gate, copy);
+    gate.update(byte(2));
+    EXPECT_FALSE(copy.info().stale);
+    bus.transact([&](Transaction& tx) {
+        tx.update(source, byte(9));
+        tx.update(object, byte(9));
+    });
+    EXPECT_FALSE(object.info().stale);
+    EXPECT_TRUE(binary.info().stale);
+    EXPECT_TRUE(bus.verify().good);
+}
+
+TEST(DeletingAPage, RemovesItsEdgesAndTheFormulasThatNameIt) {
+    const auto bus = start();
+    const auto a = bus.create_page(1), b = bus.create_page(1), c = bus.create_page(1);
+    bus.graph().derive(b, {a}, formula::copy());
+    bus.graph().derive(c, {b}, formula::copy());
+    bus.graph().add_dependency(a, c, EdgeType::gpu_sync);
+    a.update(byte(4));
+    bus.delete_page(a);
+    EXPECT_FALSE(bus.graph().formula(b).has_value());
+    EXPECT_EQ(byte_of(b), 4);
+    EXPECT_EQ(bus.graph().topological_order().size(), 2U);
+    b.update(byte(5));
+    EXPECT_EQ(byte_of(c), 5);
+    EXPECT_TRUE(bus.verify().good);
+}
+
+TEST(APageMadeAndDerivedAtOnce, IsComputedInThatCommit) {
+    const auto bus = start();
+    const auto a = bus.create_page(4, {.contents = bytes_of("abcd")});
+    Page b, c;
+    const auto before = bus.sequence();
+    bus.transact([&](Transaction& tx) {
+        b = tx.create_page(2, {.name = "b", .contents = bytes_of("zz")});
+        c = tx.create_page(2);
+        tx.derive(c, {b}, formula::copy());
+        tx.derive(b, {a}, formula::slice(1, 2));
+    });
+    EXPECT_EQ(bus.sequence(), before + 1);
+    EXPECT_EQ(text_of(bus.page("b").read()), "bc");
+    EXPECT_EQ(text_of(bus.page(c.id()).read()), "bc");
+    EXPECT_TRUE(bus.verify().good);
+    EXPECT_THAT(bus.snapshot().edges(),
+                ElementsAre(Edge{a, b, EdgeType::data}, Edge{b, c, EdgeType::data}));
+    EXPECT_TRUE(bus.at(before).edges().empty());
+}
+
+TEST(TheLog, TellsOfEdgesAndStaleness) {
+    const auto bus = start();
+    const auto a = bus.create_page(1), b = bus.create_page(1);
+    bus.graph().derive(b, {a}, formula::call("nobody.has/1"));
+    bus.graph().add_dependency(a, b, EdgeType::compiler);
+    bus.graph().remove_dependency(a, b);
+    bus.graph().underive(b);
+    std::vector<Record> records;
+    for (auto& record : bus.tlog({.from = Sequence{3}})) records.push_back(record);
+    ASSERT_EQ(records.size(), 4U);
+    EXPECT_THAT(records[0].types,
+                testing::UnorderedElementsAre(RecordType::page_derived, RecordType::page_stale));
+    EXPECT_THAT(records[0].edges_added, ElementsAre(Edge{a, b, EdgeType::data}));
+    EXPECT_THAT(records[1].edges_added, ElementsAre(Edge{a, b, EdgeType::compiler}));
+    EXPECT_THAT(records[2].edges_removed, ElementsAre(Edge{a, b, EdgeType::compiler}));
+    EXPECT_THAT(records[3].types, ElementsAre(RecordType::page_underived));
+    EXPECT_FALSE(b.info().stale);
+}
+
+TEST(ManyThreads, NeverSeeADerivedPageThatDisagreesWithItsParents) {
+    const auto bus = start();
+    add_mean(bus);
+    const auto a = bus.create<double[]>(4, {.name = "a"});
+    const auto mean = bus.create<double>(), sum = bus.create<double>();
+    bus.transact([&](Transaction& tx) {
+        tx.derive(mean, {a}, formula::call("test.mean/1"));
+        tx.derive(sum, {a}, formula::sum<double>());
+    });
+    std::vector<std::thread> threads;
+    std::atomic<bool> done{false};
+    for (int t = 0; t < 3; ++t)
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 300; ++i)
+                a.update([&](std::span<double> v) { v[static_cast<std::size_t>(t)] += 1.0; });
+        });
+    std::thread reader([&] {
+        while (!done) {
+            const auto view = bus.snapshot({a.page(), mean.page(), sum.page()});
+            const auto v = view.get(a);
+            EXPECT_EQ(view.get(sum), std::accumulate(v.begin(), v.end(), 0.0));
+            EXPECT_EQ(view.get(mean), view.get(sum) / 4);
+        }
+    });
+    for (auto& thread : threads) thread.join();
+    done = true;
+    reader.join();
+    EXPECT_EQ(sum.read(), 900.0);
+    EXPECT_TRUE(bus.verify().good);
+}
+
+}  // namespace
+}  // namespace mmsb::test
