@@ -1,7 +1,6 @@
 // The dependency graph's face: handles, formulas, functions.
 #include "api/transaction_impl.hpp"
 #include "graph/function.hpp"
-#include "state/derive.hpp"
 
 #include <mmsb/state.hpp>
 

@@ -13,7 +13,7 @@ namespace detail {
 
 // ---- one subscription ---------------------------------------------------------------------------
 
-Subscriber::Subscriber(state::Attachment& bus, EventFilter filter,
+Subscriber::Subscriber(state::Attachment& bus, const EventFilter& filter,
                        std::function<void(const Event&)> function)
     : source_(bus, filter), endless_(!filter.to), function_(std::move(function)) {
     told_ = source_.sequence();
@@ -57,6 +57,7 @@ void Subscriber::tell(state::Attachment& bus) noexcept {
         try {
             source_.skip_to_now(bus);
             tell_now(bus, {.type = EventType::gap, .sequence = source_.sequence()});
+            told(source_.sequence());
         } catch (const std::exception& e) {
             bus.notice(Notice::Level::warning, e.what());  // and it is tried again
         }

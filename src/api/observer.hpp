@@ -12,7 +12,7 @@ namespace mmsb::detail {
 
 class Subscriber {
 public:
-    Subscriber(state::Attachment& bus, EventFilter filter,
+    Subscriber(state::Attachment& bus, const EventFilter& filter,
                std::function<void(const Event&)> function);
     /// Tells of all that is committed by now.
     void tell(state::Attachment& bus) noexcept;

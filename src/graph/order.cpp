@@ -1,7 +1,5 @@
 #include "graph/order.hpp"
 
-#include "base/assert.hpp"
-
 #include <algorithm>
 #include <stdexcept>
 #include <string>

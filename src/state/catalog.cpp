@@ -148,9 +148,13 @@ void Catalog::apply(const log::Record& record, std::span<const std::byte> body) 
     deleted_.clear();
     // Names are freed first and taken afterwards: pages of one record may swap theirs.
     std::vector<std::pair<std::string, PageId>> taken;
+    bool has_dependencies = false;
     log::EntryReader reader(body);
     for (log::Entry entry; reader.next(entry);) {
-        if (entry.kind != log::EntryKind::page) continue;
+        if (entry.kind != log::EntryKind::page) {
+            has_dependencies = true;
+            continue;
+        }
         const auto& p = entry.page;
         if (p.deleted) {
             if (const auto found = pages_.find(p.page); found != pages_.end()) {
@@ -183,7 +187,7 @@ void Catalog::apply(const log::Record& record, std::span<const std::byte> body) 
         }
     }
     for (auto& [name, id] : taken) names_[name] = id;
-    apply_graph(record, body);
+    if (has_dependencies) apply_graph(record, body);
 }
 
 void Catalog::set_line(std::uint32_t line, bool taken) {

@@ -233,6 +233,30 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
                    {.expected = "what was read", .found = "a newer version"});
 }
 
+// What is computed is computed anew until it is of what is committed then.
+class Derivation {
+public:
+    Derivation(Attachment& bus, Staged& staged, const CommitOptions& options)
+        : bus_(bus), staged_(staged), options_(options) {}
+    // False: others commit meanwhile; once more.
+    bool run() {
+        if (!derive(bus_, staged_, options_.propagation)) return false;
+        encode_ahead(bus_, staged_.made.pages);
+        return true;
+    }
+    void moved() {
+        if (++moves_ >= options_.attempts) throw_moved(moves_);
+        turn_.conflicted();
+    }
+
+private:
+    Attachment& bus_;
+    Staged& staged_;
+    const CommitOptions& options_;
+    Turn turn_{bus_};
+    int moves_ = 0;
+};
+
 }  // namespace
 
 Durability durability_of(const Attachment& bus, const HandleOptions& handle,
@@ -259,23 +283,25 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
         options.source.empty() ? std::string_view(handle.source) : options.source;
     check_options(options, source);
     const Call call{handle, options, source};
-    constexpr int rounds_without_lock = 3;  // then the comparing is done under it, so that it ends
     prefetch_end(bus);
     let_turn_pass(bus);
+    constexpr int rounds_without_lock = 3;  // then the comparing is done under it, so that it ends
     Outcome outcome;
-    Turn turn(bus);
+    std::optional<Derivation> derivation;
     staged.clear_made();
-    for (int round = 0, moves = 0;;) {
-        outcome.moved = needs_derive(bus, staged) && !derive(bus, staged, options.propagation);
-        if (!outcome.moved) {
-            encode_ahead(bus, staged);
-            commit_once(bus, call, staged, round >= rounds_without_lock, outcome);
-            if (!outcome.again && !outcome.moved) break;
+    for (int round = 0;;) {
+        if (needs_derive(bus, staged)) [[unlikely]] {
+            if (!derivation) derivation.emplace(bus, staged, options);
+            if (!derivation->run()) {
+                derivation->moved();
+                continue;
+            }
         }
-        if (outcome.again) ++round;
-        if (!outcome.moved) continue;
-        if (++moves >= options.attempts) throw_moved(moves);
-        turn.conflicted();
+        encode_ahead(bus, staged.pages);
+        commit_once(bus, call, staged, round >= rounds_without_lock, outcome);
+        if (outcome.moved && derivation) derivation->moved();
+        if (!outcome.again && !outcome.moved) break;
+        round += outcome.again ? 1 : 0;
     }
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;
     if (bus.is_lost()) throw_lost_committed(bus, outcome.result.committed.sequence);

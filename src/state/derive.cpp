@@ -350,9 +350,8 @@ bool derive(Attachment& bus, Staged& staged, Propagation mode) {
     }
 }
 
-bool still_derived(const Attachment& bus, const Staged& staged) noexcept {
-    if (bus.catalog.graph_head() != staged.made.graph_head) return false;
-    return std::ranges::all_of(staged.made.reads, [&bus](const ReadPage& read) {
+bool are_unchanged(const Attachment& bus, std::span<const ReadPage> reads) noexcept {
+    return std::ranges::all_of(reads, [&bus](const ReadPage& read) {
         const auto* line = bus.arena->line(read.line);
         return line != nullptr && line->lsn.load(relaxed) == read.lsn &&
                line->id.load(relaxed) == number(read.page);

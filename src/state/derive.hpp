@@ -18,8 +18,13 @@ namespace mmsb::state {
 /// because others commit: once more. Throws GraphCycle, InvalidArgument (a write to a derived
 /// page), PageNotFound, RecomputeFailed, and what reading throws.
 [[nodiscard]] bool derive(Attachment& bus, Staged& staged, Propagation mode);
+/// Is each page that was read as it was then? Under the writers' lock.
+[[nodiscard]] bool are_unchanged(const Attachment& bus, std::span<const ReadPage> reads) noexcept;
 /// Under the writers' lock, catalog followed: is all as it was when derive() looked?
-[[nodiscard]] bool still_derived(const Attachment& bus, const Staged& staged) noexcept;
+[[nodiscard]] inline bool still_derived(const Attachment& bus, const Staged& staged) noexcept {
+    return bus.catalog.graph_head() == staged.made.graph_head &&
+           (staged.made.reads.empty() || are_unchanged(bus, staged.made.reads));
+}
 /// Writes entries for what the commit changes of the graph. REQUIRES still_derived().
 void write_graph(Attachment& bus, const Staged& staged);
 

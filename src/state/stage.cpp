@@ -88,17 +88,20 @@ class Encoder {
 public:
     Encoder(Attachment& bus, bool under_lock) : bus_(bus), under_lock_(under_lock) {}
 
-    Encoded run(Staged& staged, std::size_t room_in_front) {
+    void begin(std::size_t room_in_front) {
         auto& scratch = bus_.scratch;
         scratch.body.resize(room_in_front);
         scratch.body_at = room_in_front;
         scratch.unlogged.clear();
         scratch.changes.clear();
         scratch.lines.clear();
-        const auto own = staged.pages.size(), all = own + staged.made.pages.size();
-        for (std::size_t i = 0; i < all; ++i) {
-            look_ahead(staged, i);
-            auto& page = i < own ? staged.pages[i] : staged.made.pages[i - own];
+    }
+
+    void add(std::span<StagedPage> pages) {
+        auto& scratch = bus_.scratch;
+        for (std::size_t i = 0; i < pages.size(); ++i) {
+            look_ahead(pages, i);
+            auto& page = pages[i];
             auto& change = scratch.changes.emplace_back();
             change.entry.page = page.page;
             metadata_.clear();
@@ -108,11 +111,12 @@ public:
                 scratch.changes.pop_back();
                 continue;
             }
-            if (result_.stale_ahead) return result_;
+            if (result_.stale_ahead) return;
             finish(page, change);
         }
-        return result_;
     }
+
+    [[nodiscard]] const Encoded& result() const noexcept { return result_; }
 
 private:
     Change& change() noexcept { return bus_.scratch.changes.back(); }
@@ -147,10 +151,10 @@ private:
     }
 
     // Pages lie anywhere: the lines and bytes of the next ones are on their way meanwhile.
-    void look_ahead(const Staged& staged, std::size_t at) const noexcept {
+    void look_ahead(std::span<const StagedPage> pages, std::size_t at) const noexcept {
         constexpr std::size_t bytes_ahead = 2, line_ahead = 6;
         const auto line_of = [&](std::size_t n) {
-            return n < staged.pages.size() ? staged.pages[n].line : unknown_line;
+            return n < pages.size() ? pages[n].line : unknown_line;
         };
         if (const auto line = line_of(at + line_ahead); line != unknown_line)
             __builtin_prefetch(bus_.arena->line(line));
@@ -315,8 +319,6 @@ private:
 namespace {
 
 void encode_page_ahead(Attachment& bus, StagedPage& page) {
-    page.ahead.reset();
-    if (page.deleted || bytes_written(page) < large_write) return;
     if (page.created) {
         page.ahead = StagedPage::Ahead{};
         find_ahead(page, {}, *page.size);
@@ -335,9 +337,11 @@ void encode_page_ahead(Attachment& bus, StagedPage& page) {
 
 }  // namespace
 
-void encode_ahead(Attachment& bus, Staged& staged) {
-    for (auto* pages : {&staged.pages, &staged.made.pages})
-        for (auto& page : *pages) encode_page_ahead(bus, page);
+void encode_ahead(Attachment& bus, std::span<StagedPage> pages) {
+    for (auto& page : pages) {
+        page.ahead.reset();
+        if (!page.deleted && bytes_written(page) >= large_write) encode_page_ahead(bus, page);
+    }
 }
 
 std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged) {
@@ -368,9 +372,16 @@ Encoded encode(Attachment& bus, Staged& staged, bool under_lock, std::size_t roo
                               {.expected = fmt::format("{} at most", limits::pages_per_record),
                                .found = fmt::format("{}", pages)});
     check_names(bus, staged);
-    auto result = Encoder(bus, under_lock).run(staged, room_in_front);
-    write_graph(bus, staged);
-    result.structural |= !staged.made.graph.empty();
+    Encoder encoder(bus, under_lock);
+    encoder.begin(room_in_front);
+    for (const std::span<StagedPage> each :
+         {std::span<StagedPage>(staged.pages), std::span<StagedPage>(staged.made.pages)})
+        if (!encoder.result().stale_ahead) encoder.add(each);
+    auto result = encoder.result();
+    if (!staged.made.graph.empty()) {
+        write_graph(bus, staged);
+        result.structural = true;
+    }
     return result;
 }
 

@@ -101,7 +101,7 @@ struct Staged {
 inline constexpr std::uint64_t large_write = 256 * 1024;
 
 /// Finds deltas of large writes now, without the lock (PROTOCOL, rule 11).
-void encode_ahead(Attachment& bus, Staged& staged);
+void encode_ahead(Attachment& bus, std::span<StagedPage> pages);
 
 /// Which page kept a commit from happening.
 struct ConflictAt {

@@ -2,7 +2,6 @@
 // that are told run on one thread, in order, and harm nobody.
 #include "api/derived.hpp"
 #include "support/child.hpp"
-#include "support/raises.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,5 @@
 // Edges that compute nothing, pages that go and come, and what the log tells of the graph.
 #include "api/derived.hpp"
-#include "support/raises.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -62,6 +62,14 @@ void make(const BusPlace& place) {
         bus.create_page(log_size(0), {.name = name_of("log ", me), .contents = log_bytes(me, 0)});
         bus.create_page(large, {.name = name_of("large ", me), .contents = large_bytes(me, 0)});
     }
+    // All can compute the one; only some the other, and what is computed from it.
+    std::vector<Page> all;
+    for (unsigned i = 0; i < accounts; ++i) all.push_back(bus.page(name_of("account ", i)));
+    bus.graph().derive(bus.create<std::int64_t>({.name = "sum"}), all,
+                       formula::sum<std::int64_t>());
+    const auto twice = bus.create<std::uint64_t>({.name = "twice"});
+    bus.graph().derive(twice, {bus.page("commits")}, formula::call("test.twice/1"));
+    bus.graph().derive(bus.create<std::uint64_t>({.name = "again"}), {twice}, formula::copy());
     stop(std::move(bus));
 }
 
@@ -73,6 +81,10 @@ public:
         : me_(me), slot_(ledger.at(me)), bus_(place.open()) {
         for (unsigned i = 0; i < accounts; ++i)
             accounts_.push_back(bus_.page<std::int64_t>(name_of("account ", i)));
+        if (me % 2 == 0)
+            bus_.register_recompute("test.twice/1", [](Recompute& r) {
+                r.out<std::uint64_t>()[0] = 2 * r.parent<std::uint64_t>(0)[0];
+            });
     }
 
     int run() {
@@ -151,6 +163,8 @@ T value_of(const View& view, const std::string& name) {
     return value;
 }
 
+bool is_stale(const View& view, const char* name) { return view.find_page(name).value().stale; }
+
 /// What a judge has to know: who is dead, and what they all had acknowledged before it looks.
 struct Case {
     std::array<std::uint64_t, writers> acknowledged{}, sequence{};
@@ -170,7 +184,8 @@ Case take_case(const Ledger& ledger, const std::array<bool, writers>& alive) {
 std::string judge(const State& bus, const Case& c) {
     const auto newest = *std::max_element(c.sequence.begin(), c.sequence.end());
     if (number(bus.sequence()) < newest) return "an acknowledged commit is missing";
-    std::vector<Page> pages{bus.page("commits")};
+    std::vector<Page> pages{bus.page("commits"), bus.page("sum"), bus.page("twice"),
+                            bus.page("again")};
     for (unsigned i = 0; i < accounts; ++i) pages.push_back(bus.page(name_of("account ", i)));
     for (unsigned me = 0; me < writers; ++me)
         for (const auto* what : {"count ", "log ", "large "})
@@ -191,6 +206,12 @@ std::string judge(const State& bus, const Case& c) {
         if (const auto wrong = check_writer(view, me, n); !wrong.empty()) return who + wrong;
     }
     if (value_of<std::uint64_t>(view, "commits") != commits) return "the counts do not add up";
+    if (value_of<std::int64_t>(view, "sum") != total || is_stale(view, "sum"))
+        return "the derived sum is of another commit";
+    if (is_stale(view, "twice") != is_stale(view, "again")) return "stale by half";
+    for (const auto* name : {"twice", "again"})
+        if (!is_stale(view, name) && value_of<std::uint64_t>(view, name) != 2 * commits)
+            return std::string(name) + " is of another commit, and does not say so";
     return {};
 }
 

@@ -50,8 +50,12 @@ inline void make_pages(const State& bus) {
                                                                     {"shrinks", 9000},
                                                                     {"stays", 100},
                                                                     {"doomed", 700},
-                                                                    {"large", 40'000}})
+                                                                    {"large", 40'000},
+                                                                    {"source", 64}})
         bus.create_page(size, {.name = name, .contents = pattern(size)});
+    const auto derived = bus.create_page(64, {.name = "derived"});
+    bus.graph().derive(derived, {bus.page("source")}, formula::copy());
+    bus.graph().derive(bus.create_page(4, {.name = "sum of it"}), {derived}, formula::checksum());
     const auto& words = attachment_of(bus).words();
     const auto a = bus.page("a"), b = bus.page("b");
     for (unsigned n = 2; words.logged.load() < 4 * small.ring_size + 20'000; ++n) {
@@ -118,6 +122,20 @@ inline void change_everything(const State& bus) {
         {"empty", [](const State& bus) { bus.page("shrinks").resize(0); }},
         {"rename", [](const State& bus) { bus.page("c").rename("d"); }},
         {"everything", change_everything},
+        {"derived pages", [](const State& bus) { bus.page("source").write(10, pattern(9, 75)); }},
+        {"stale pages",
+         [](const State& bus) {
+             bus.page("source").write(10, pattern(9, 76), {.propagation = Propagation::deferred});
+         }},
+        {"a formula",
+         [](const State& bus) {
+             bus.transact([&](Transaction& tx) {
+                 tx.derive(bus.page("stays"), {bus.page("a")}, formula::slice(20, 100));
+                 tx.add_dependency(bus.page("source"), bus.page("b"), EdgeType::compiler);
+                 tx.write(bus.page("source"), 0, pattern(64, 74));
+             });
+         }},
+        {"deleting a parent", [](const State& bus) { bus.delete_page(bus.page("source")); }},
         {"by somebody else",
          [](const State& bus) {
              bus.page("a").write(0, pattern(64, 79), {.source = "somebody", .label = "else"});
@@ -157,7 +175,7 @@ inline void change_everything(const State& bus) {
 /// The kinds of commit that go the most different ways.
 inline bool is_special(const Scene& scene) {
     return std::ranges::any_of(
-        std::initializer_list<std::string_view>{"two pages", "delete", "everything",
+        std::initializer_list<std::string_view>{"two pages", "delete", "everything", "a formula",
                                                 "created by somebody else", "blob of pages", "sync",
                                                 "over the end of a segment, synced"},
         [&](std::string_view name) { return name == scene.name; });

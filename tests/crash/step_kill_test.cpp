@@ -21,7 +21,8 @@ std::string told(const Stage& stage, std::size_t step) {
 void change_all(const State& bus) {
     bus.transact([&](Transaction& tx) {
         for (const auto& page : bus.pages())
-            if (const auto size = tx.size(page); size > 0) tx.update(page, pattern(size, 4711));
+            if (const auto size = tx.size(page); size > 0 && !page.info().derived)
+                tx.update(page, pattern(size, 4711));
         tx.create_page(5000, {.contents = pattern(5000, 4712)});
         tx.resize(bus.page("b"), 3000);
     });

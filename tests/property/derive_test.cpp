@@ -63,10 +63,11 @@ public:
         check();
         const auto now = contents_of(*bus_);
         for (const auto& [id, page] : now.pages) {
-            const bool bound = std::ranges::any_of(now.edges, [id = id](const Edge& edge) {
-                return number(edge.child) == id &&
-                       (edge.type == EdgeType::control || edge.type == EdgeType::compiler);
-            });
+            const bool bound =
+                std::ranges::any_of(now.edges, [page_id = PageId{id}](const Edge& edge) {
+                    return edge.child == page_id &&
+                           (edge.type == EdgeType::control || edge.type == EdgeType::compiler);
+                });
             if (page.derived && !bound && !has_bound_ancestor(PageId{id})) {
                 EXPECT_FALSE(page.stale) << id;
             }

@@ -7,7 +7,7 @@ import subprocess
 
 import tool
 
-COMMANDS = "capture record info pages stats verify log watch show export diff checkpoint copy compact doctor bench remove completion".split()
+COMMANDS = "capture record info pages stats verify log watch show export diff checkpoint copy compact doctor graph why bench remove completion".split()
 WITH_JSON = [c for c in COMMANDS if c != "completion"]
 
 

@@ -106,6 +106,7 @@ void add_export(Program& program);    // export
 void add_diff(Program& program);      // diff
 void add_keep(Program& program);      // checkpoint, copy, compact, remove
 void add_doctor(Program& program);    // doctor
+void add_graph(Program& program);     // graph, why
 void add_bench(Program& program);     // bench
 void add_describe(Program& program);  // completion, man
 

@@ -10,7 +10,8 @@ namespace {
 
 using enum ErrorCode;
 
-constexpr std::array wrong_use{invalid_argument, wrong_context, type_mismatch, invalid_delta};
+constexpr std::array wrong_use{invalid_argument, wrong_context, type_mismatch,
+                               invalid_delta,    graph_cycle,   recompute_failed};
 constexpr std::array not_there{page_not_found, history_dropped};
 constexpr std::array no_bus{not_a_bus, newer_format, arena_elsewhere};
 constexpr std::array damage{corrupt};

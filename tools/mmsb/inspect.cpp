@@ -48,8 +48,8 @@ constexpr CommandText stats_text{
         "Shows the counters of a bus. The totals of deltas and applies, conflicts and abandoned\n"
         "transactions are counted in shared memory: since the bus was made, or, once that memory\n"
         "was gone (a reboot), since the checkpoint that it was rebuilt from. The times of applies\n"
-        "are 0 unless a program that writes has set Config::enable_instrumentation. Of a graph,\n"
-        "of propagations and of devices there is nothing in this release: they are 0.",
+        "are 0 unless a program that writes has set Config::enable_instrumentation. Of devices\n"
+        "there is nothing in this release: they are 0.",
     .example = "$ mmsb stats demo.bus --json",
     .json =
         "  total_pages, cpu_pages, gpu_pages, unified_pages, total_page_bytes, total_deltas,\n"

@@ -30,7 +30,7 @@ int run(std::vector<std::string> arguments) {
     Output out(standard_output);
     Program program;
     for (const auto add : {add_capture, add_record, add_inspect, add_log, add_show, add_export,
-                           add_diff, add_keep, add_doctor, add_bench, add_describe}) {
+                           add_diff, add_keep, add_doctor, add_graph, add_bench, add_describe}) {
         add(program);
     }
     const std::string hint = !arguments.empty() && program.find(arguments.front()) != nullptr
