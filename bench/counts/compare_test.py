@@ -38,7 +38,13 @@ class Run(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.addCleanup(setattr, compare, "COUNTS", compare.COUNTS)
         compare.COUNTS = pathlib.Path(folder.name) / "counts.json"
-        for name, value in (("environment", lambda _: "here"), ("measure", lambda _: {"read": 104.0})):
+        self.counted = [1040]
+        fakes = {
+            "environment": lambda program: "here",
+            "operations_of": lambda program: {"read": 10},
+            "count": lambda program, path: self.counted.pop(0) if len(self.counted) > 1 else self.counted[0],
+        }
+        for name, value in fakes.items():
             self.addCleanup(setattr, compare, name, getattr(compare, name))
             setattr(compare, name, value)
 
@@ -54,7 +60,16 @@ class Run(unittest.TestCase):
         self.assertIn("compare.py program --accept", said)
         self.assertEqual(self.run_with("here", 102.0)[0], 0)
 
-    def test_what_is_accepted_is_what_is_compared_with(self):
+    def test_what_is_too_much_once_and_never_again_was_the_time(self):
+        self.counted = [1200, 1000]
+        self.assertEqual(self.run_with("here", 100.0)[0], 0)
+
+    def test_what_is_accepted_is_the_least_of_several(self):
+        self.counted = [1200, 1010, 1100, 1300]
+        self.run_with("here", 1.0, "--accept")
+        self.assertEqual(json.loads(compare.COUNTS.read_text())["instructions"], {"read": 101.0})
+
+    def test_what_is_accepted_is_what_is_what_is_compared_with(self):
         self.assertEqual(self.run_with("elsewhere", 1.0, "--accept")[0], 0)
         self.assertEqual(json.loads(compare.COUNTS.read_text()), {"environment": "here", "instructions": {"read": 104.0}})
 
