@@ -84,7 +84,8 @@ public:
     Committed transact(FunctionRef<void(Transaction&)> fn, const CommitOptions& options = {}) const;
     /// An empty one, to be committed by hand.
     [[nodiscard]] Transaction transaction() const;
-    /// The pages' bytes as in `view`, as a new commit: going back is going on.
+    /// The pages' bytes as in `view`, as a new commit: going back is going on. Derived pages are
+    /// passed over: they follow.
     Committed restore(const View& view, PageList pages, const CommitOptions& options = {}) const;
 
     // -- time
@@ -165,7 +166,8 @@ public:
     [[nodiscard]] const Recovery& recovery() const;
     /// With the defaults filled in; valid while the State is open.
     [[nodiscard]] const Config& config() const;
-    [[nodiscard]] Stats get_stats() const;  ///< Cheap; each number by itself is right.
+    /// Each number by itself is right. Cheap, but for those of the graph, which are counted.
+    [[nodiscard]] Stats get_stats() const;
     void reset_stats() const;               ///< The performance counters only.
 
 private:

@@ -97,7 +97,7 @@ public:
     void write(Page page, std::size_t offset, std::span<const std::byte> bytes);
     /// Writes what the delta changes, likewise. InvalidDelta unless the sizes agree.
     void apply(Page page, const Delta& delta);
-    /// The pages' bytes as in `view`.
+    /// The pages' bytes as in `view`; derived ones are passed over: they follow.
     void restore(const View& view, PageList pages);
 
     // -- pages

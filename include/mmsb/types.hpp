@@ -326,6 +326,11 @@ struct Recovery {
 
 /// How State::verify works.
 struct VerifyOptions {
+    /// Not 0: derived pages are computed anew as of each so many commits, and compared; 1: of each.
+    /// It finds functions that are not pure, or do not give what they gave. Of those that this
+    /// process has, built-in ones among them; not of pages that are stale, nor of functions that
+    /// accumulate (VerifyReport::not_recomputed).
+    std::uint64_t recompute_every = 0;
     std::function<bool(double)> progress{};  ///< 0..1; false ends it.
 };
 /// What State::verify found.
@@ -336,6 +341,10 @@ struct VerifyReport {
     PageId page = PageId::none;
     std::size_t offset = 0;
     Sequence sequence = Sequence::zero;
+    /// Where a derived page's bytes are not what its function gives now: which, and what it threw.
+    std::string function{}, error{};
+    std::uint64_t recomputed = 0;      ///< Calls of functions.
+    std::uint64_t not_recomputed = 0;  ///< Derived pages that could not be, at least once.
 };
 
 /// A snapshot of the counters of a bus, of all its processes; the names are the original's. They

@@ -306,7 +306,12 @@ void Transaction::apply(Page page, const Delta& delta) {
 }
 
 void Transaction::restore(const View& view, PageList pages) {
+    auto& bus = impl_->at().at();
+    bus.catalog.follow_logged(bus);
+    log::Lsn head = 0;
+    const auto graph = bus.catalog.graph(head);
     for (const auto& page : pages.get()) {
+        if (graph->rule(page.id())) continue;
         const auto bytes = view.bytes(page.id());
         if (bytes.size() != size(page)) resize(page, bytes.size());
         update(page, bytes);

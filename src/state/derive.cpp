@@ -45,10 +45,12 @@ public:
         }
         bus_.catalog.follow_logged(bus_);
         TriedChanges tried;
-        const auto changes = changes_with_deleted();
+        Lsn head = 0;
+        const auto changes = changes_with_deleted(head);
         const auto view = changes.empty()
                               ? bus_.catalog.graph(staged_.made.graph_head)
                               : bus_.catalog.graph_with(changes, tried, staged_.made.graph_head);
+        if (staged_.made.graph_head != head) throw Moved{};
         if (!tried.cycle.empty()) throw_cycle(tried.cycle);
         check_changes(*view, tried.net);
         staged_.made.graph = tried.net;
@@ -63,10 +65,9 @@ public:
 private:
     [[nodiscard]] Lsn logged() const { return bus_.words().logged.load(std::memory_order_acquire); }
 
-    // What was asked for, and what goes with pages that go.
-    std::vector<GraphChange> changes_with_deleted() {
+    // What was asked for, and what goes with pages that go; as of `head`.
+    std::vector<GraphChange> changes_with_deleted(Lsn& head) {
         auto changes = staged_.graph;
-        Lsn head = 0;
         const auto view = bus_.catalog.graph(head);
         for (const auto& page : staged_.pages)
             if (page.deleted) remove_with_page(*view, page.page, changes);

@@ -2,6 +2,7 @@
 #include "state/cursor.hpp"
 #include "state/past.hpp"
 #include "state/read.hpp"
+#include "state/recompute.hpp"
 
 #include <algorithm>
 
@@ -37,6 +38,7 @@ public:
         for (const auto& [id, line] : bus_.catalog.pages())
             if (!check(id, line)) return report_;
         if (!check_missing() || !check_dependencies()) return report_;
+        if (options_.recompute_every != 0 && !recompute()) return report_;
         report_.sequence = image_.sequence();
         report_.good = true;
         if (options_.progress) options_.progress(1.0);
@@ -51,11 +53,26 @@ private:
             if (!wrong.empty()) throw_contradiction(bus_, cursor_.record(), wrong);
             if (cursor_.record().kind != log::RecordKind::commit) continue;
             constexpr std::uint64_t often = 4096;
-            if (++report_.records % often != 0 || !options_.progress) continue;
+            ++report_.records;
+            if (options_.recompute_every != 0 && report_.records % options_.recompute_every == 0 &&
+                !recompute())
+                return false;
+            if (report_.records % often != 0 || !options_.progress) continue;
             const auto all = static_cast<double>(std::max<Lsn>(cursor_.to() - from_, 1));
             if (!options_.progress(static_cast<double>(cursor_.at() - from_) / all)) return false;
         }
         return true;
+    }
+
+    // As of where the image is.
+    bool recompute() {
+        auto difference = recomputer_.look(image_);
+        report_.recomputed = recomputer_.calls();
+        report_.not_recomputed = recomputer_.skipped();
+        if (!difference) return true;
+        report_.function = std::move(difference->function);
+        report_.error = std::move(difference->error);
+        return differs(difference->page, difference->offset);
     }
 
     bool differs(PageId page, std::size_t offset) {
@@ -140,6 +157,7 @@ private:
     Lsn from_ = 0;
     replay::Image image_;
     Cursor cursor_;
+    Recomputer recomputer_{bus_.functions};
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Edges that compute nothing, pages that go and come, and what the log tells of the graph.
 #include "api/derived.hpp"
+#include "support/contents.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -79,6 +80,83 @@ TEST(APageMadeAndDerivedAtOnce, IsComputedInThatCommit) {
     EXPECT_THAT(bus.snapshot().edges(),
                 ElementsAre(Edge{a, b, EdgeType::data}, Edge{b, c, EdgeType::data}));
     EXPECT_TRUE(bus.at(before).edges().empty());
+}
+
+TEST(Verify, FindsAFunctionThatIsNotPure) {
+    const auto bus = start();
+    int calls = 0;
+    bus.register_recompute("test.counts/1", [&](Recompute& r) {
+        r.out()[0] = r.parent(0)[0];
+        r.out()[1] = static_cast<std::byte>(calls / 4);
+        ++calls;
+    });
+    bus.register_recompute("test.sum/1", [](Recompute& r) { r.out()[0] ^= r.parent(0)[0]; },
+                           {.accumulates = true});
+    const auto a = bus.create_page(1), b = bus.create_page(2), c = bus.create_page(1),
+               d = bus.create_page(1);
+    bus.graph().derive(c, {a}, formula::copy());
+    bus.graph().derive(d, {a}, formula::call("test.sum/1"));
+    for (int i = 1; i <= 3; ++i) a.update(byte(i));
+    const auto good = bus.verify({.recompute_every = 1});
+    EXPECT_TRUE(good.good);
+    EXPECT_EQ(good.recomputed, 4U);
+    EXPECT_EQ(good.not_recomputed, 1U);
+    EXPECT_EQ(bus.verify({.recompute_every = 100}).recomputed, 1U);
+    const auto derived = bus.graph().derive(b, {a}, formula::call("test.counts/1")).sequence;
+    for (int i = 4; i <= 6; ++i) a.update(byte(i));
+    EXPECT_TRUE(bus.verify().good);
+    const auto found = bus.verify({.recompute_every = 1});
+    EXPECT_FALSE(found.good);
+    EXPECT_EQ(found.page, b.id());
+    EXPECT_EQ(found.offset, 1U);
+    EXPECT_EQ(found.function, "test.counts/1");
+    EXPECT_EQ(found.sequence, derived);
+    bus.register_recompute("test.counts/1", [](Recompute&) { throw std::runtime_error("no"); });
+    EXPECT_EQ(bus.verify({.recompute_every = 1}).error, "no");
+}
+
+TEST(GoingBack, LetsDerivedPagesFollow) {
+    const auto bus = start();
+    const auto a = bus.create_page(1), b = bus.create_page(1);
+    bus.graph().derive(b, {a}, formula::copy());
+    const auto then = a.update(byte(1)).sequence;
+    a.update(byte(2));
+    bus.restore(bus.at(then), {a, b});
+    EXPECT_EQ(byte_of(a), 1);
+    EXPECT_EQ(byte_of(b), 1);
+}
+
+TEST(ABusMadeFromACheckpoint, HasItsGraph) {
+    const TempFolder folder, copy, file;
+    const auto bus = start(at(folder));
+    const auto a = bus.create_page(1, {.name = "a"}), b = bus.create_page(1, {.name = "b"});
+    bus.graph().derive(b, {a}, formula::copy());
+    bus.graph().derive(bus.create_page(1, {.name = "c"}), {b}, formula::call("nobody.has/1"));
+    bus.graph().add_dependency(a, bus.create_page(1), EdgeType::compiler);
+    bus.checkpoint(file.path());
+    auto config = at(copy);
+    config.from_checkpoint = file.path();
+    const auto made = start(config);
+    auto expected = contents_of(bus);
+    EXPECT_EQ(contents_of(made).edges, expected.edges);
+    EXPECT_EQ(contents_of(made).pages, expected.pages);
+    made.page("a").update(byte(7));
+    EXPECT_EQ(byte_of(made.page("b")), 7);
+    EXPECT_TRUE(made.page("c").info().stale);
+    EXPECT_TRUE(made.verify().good);
+    const TempFolder whole;
+    bus.copy_to(whole.path());
+    EXPECT_EQ(contents_of(start(at(whole))).edges, expected.edges);
+}
+
+TEST(APrivateBus, KeepsItsGraphWhereThePastIsFoldedAway) {
+    const auto bus = start_with({.max_tlog_records = 4});
+    const auto a = bus.create_page(1), b = bus.create_page(1), c = bus.create_page(1);
+    bus.graph().derive(b, {a}, formula::copy());
+    bus.graph().derive(c, {b}, formula::call("nobody.has/1"));
+    for (int i = 0; i < 5000; ++i) a.update(byte(i % 251));
+    EXPECT_EQ(contents_of(bus.snapshot()), contents_of(bus));
+    EXPECT_TRUE(bus.verify().good);
 }
 
 TEST(TheLog, TellsOfEdgesAndStaleness) {

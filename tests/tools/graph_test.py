@@ -59,6 +59,13 @@ class Graph(tool.Tool):
         self.run_mmsb("why", "x.bus", "nothing", code=3)
         self.run_mmsb("why", "--at", "99", "x.bus", "alarm", code=2)
 
+    def test_verify_recomputes_what_built_in_functions_gave(self):
+        text = self.mmsb("verify", "--recompute", "1", "x.bus")
+        self.assertIn("good: 6 records give exactly the live pages\n", text)
+        self.assertIn("2 recomputations of derived pages, 1 page passed over\n", text)
+        (report,) = self.json("verify", "--recompute", "2", "x.bus")
+        self.assertEqual((report["good"], report["not_recomputed"]), (True, 1))
+
     def test_a_bus_without_edges_shows_nothing(self):
         self.write("a.txt", "hello")
         self.mmsb("capture", "plain.bus", "a.txt")

@@ -66,11 +66,18 @@ constexpr CommandText verify_text{
     .description =
         "Rebuilds each page from the log alone and compares it with the live one, bit\n"
         "for bit. Exits with 1 where a page differs and names the first byte, and with\n"
-        "5 where a file of the bus is damaged.",
+        "5 where a file of the bus is damaged.\n"
+        "\n"
+        "With --recompute derived pages are also computed anew from their parents, as of\n"
+        "each so many commits, where their function is a built-in one: this program has\n"
+        "no others.",
     .example =
         "$ mmsb verify demo.bus\n"
         "good: 200 records give exactly the live pages",
-    .json = "  good, records, sequence, and where it is not good: page (id; 0: none), offset",
+    .json =
+        "  good, records, sequence, recomputed (calls), not_recomputed (derived pages that\n"
+        "  could not be), and where it is not good: page (id; 0: the dependency graph),\n"
+        "  offset, function (of a derived page that is not what it gives; else empty)",
 };
 
 Json recovery_json(const Recovery& found) {
@@ -182,30 +189,50 @@ int stats(const std::string& path, Context& context) {
     return exit_ok;
 }
 
-int verify(const std::string& path, Context& context) {
+std::string what_differs(const VerifyReport& report) {
+    if (report.page == PageId::none) return "the dependency graph differs from its log";
+    const auto page = fmt::format("page {}", number(report.page));
+    if (!report.error.empty())
+        return fmt::format("{}: {} threw: {}", page, printable(report.function),
+                           printable(report.error));
+    if (!report.function.empty())
+        return fmt::format("{} is not what {} gives at offset {}", page, printable(report.function),
+                           report.offset);
+    return fmt::format("{} differs from its log at offset {}", page, report.offset);
+}
+
+int verify(const std::string& path, std::uint64_t recompute_every, Context& context) {
     Progress progress("verifying");
     const State bus = open_to_read(path);
-    const VerifyReport report = bus.verify({.progress = [&](double fraction) {
-        progress.set(fraction);
-        return true;
-    }});
+    const VerifyReport report =
+        bus.verify({.recompute_every = recompute_every, .progress = [&](double fraction) {
+                        progress.set(fraction);
+                        return true;
+                    }});
     if (context.json) {
         Json object{{"good", report.good},
                     {"records", report.records},
-                    {"sequence", number(report.sequence)}};
+                    {"sequence", number(report.sequence)},
+                    {"recomputed", report.recomputed},
+                    {"not_recomputed", report.not_recomputed}};
         if (!report.good) {
             object["page"] = number(report.page);
             object["offset"] = report.offset;
+            object["function"] = report.function;
         }
         context.out.json(object);
     } else if (report.good) {
         context.out.print("{}: {} give exactly the live pages\n",
                           context.out.paint(Style::added, "good"),
                           counted(report.records, "record"));
+        if (recompute_every != 0)
+            context.out.print("{} of derived pages, {} passed over\n",
+                              counted(report.recomputed, "recomputation"),
+                              counted(report.not_recomputed, "page"));
     } else {
-        context.out.print("{}: page {} differs from its log at offset {}, as of sequence {}\n",
-                          context.out.paint(Style::removed, "damage"), number(report.page),
-                          report.offset, number(report.sequence));
+        context.out.print("{}: {}, as of sequence {}\n",
+                          context.out.paint(Style::removed, "damage"), what_differs(report),
+                          number(report.sequence));
     }
     return report.good ? exit_ok : exit_difference;
 }
@@ -226,7 +253,11 @@ void add_inspect(Program& program) {
             "--at", "SEQUENCE", [at](const std::string& t) { *at = parse_sequence(t); },
             "As of this sequence.");
     add(stats_text, [path](Context& context) { return stats(*path, context); });
-    add(verify_text, [path](Context& context) { return verify(*path, context); });
+    auto recompute = std::make_shared<std::uint64_t>(0);
+    add(verify_text,
+        [path, recompute](Context& context) { return verify(*path, *recompute, context); })
+        .option("--recompute", "N", *recompute,
+                "Also compute derived pages anew, as of each N-th commit; 1: of each.");
 }
 
 }  // namespace mmsb::tool
