@@ -124,7 +124,7 @@ void end_watches(Bus& bus) noexcept;
 /// Likewise its subscriptions.
 void end_observer(Bus& bus) noexcept;
 /// Throws WrongContext in a function that is told of events.
-void refuse_inside_subscription(const Bus& bus);
+void refuse_inside_subscription(Bus& bus);
 
 /// Throws unless the page is of this bus.
 void check_same_bus(const Page& page, const Handle& bus);

@@ -52,7 +52,7 @@ void Subscriber::tell(state::Attachment& bus) noexcept {
             told(event.sequence - 1);
             call(bus, event);
         }
-        told(source_.sequence());
+        told(source_.ended() ? Sequence::newest : source_.sequence());
     } catch (const HistoryDropped&) {
         try {
             source_.skip_to_now(bus);
@@ -114,19 +114,17 @@ void Observer::add(const std::shared_ptr<Subscriber>& subscriber) {
     }
 }
 
+// On the thread itself nothing is taken from the list: so the thread, which may be in a function of
+// the last one, is not waited for by who removes another.
 void Observer::remove(const std::shared_ptr<Subscriber>& subscriber) noexcept {
-    subscriber->end(!is_this_thread());
+    if (is_this_thread()) return subscriber->end(false);
+    subscriber->end(true);
+    const std::lock_guard control(control_);
     bool none = false;
     {
         const std::lock_guard lock(list_);
         std::erase(subscribers_, subscriber);
         none = subscribers_.empty();
-    }
-    if (is_this_thread()) return;  // the last one's end leaves it asleep
-    const std::lock_guard control(control_);
-    {
-        const std::lock_guard lock(list_);
-        none = none && subscribers_.empty();
     }
     if (none) stop_thread();
 }
@@ -158,7 +156,7 @@ std::vector<std::shared_ptr<Subscriber>> Observer::all() {
     return subscribers_;
 }
 
-void Observer::tell_of_checkpoint(state::Attachment& bus) noexcept {
+void Observer::tell_of_checkpoint(state::Attachment& bus) {
     const auto newest = bus.words().checkpoint_sequence.load();
     if (newest == checkpoint_) return;
     checkpoint_ = newest;
@@ -169,26 +167,37 @@ void Observer::tell_of_checkpoint(state::Attachment& bus) noexcept {
 void Observer::run() noexcept {
     id_.store(std::this_thread::get_id());
     while (!stopping_.load()) {
-        const auto changes = changes_.load();
-        auto& bus = bus_.at();
-        const auto& words = bus.words();
-        const auto logged = words.logged.load();
-        const auto subscribers = all();
-        for (const auto& subscriber : subscribers) subscriber->tell(bus);
-        tell_of_checkpoint(bus);
-        if (subscribers.empty()) {
-            os::futex_wait(changes_, changes, forever);
-            continue;
+        try {
+            round();
+        } catch (const std::exception&) {  // no memory: later, perhaps
+            std::this_thread::sleep_for(state::sleep_step);
         }
-        const auto look = [&](state::Look) {
-            return words.logged.load() != logged || words.checkpoint_sequence.load() != checkpoint_;
-        };
-        static_cast<void>(
-            state::wait(bus, state::every_commit, state::Deadline(forever), look, [&] {
-                bus_.look_for_arena();
-                return stopping_.load() || changes_.load() != changes || &bus != &bus_.at();
-            }));
     }
+}
+
+void Observer::round() {
+    const auto changes = changes_.load();
+    auto& bus = bus_.at();
+    const auto& words = bus.words();
+    const auto logged = words.logged.load();
+    const auto subscribers = all();
+    for (const auto& subscriber : subscribers) subscriber->tell(bus);
+    tell_of_checkpoint(bus);
+    {
+        const std::lock_guard lock(list_);
+        std::erase_if(subscribers_, [](const auto& each) { return each->is_ended(); });
+    }
+    if (subscribers.empty()) {
+        os::futex_wait(changes_, changes, forever);
+        return;
+    }
+    const auto look = [&](state::Look) {
+        return words.logged.load() != logged || words.checkpoint_sequence.load() != checkpoint_;
+    };
+    static_cast<void>(state::wait(bus, state::every_commit, state::Deadline(forever), look, [&] {
+        bus_.look_for_arena();
+        return stopping_.load() || changes_.load() != changes || &bus != &bus_.at();
+    }));
 }
 
 void end_observer(Bus& bus) noexcept {
@@ -196,8 +205,13 @@ void end_observer(Bus& bus) noexcept {
     bus.observer.reset();
 }
 
-void refuse_inside_subscription(const Bus& bus) {
-    if (bus.observer && bus.observer->is_this_thread())
+void refuse_inside_subscription(Bus& bus) {
+    std::shared_ptr<Observer> observer;
+    {
+        const std::lock_guard lock(bus.watcher_mutex);
+        observer = bus.observer;
+    }
+    if (observer && observer->is_this_thread())
         throw WrongContext(ErrorCode::wrong_context,
                            "a function that is told of events cannot stop its State",
                            {.expected = "another thread", .found = "the subscriptions'"});
@@ -245,7 +259,9 @@ struct Subscription::Impl {
         try {
             const detail::Pin pin(bus);
             observer->remove(subscriber);
-        } catch (const std::exception&) {  // stopped: it has ended; or the parent's
+        } catch (const BusClosed&) {  // it is being stopped, and its function may still run
+            subscriber->end(!observer->is_this_thread());
+        } catch (const std::exception&) {  // the parent's: no thread is here
         }
     }
 };

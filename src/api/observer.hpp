@@ -54,7 +54,8 @@ private:
     void wake() noexcept;
     void stop_thread() noexcept;
     void run() noexcept;
-    void tell_of_checkpoint(state::Attachment& bus) noexcept;
+    void round();
+    void tell_of_checkpoint(state::Attachment& bus);
     [[nodiscard]] std::vector<std::shared_ptr<Subscriber>> all();
 
     Bus& bus_;

@@ -9,6 +9,16 @@
 
 namespace mmsb::graph {
 
+namespace {
+
+// As vectors grow, but before anything else is done.
+template <class T>
+void make_room(std::vector<T>& vector, std::size_t size) {
+    if (vector.capacity() < size) vector.reserve(std::max(size, 2 * vector.capacity()));
+}
+
+}  // namespace
+
 class Graph::Links final : public Neighbours {
 public:
     explicit Links(const Graph& graph) : graph_(graph) {}
@@ -47,17 +57,24 @@ Node Graph::node_of(PageId page) const noexcept {
     return found == by_page_.end() ? no_node : found->second;
 }
 
+// Where memory runs out nothing has changed, here and below: a record that was followed by half is
+// followed again.
 Node Graph::make_node(PageId page, bool first) {
-    Node node = no_node;
     if (free_.empty()) {
-        node = static_cast<Node>(nodes_.size());
-        nodes_.emplace_back();
-    } else {
-        node = free_.back();
-        free_.pop_back();
+        make_room(free_, nodes_.size() + 1);  // for when it goes
+        free_.push_back(static_cast<Node>(nodes_.size()));
+        try {
+            nodes_.emplace_back();
+        } catch (...) {
+            free_.pop_back();
+            throw;
+        }
     }
-    nodes_[node].page = page;
+    const auto node = free_.back();
+    order_.make_room(node);
     by_page_.emplace(page, node);
+    free_.pop_back();
+    nodes_[node].page = page;
     if (first)
         order_.add_first(node);
     else
@@ -77,6 +94,10 @@ void Graph::drop_if_idle(Node node) {
 void Graph::add_kind(Node parent, Node child, Kinds kind) {
     auto& up = nodes_[parent];
     auto& down = nodes_[child];
+    make_room(up.at_child, up.at_child.size() + 1);
+    make_room(up.children, up.children.size() + 1);
+    make_room(down.at_parent, down.at_parent.size() + 1);
+    make_room(down.parents, down.parents.size() + 1);
     const auto [link, fresh] =
         links_.try_emplace(pair_of(parent, child), static_cast<std::uint32_t>(up.children.size()));
     if (fresh) {
@@ -124,13 +145,19 @@ std::vector<PageId> Graph::put(PageId parent, PageId child, Kinds kind) {
     auto up = node_of(parent), down = node_of(child);
     const bool new_up = up == no_node, new_down = down == no_node;
     if (new_up) up = make_node(parent, !new_down);
-    if (new_down) down = make_node(child, false);
-    if (!order_.put_before(up, down, Links(*this))) {
-        std::vector<PageId> cycle{parent};
-        for (const auto node : order_.cycle()) cycle.push_back(page_of(node));
-        return cycle;
+    try {
+        if (new_down) down = make_node(child, false);
+        if (!order_.put_before(up, down, Links(*this))) {
+            std::vector<PageId> cycle{parent};
+            for (const auto node : order_.cycle()) cycle.push_back(page_of(node));
+            return cycle;
+        }
+        add_kind(up, down, kind);
+    } catch (...) {
+        drop_if_idle(up);
+        if (down != no_node) drop_if_idle(down);
+        throw;
     }
-    add_kind(up, down, kind);
     return {};
 }
 
@@ -150,22 +177,31 @@ bool Graph::remove_edge(PageId parent, PageId child, EdgeType type) {
 std::vector<PageId> Graph::set_rule(PageId child, RulePointer rule) {
     MMSB_ASSERT(rule && !rule->parents.empty());
     const auto before = remove_rule(child);
-    for (std::size_t i = 0; i != rule->parents.size(); ++i) {
-        auto cycle = put(rule->parents[i], child, by_formula);
-        if (cycle.empty()) continue;
-        for (std::size_t j = 0; j != i; ++j) {
-            const auto up = node_of(rule->parents[j]);
-            if ((kinds(rule->parents[j], child) & by_formula) == 0) continue;  // named twice
-            remove_kind(up, node_of(child), by_formula);
-            drop_if_idle(up);
+    try {
+        for (const auto parent : rule->parents) {
+            auto cycle = put(parent, child, by_formula);
+            if (cycle.empty()) continue;
+            remove_links(*rule, child);
+            if (before) static_cast<void>(set_rule(child, before));
+            return cycle;
         }
-        if (const auto node = node_of(child); node != no_node) drop_if_idle(node);
-        if (before) static_cast<void>(set_rule(child, before));
-        return cycle;
+    } catch (...) {
+        remove_links(*rule, child);
+        throw;
     }
     nodes_[node_of(child)].rule = std::move(rule);
     ++rules_;
     return {};
+}
+
+void Graph::remove_links(const Rule& rule, PageId child) {
+    for (const auto parent : rule.parents) {
+        if ((kinds(parent, child) & by_formula) == 0) continue;  // named twice
+        const auto up = node_of(parent);
+        remove_kind(up, node_of(child), by_formula);
+        drop_if_idle(up);
+    }
+    if (const auto node = node_of(child); node != no_node) drop_if_idle(node);
 }
 
 RulePointer Graph::remove_rule(PageId child) {
@@ -173,13 +209,7 @@ RulePointer Graph::remove_rule(PageId child) {
     if (node == no_node || !nodes_[node].rule) return nullptr;
     const auto rule = std::exchange(nodes_[node].rule, nullptr);
     --rules_;
-    for (const auto parent : rule->parents) {
-        if ((kinds(parent, child) & by_formula) == 0) continue;  // named twice
-        const auto up = node_of(parent);
-        remove_kind(up, node, by_formula);
-        drop_if_idle(up);
-    }
-    drop_if_idle(node);
+    remove_links(*rule, child);
     return rule;
 }
 

@@ -47,7 +47,8 @@ public:
     [[nodiscard]] std::vector<PageId> add_edge(PageId parent, PageId child, EdgeType type);
     /// False: it was not there.
     bool remove_edge(PageId parent, PageId child, EdgeType type);
-    /// Likewise; in place of the rule that it has. REQUIRES a rule with a parent.
+    /// Likewise; in place of the rule that it has. REQUIRES a rule with a parent. Where memory runs
+    /// out the page has no rule.
     [[nodiscard]] std::vector<PageId> set_rule(PageId child, RulePointer rule);
     /// What was there, or nullptr.
     RulePointer remove_rule(PageId child);
@@ -110,7 +111,8 @@ private:
     [[nodiscard]] static std::uint64_t pair_of(Node parent, Node child) noexcept;
     void add_kind(Node parent, Node child, Kinds kind);
     void remove_kind(Node parent, Node child, Kinds kind);
-    void remove_link(Node parent, Node child);  // All kinds but the formula's.
+    void remove_links(const Rule& rule, PageId child);  // Those that it makes.
+    void remove_link(Node parent, Node child);          // All kinds but the formula's.
     [[nodiscard]] std::vector<PageId> put(PageId parent, PageId child, Kinds kind);
     [[nodiscard]] std::vector<PageId> in_order(std::vector<Node> nodes) const;
     [[nodiscard]] std::vector<PageId> reached(PageId page, bool up) const;

@@ -29,20 +29,24 @@ void Order::spread() {
     for (const auto node : in_order) place(node, end_++);
 }
 
+void Order::make_room(Node node) {
+    const auto size = std::size_t{node} + 1;
+    if (mark_.size() < size) mark_.resize(size);
+    if (from_.size() < size) from_.resize(size);
+    if (position_.size() < size) position_.resize(size, nowhere);
+    if (end_ == at_.size() || first_ == 0) spread();
+}
+
 void Order::add_last(Node node) {
-    if (node >= position_.size()) {
-        position_.resize(std::size_t{node} + 1, nowhere);
-        mark_.resize(position_.size());
-        from_.resize(position_.size());
-    }
-    if (end_ == at_.size()) spread();
+    make_room(node);
     place(node, end_++);
     ++size_;
 }
 
 void Order::add_first(Node node) {
-    add_last(node);
-    move_first(node);
+    make_room(node);
+    place(node, --first_);
+    ++size_;
 }
 
 void Order::remove(Node node) noexcept {

@@ -35,7 +35,10 @@ public:
 
 class Order {
 public:
-    /// Behind all, or before all. REQUIRES a node that is not in.
+    /// Memory for one more, so that adding it cannot fail.
+    void make_room(Node node);
+    /// Behind all, or before all. REQUIRES a node that is not in. Where memory runs out nothing has
+    /// changed, here and below.
     void add_last(Node node);
     void add_first(Node node);
     void remove(Node node) noexcept;  ///< Leaves a hole.

@@ -1,6 +1,8 @@
 #include "graph/propagate.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace mmsb::graph {
 
@@ -10,19 +12,30 @@ constexpr std::size_t bits = 64;
 
 }  // namespace
 
+thread_local Propagation::Memory Propagation::spare{};
+
 Propagation::Propagation(const Graph& graph)
-    : graph_(graph),
-      why_(graph.node_slots()),
-      marked_(graph.order().end() / bits + 1),
-      summary_(marked_.size() / bits + 1),
-      at_(summary_.size()) {}
+    : graph_(graph), memory_(std::exchange(spare, Memory{})) {
+    auto& [why, marked, summary] = memory_;
+    if (why.size() < graph.node_slots()) why.resize(graph.node_slots());
+    const auto words = graph.order().end() / bits + 1;
+    if (marked.size() < words) marked.resize(words);
+    if (summary.size() < words / bits + 1) summary.resize(words / bits + 1);
+    at_ = summary.size();
+}
+
+Propagation::~Propagation() {
+    if (at_ != memory_.summary.size()) memory_ = {};  // it was left in the middle
+    spare = std::move(memory_);
+}
 
 void Propagation::mark(Node node, std::uint8_t why) noexcept {
-    why_[node] = static_cast<std::uint8_t>(why_[node] | why);
+    auto& [whys, marked, summary] = memory_;
+    whys[node] = static_cast<std::uint8_t>(whys[node] | why);
     const auto position = graph_.order().position(node);
     const auto word = position / bits;
-    marked_[word] |= std::uint64_t{1} << (position % bits);
-    summary_[word / bits] |= std::uint64_t{1} << (word % bits);
+    marked[word] |= std::uint64_t{1} << (position % bits);
+    summary[word / bits] |= std::uint64_t{1} << (word % bits);
     at_ = std::min<std::size_t>(at_, word / bits);
 }
 
@@ -53,12 +66,13 @@ void Propagation::mark_children(Node node, Fate fate) noexcept {
 }
 
 Node Propagation::next() noexcept {
-    for (; at_ != summary_.size(); ++at_) {
-        if (summary_[at_] == 0) continue;
-        const auto word = at_ * bits + static_cast<std::size_t>(std::countr_zero(summary_[at_]));
-        const auto bit = static_cast<std::size_t>(std::countr_zero(marked_[word]));
-        marked_[word] &= marked_[word] - 1;
-        if (marked_[word] == 0) summary_[at_] &= summary_[at_] - 1;
+    auto& [whys, marked, summary] = memory_;
+    for (; at_ != summary.size(); ++at_) {
+        if (summary[at_] == 0) continue;
+        const auto word = at_ * bits + static_cast<std::size_t>(std::countr_zero(summary[at_]));
+        const auto bit = static_cast<std::size_t>(std::countr_zero(marked[word]));
+        marked[word] &= marked[word] - 1;
+        if (marked[word] == 0) summary[at_] &= summary[at_] - 1;
         return graph_.order().at(static_cast<Position>(word * bits + bit));
     }
     return no_node;

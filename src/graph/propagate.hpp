@@ -10,6 +10,8 @@
 
 #include "graph/graph.hpp"
 
+#include <utility>
+
 namespace mmsb::graph {
 
 /// What has become of a page.
@@ -32,6 +34,9 @@ enum Why : std::uint8_t {
 class Propagation {
 public:
     explicit Propagation(const Graph& graph);
+    ~Propagation();
+    Propagation(const Propagation&) = delete;
+    Propagation& operator=(const Propagation&) = delete;
 
     /// What has happened already. A page without an edge is passed over.
     void has(PageId page, Fate fate);
@@ -41,7 +46,7 @@ public:
     template <class Visit>
     void run(const Visit& visit) {
         for (auto node = next(); node != no_node; node = next()) {
-            const auto why = std::exchange(why_[node], std::uint8_t{0});
+            const auto why = std::exchange(memory_.why[node], std::uint8_t{0});
             mark_children(node, visit(node, why));
         }
     }
@@ -51,10 +56,16 @@ private:
     void mark_children(Node node, Fate fate) noexcept;
     Node next() noexcept;
 
+    // All zero where nothing is marked: so a thread keeps it for its next propagation.
+    struct Memory {
+        std::vector<std::uint8_t> why{};                 // by node
+        std::vector<std::uint64_t> marked{}, summary{};  // by position; by word of that
+    };
+    static thread_local Memory spare;
+
     const Graph& graph_;
-    std::vector<std::uint8_t> why_;                // by node
-    std::vector<std::uint64_t> marked_, summary_;  // by position; by word of that
-    std::size_t at_ = 0;                           // the summary's word that is scanned
+    Memory memory_;
+    std::size_t at_ = 0;  // the summary's word that is scanned
 };
 
 }  // namespace mmsb::graph

@@ -1,7 +1,6 @@
 #include "observe/events.hpp"
 
 #include <fmt/format.h>
-#include <algorithm>
 #include <ostream>
 
 namespace mmsb {
@@ -82,7 +81,7 @@ void EventMaker::take_page(const log::PageEntry& entry, const Event& like,
     if (entry.stale && !was_stale) {
         tell(EventType::page_stale);
         stale_.insert(entry.page);
-        turned_.push_back(entry.page);
+        turned_.insert(entry.page);
         moved_.push_back(entry.page);
     } else if (!entry.stale && was_stale) {
         tell(EventType::page_fresh);
@@ -105,15 +104,15 @@ void EventMaker::take(const log::Record& record, std::span<const std::byte> body
     const auto tell = [&](EventType type, PageId page) {
         like.type = type;
         like.page = page;
-        if (std::ranges::find(out, like) == out.end()) out.push_back(like);
+        if (told_.emplace(type, page).second) out.push_back(like);
     };
+    told_.clear();
     for (const auto page : moved_)
         for (auto edge = bound_.lower_bound({page, PageId::none, EdgeType::data});
              edge != bound_.end() && edge->parent == page; ++edge) {
             if (edge->type == EdgeType::gpu_sync && !stale_.contains(page))
                 tell(EventType::device_sync_needed, edge->child);
-            if (edge->type == EdgeType::compiler &&
-                std::ranges::find(turned_, edge->child) != turned_.end())
+            if (edge->type == EdgeType::compiler && turned_.contains(edge->child))
                 tell(EventType::artefact_invalidated, edge->child);
         }
     if (propagated_) tell(EventType::propagated, PageId::none);

@@ -29,9 +29,10 @@ private:
     void take_dependencies(std::span<const std::byte> body);
 
     std::set<PageId> stale_{}, derived_{};
-    std::set<Edge> bound_{};        ///< Of compiler and gpu_sync.
-    std::vector<PageId> moved_{};   ///< Of the record at hand: changed, or stale.
-    std::vector<PageId> turned_{};  ///< Became stale.
+    std::set<Edge> bound_{};                         ///< Of compiler and gpu_sync.
+    std::vector<PageId> moved_{};                    ///< Of the record at hand: changed, or stale.
+    std::set<PageId> turned_{};                      ///< Became stale.
+    std::set<std::pair<EventType, PageId>> told_{};  ///< Of those bound to them.
     bool propagated_ = false;
 };
 

@@ -58,9 +58,6 @@ public:
     }
     /// And the head that it is as of.
     [[nodiscard]] GraphView graph(log::Lsn& head) const;
-    /// Also what `changes` come to. A cycle in `tried`: nothing else is in it.
-    [[nodiscard]] GraphView graph_with(std::span<const GraphChange> changes, TriedChanges& tried,
-                                       log::Lsn& head);
 
     [[nodiscard]] std::string source(std::uint32_t number) const;
     [[nodiscard]] std::optional<std::uint32_t> source_number(std::string_view name) const;

@@ -1,6 +1,8 @@
 // What of the catalog is the dependency graph.
 #include "state/catalog.hpp"
 
+#include <mmsb/error.hpp>
+
 #include <mutex>
 
 namespace mmsb::state {
@@ -16,14 +18,6 @@ graph::RulePointer rule_of(const replay::Formula& formula) {
 
 GraphView Catalog::graph(log::Lsn& head) const {
     const std::shared_lock lock(mutex_);
-    head = graph_head_;
-    return GraphView(graph_);
-}
-
-GraphView Catalog::graph_with(std::span<const GraphChange> changes, TriedChanges& tried,
-                              log::Lsn& head) {
-    const std::unique_lock lock(mutex_);
-    tried = try_changes(own_graph(), changes);
     head = graph_head_;
     return GraphView(graph_);
 }
@@ -60,30 +54,34 @@ replay::Dependencies Catalog::dependencies_of(const graph::Graph& graph) {
 }
 
 void Catalog::apply_graph(const log::Record& record, std::span<const std::byte> body) {
-    // What goes first, what comes then: as in replay (DependencyChange).
-    for (const bool added : {false, true}) {
-        log::EntryReader reader(body);
-        for (log::Entry entry; reader.next(entry);) {
-            if (entry.kind == log::EntryKind::page) continue;
-            const bool is_edge = entry.kind == log::EntryKind::edge;
-            if ((is_edge ? entry.edge.added : entry.formula.added) != added) continue;
-            auto& graph = own_graph();
-            graph_head_ = record.start;
-            const auto& [parent, child, type, to_add] = entry.edge;
-            if (is_edge && added)
-                static_cast<void>(graph.add_edge(parent, child, type));
-            else if (is_edge)
-                graph.remove_edge(parent, child, type);
-            else if (added)
-                static_cast<void>(graph.set_rule(
-                    entry.formula.child,
-                    rule_of({std::string(entry.formula.function),
-                             {entry.formula.arguments.begin(), entry.formula.arguments.end()},
-                             log::page_ids(entry.formula.parents)})));
-            else
-                graph.remove_rule(entry.formula.child);
-        }
+    auto& graph = own_graph();
+    // What goes first, a formula that is replaced among it; what comes then: as in replay
+    // (DependencyChange).
+    log::EntryReader going(body);
+    for (log::Entry entry; going.next(entry);) {
+        if (entry.kind == log::EntryKind::edge && !entry.edge.added)
+            graph.remove_edge(entry.edge.parent, entry.edge.child, entry.edge.type);
+        if (entry.kind == log::EntryKind::formula) graph.remove_rule(entry.formula.child);
     }
+    log::EntryReader coming(body);
+    for (log::Entry entry; coming.next(entry);) {
+        std::vector<PageId> cycle;
+        if (entry.kind == log::EntryKind::edge && entry.edge.added)
+            cycle = graph.add_edge(entry.edge.parent, entry.edge.child, entry.edge.type);
+        if (entry.kind == log::EntryKind::formula && entry.formula.added)
+            cycle = graph.set_rule(
+                entry.formula.child,
+                rule_of({std::string(entry.formula.function),
+                         {entry.formula.arguments.begin(), entry.formula.arguments.end()},
+                         log::page_ids(entry.formula.parents)}));
+        if (!cycle.empty())
+            throw Corrupt(ErrorCode::corrupt, "the log's dependency graph has a cycle",
+                          {.page = cycle.front(),
+                           .expected = "edges without a way back",
+                           .found = "a cycle",
+                           .sequence = record.sequence});
+    }
+    graph_head_ = record.start;
 }
 
 }  // namespace mmsb::state

@@ -233,6 +233,14 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
                    {.expected = "what was read", .found = "a newer version"});
 }
 
+void forget_made(Staged& staged) noexcept {
+    staged.made = {};
+    for (auto& page : staged.pages) {
+        page.computed.reset();
+        page.stale.reset();
+    }
+}
+
 // What is computed is computed anew until it is of what is committed then.
 class Derivation {
 public:
@@ -296,6 +304,8 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
                 derivation->moved();
                 continue;
             }
+        } else if (derivation) {  // the graph is gone
+            forget_made(staged);
         }
         encode_ahead(bus, staged.pages);
         commit_once(bus, call, staged, round >= rounds_without_lock, outcome);

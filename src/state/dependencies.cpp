@@ -11,31 +11,8 @@ namespace {
 
 using Kind = GraphChange::Kind;
 
-// What was there before the first change that touched it.
-struct Before {
-    std::map<Edge, bool> edges{};
-    std::map<PageId, graph::RulePointer> rules{};
-};
-
 bool has(const graph::Graph& graph, const Edge& edge) {
     return (graph.kinds(edge.parent, edge.child) & graph::kind_of(edge.type)) != 0;
-}
-
-std::vector<PageId> make(graph::Graph& graph, const GraphChange& change) {
-    const auto& [kind, edge, rule] = change;
-    switch (kind) {
-        case Kind::add_edge:
-            return graph.add_edge(edge.parent, edge.child, edge.type);
-        case Kind::remove_edge:
-            graph.remove_edge(edge.parent, edge.child, edge.type);
-            return {};
-        case Kind::set_rule:
-            return graph.set_rule(edge.child, rule);
-        case Kind::remove_rule:
-            graph.remove_rule(edge.child);
-            return {};
-    }
-    return {};
 }
 
 bool same(const graph::RulePointer& a, const graph::RulePointer& b) {
@@ -44,43 +21,93 @@ bool same(const graph::RulePointer& a, const graph::RulePointer& b) {
            a->parents == b->parents;
 }
 
-// First what is added goes, then what was removed comes back: no step closes a cycle.
-void take_back(graph::Graph& graph, const Before& before) {
-    for (const auto& [edge, was] : before.edges)
-        if (!was) graph.remove_edge(edge.parent, edge.child, edge.type);
-    for (const auto& [child, rule] : before.rules)
-        if (!same(graph.rule(child), rule)) graph.remove_rule(child);
-    for (const auto& [edge, was] : before.edges)
-        if (was) static_cast<void>(graph.add_edge(edge.parent, edge.child, edge.type));
-    for (const auto& [child, rule] : before.rules)
-        if (rule && !graph.rule(child)) static_cast<void>(graph.set_rule(child, rule));
+std::vector<GraphChange> net_of(const graph::Graph& graph, std::span<const GraphChange> changes) {
+    std::map<Edge, bool> edges;
+    std::map<PageId, graph::RulePointer> rules;
+    for (const auto& [kind, edge, rule] : changes) {
+        if (kind == Kind::add_edge || kind == Kind::remove_edge)
+            edges[edge] = kind == Kind::add_edge;
+        else
+            rules[edge.child] = rule;
+    }
+    std::vector<GraphChange> net;
+    for (const auto& [edge, added] : edges)
+        if (has(graph, edge) != added)
+            net.push_back({added ? Kind::add_edge : Kind::remove_edge, edge, nullptr});
+    for (auto& [child, rule] : rules)
+        if (!same(graph.rule(child), rule))
+            net.push_back({rule ? Kind::set_rule : Kind::remove_rule,
+                           {PageId::none, child, EdgeType::data},
+                           std::move(rule)});
+    return net;
+}
+
+// Edges that are new, by parent and child.
+std::set<std::pair<PageId, PageId>> new_pairs(std::span<const GraphChange> net) {
+    std::set<std::pair<PageId, PageId>> pairs;
+    for (const auto& [kind, edge, rule] : net) {
+        if (kind == Kind::add_edge) pairs.emplace(edge.parent, edge.child);
+        if (!rule) continue;
+        for (const auto parent : rule->parents) pairs.emplace(parent, edge.child);
+    }
+    return pairs;
+}
+
+// Does the order that the graph has say already that there is no way back?
+bool is_in_order(const graph::Graph& graph, std::pair<PageId, PageId> pair) {
+    const auto parent = graph.node_of(pair.first), child = graph.node_of(pair.second);
+    if (pair.first == pair.second) return false;
+    if (parent == graph::no_node || child == graph::no_node) return true;
+    return graph.order().position(parent) < graph.order().position(child);
+}
+
+// The part of the graph with the changes that is reached from these pages.
+struct Part {
+    std::vector<Edge> edges{};
+    std::vector<std::pair<PageId, graph::RulePointer>> rules{};
+};
+Part part_of(const graph::Graph& graph, std::span<const GraphChange> net,
+             std::span<const PageId> seeds);
+
+// One that is in the part, and begins with a new pair. REQUIRES that there is one.
+std::vector<PageId> cycle_in(const Part& part, const std::set<std::pair<PageId, PageId>>& fresh) {
+    std::multimap<PageId, PageId> children;
+    for (const auto& edge : part.edges) children.emplace(edge.parent, edge.child);
+    for (const auto& [child, rule] : part.rules)
+        for (const auto parent : rule->parents) children.emplace(parent, child);
+    for (const auto& [parent, child] : fresh) {
+        std::map<PageId, PageId> from{{child, parent}};
+        std::vector<PageId> next{child};
+        while (!next.empty() && !from.contains(parent)) {
+            const auto page = next.back();
+            next.pop_back();
+            for (auto [at, end] = children.equal_range(page); at != end; ++at)
+                if (from.emplace(at->second, page).second) next.push_back(at->second);
+        }
+        if (parent != child && !from.contains(parent)) continue;
+        std::vector<PageId> way{parent};
+        if (parent != child)
+            for (auto page = from.at(parent); page != parent; page = from.at(page))
+                way.push_back(page);
+        way.push_back(parent);
+        std::ranges::reverse(way);
+        return way;
+    }
+    return {};
 }
 
 }  // namespace
 
-TriedChanges try_changes(graph::Graph& graph, std::span<const GraphChange> changes) {
+TriedChanges try_changes(const graph::Graph& graph, std::span<const GraphChange> changes) {
     TriedChanges result;
-    Before before;
-    for (const auto& change : changes) {
-        if (change.kind == Kind::add_edge || change.kind == Kind::remove_edge)
-            before.edges.try_emplace(change.edge, has(graph, change.edge));
-        else
-            before.rules.try_emplace(change.edge.child, graph.rule(change.edge.child));
-        result.cycle = make(graph, change);
-        if (!result.cycle.empty()) break;
-    }
-    if (result.cycle.empty()) {
-        for (const auto& [edge, was] : before.edges)
-            if (has(graph, edge) != was)
-                result.net.push_back({was ? Kind::remove_edge : Kind::add_edge, edge, nullptr});
-        for (const auto& [child, was] : before.rules) {
-            auto now = graph.rule(child);
-            if (same(now, was)) continue;
-            const Edge edge{PageId::none, child, EdgeType::data};
-            result.net.push_back({now ? Kind::set_rule : Kind::remove_rule, edge, std::move(now)});
-        }
-    }
-    take_back(graph, before);
+    result.net = net_of(graph, changes);
+    const auto fresh = new_pairs(result.net);
+    if (fresh.empty() || (fresh.size() == 1 && is_in_order(graph, *fresh.begin()))) return result;
+    std::vector<PageId> seeds;
+    for (const auto& [parent, child] : fresh) seeds.push_back(child);
+    const auto part = part_of(graph, result.net, seeds);
+    if (graph::Graph made; made.load(part.edges, part.rules)) return result;
+    result.cycle = cycle_in(part, fresh);
     return result;
 }
 
@@ -98,8 +125,10 @@ void remove_with_page(const graph::Graph& graph, PageId page, std::vector<GraphC
             out.push_back({Kind::remove_rule, {PageId::none, graph.page_of(child)}, nullptr});
 }
 
-graph::Graph reachable(const graph::Graph& graph, std::span<const GraphChange> net,
-                       std::span<const PageId> seeds) {
+namespace {
+
+Part part_of(const graph::Graph& graph, std::span<const GraphChange> net,
+             std::span<const PageId> seeds) {
     std::map<PageId, graph::RulePointer> rules;  // that are not the graph's
     std::multimap<PageId, PageId> added;         // children by a rule or edge that is new
     std::set<Edge> gone, fresh;
@@ -114,8 +143,8 @@ graph::Graph reachable(const graph::Graph& graph, std::span<const GraphChange> n
         if (!rule) continue;
         for (const auto parent : rule->parents) added.emplace(parent, edge.child);
     }
-    std::vector<Edge> edges;
-    std::vector<std::pair<PageId, graph::RulePointer>> all_rules;
+    Part part;
+    auto& [edges, all_rules] = part;
     std::unordered_set<PageId> seen(seeds.begin(), seeds.end());
     std::vector<PageId> next(seen.begin(), seen.end());
     const auto visit = [&](PageId page) {
@@ -143,9 +172,17 @@ graph::Graph reachable(const graph::Graph& graph, std::span<const GraphChange> n
              edge != fresh.end() && edge->parent == page; ++edge)
             edges.push_back(*edge);
     }
-    graph::Graph part;
-    static_cast<void>(part.load(edges, all_rules));  // no cycle: the changes were tried
     return part;
+}
+
+}  // namespace
+
+graph::Graph reachable(const graph::Graph& graph, std::span<const GraphChange> net,
+                       std::span<const PageId> seeds) {
+    const auto part = part_of(graph, net, seeds);
+    graph::Graph made;
+    static_cast<void>(made.load(part.edges, part.rules));  // no cycle: the changes were tried
+    return made;
 }
 
 }  // namespace mmsb::state

@@ -44,12 +44,13 @@ struct GraphChange {
 
 /// What they come to.
 struct TriedChanges {
-    std::vector<PageId> cycle{};     ///< Not empty: one of them would close this one.
+    std::vector<PageId> cycle{};     ///< Not empty: with them there would be this one.
     std::vector<GraphChange> net{};  ///< Else: each edge and each page's rule once at most.
 };
-/// Makes the changes, one after the other, sees what they come to, and takes them back. The order
-/// of `graph` afterwards is right with them and without.
-[[nodiscard]] TriedChanges try_changes(graph::Graph& graph, std::span<const GraphChange> changes);
+/// The last change of an edge, or of a page's rule, counts. A cycle begins with an edge that one of
+/// them adds.
+[[nodiscard]] TriedChanges try_changes(const graph::Graph& graph,
+                                       std::span<const GraphChange> changes);
 
 /// Of a rule that was removed, or edges of a page that is deleted: what has to be removed with it.
 void remove_with_page(const graph::Graph& graph, PageId page, std::vector<GraphChange>& out);

@@ -3,11 +3,10 @@
 #include "delta/ranges.hpp"
 #include "graph/propagate.hpp"
 #include "state/commit.hpp"
-#include "state/read.hpp"
+#include "state/staged_states.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <unordered_map>
 #include <unordered_set>
 
 namespace mmsb::state {
@@ -18,39 +17,20 @@ constexpr auto relaxed = std::memory_order_relaxed;
 using graph::Fate;
 using Kind = GraphChange::Kind;
 
-// What was read does not go together any more.
-struct Moved {};
-
-// A page as it is, and as it will be.
-struct PageState {
-    std::uint32_t line = unknown_line;
-    StagedPage* staged = nullptr;  // the user's, where he changes it
-    std::unique_ptr<std::byte[]> memory{};
-    std::span<const std::byte> before{}, now{};
-    bool was_stale = false, is_stale = false, is_new = false;
-    std::vector<ByteRange> changed{};
-};
-
 class Deriver {
 public:
     Deriver(Attachment& bus, Staged& staged, Propagation mode)
-        : bus_(bus), staged_(staged), mode_(mode), as_of_(logged()) {}
+        : bus_(bus), staged_(staged), pages_(bus, staged), mode_(mode) {}
 
     void run() {
         staged_.made = {};
         for (auto& page : staged_.pages) {
             page.computed.reset();
             page.stale.reset();
-            by_id_.emplace(page.page, &page);
         }
         bus_.catalog.follow_logged(bus_);
-        TriedChanges tried;
-        Lsn head = 0;
-        const auto changes = changes_with_deleted(head);
-        const auto view = changes.empty()
-                              ? bus_.catalog.graph(staged_.made.graph_head)
-                              : bus_.catalog.graph_with(changes, tried, staged_.made.graph_head);
-        if (staged_.made.graph_head != head) throw Moved{};
+        const auto view = bus_.catalog.graph(staged_.made.graph_head);
+        const auto tried = try_changes(*view, all_changes(*view));
         if (!tried.cycle.empty()) throw_cycle(tried.cycle);
         check_changes(*view, tried.net);
         staged_.made.graph = tried.net;
@@ -63,14 +43,12 @@ public:
     }
 
 private:
-    [[nodiscard]] Lsn logged() const { return bus_.words().logged.load(std::memory_order_acquire); }
-
-    // What was asked for, and what goes with pages that go; as of `head`.
-    std::vector<GraphChange> changes_with_deleted(Lsn& head) {
-        auto changes = staged_.graph;
-        const auto view = bus_.catalog.graph(head);
+    // What goes with pages that go, then what was asked for: that counts.
+    std::vector<GraphChange> all_changes(const graph::Graph& graph) const {
+        std::vector<GraphChange> changes;
         for (const auto& page : staged_.pages)
-            if (page.deleted) remove_with_page(*view, page.page, changes);
+            if (page.deleted) remove_with_page(graph, page.page, changes);
+        changes.insert(changes.end(), staged_.graph.begin(), staged_.graph.end());
         return changes;
     }
 
@@ -86,17 +64,16 @@ private:
     }
 
     void require_page(PageId page) {
-        const auto staged = by_id_.find(page);
-        if (staged != by_id_.end()) {
-            if (staged->second->deleted) throw_not_found(bus_, page);
-            if (staged->second->created) return;
+        if (const auto* staged = pages_.staged(page); staged != nullptr) {
+            if (staged->deleted) throw_not_found(bus_, page);
+            if (staged->created) return;
         }
-        auto line = unknown_line;
-        static_cast<void>(find_line(bus_, page, line));
+        if (!bus_.catalog.line_of(page)) throw_not_found(bus_, page);
     }
 
     void check_changes(const graph::Graph& view, std::span<const GraphChange> net) {
-        for (const auto& [kind, edge, rule] : net) {
+        // All that was asked for, also what is there already: its pages may go in this commit.
+        for (const auto& [kind, edge, rule] : staged_.graph) {
             if (kind == Kind::add_edge) require_page(edge.parent);
             if (kind == Kind::add_edge || kind == Kind::set_rule) require_page(edge.child);
             if (!rule) continue;
@@ -124,7 +101,7 @@ private:
         for (const auto& page : staged_.pages)
             if (!page.deleted) seeds.push_back(page.page);
         for (const auto& change : net)
-            if (change.kind == Kind::set_rule) seeds.push_back(change.edge.child);
+            if (change.kind >= Kind::set_rule) seeds.push_back(change.edge.child);
         if (staged_.refresh)
             for (const auto page : view.derived())
                 if (is_stale_now(page)) seeds.push_back(page);
@@ -146,7 +123,7 @@ private:
             const bool derived = graph.rule_of(node) != nullptr;
             if (derived && (page.size || page.created)) propagation.ask(page.page);
             if (derived || graph.children_of(node).empty()) continue;
-            const auto& now = state_of(page.page);
+            const auto& now = pages_.of(page.page);
             if (!now.changed.empty() || now.is_new || now.before.size() != now.now.size())
                 propagation.has(page.page, Fate::changed);
             else if (now.was_stale && !page.writes.empty())
@@ -157,9 +134,8 @@ private:
                 propagation.ask(change.edge.child);
                 new_rules_.insert(change.edge.child);
             }
-            if (change.kind == Kind::remove_rule && is_stale_now(change.edge.child) &&
-                !is_deleted(change.edge.child))
-                mark(change.edge.child, state_of(change.edge.child), false);
+            if (change.kind == Kind::remove_rule && !is_deleted(change.edge.child))
+                free(change.edge.child, propagation);
         }
         if (staged_.refresh)
             for (const auto page : view.derived())
@@ -171,16 +147,24 @@ private:
         });
     }
 
+    // It has no formula any more, and keeps its bytes: they are what they shall be.
+    void free(PageId page, graph::Propagation& propagation) {
+        auto& now = pages_.of(page);
+        if (!now.was_stale) return;
+        mark(page, now, false);
+        propagation.has(page, graph::Fate::fresh);
+    }
+
     [[nodiscard]] bool is_deleted(PageId page) const {
-        const auto found = by_id_.find(page);
-        return found != by_id_.end() && found->second->deleted;
+        const auto* staged = pages_.staged(page);
+        return staged != nullptr && staged->deleted;
     }
 
     // A page that nothing computes, bound by control or compiler edges.
     Fate visit_bound(PageId page, std::uint8_t why) {
         if ((why & (graph::invalid | graph::spoiled)) == 0 || is_deleted(page))
             return Fate::unchanged;
-        auto& now = state_of(page);
+        auto& now = pages_.of(page);
         const bool written = now.staged != nullptr && !now.staged->writes.empty();
         if (written || now.is_stale || now.is_new) return Fate::unchanged;
         mark(page, now, true);
@@ -188,10 +172,10 @@ private:
     }
 
     Fate visit_derived(PageId page, const graph::Rule& rule, std::uint8_t why) {
-        auto& now = state_of(page);
+        auto& now = pages_.of(page);
         const bool to_do = (why & (graph::asked | graph::dirty | graph::refreshed)) != 0;
         if (to_do) {
-            if (const auto function = may_compute(rule, why, page))
+            if (const auto* function = may_compute(rule, why))
                 if (const auto fate = compute(page, rule, *function, now)) return *fate;
         }
         if (now.is_stale || (why & ~unsigned{graph::refreshed}) == 0) return Fate::unchanged;
@@ -199,38 +183,46 @@ private:
         return Fate::stale;
     }
 
-    [[nodiscard]] FunctionPointer may_compute(const graph::Rule& rule, std::uint8_t why,
-                                              PageId page) {
+    [[nodiscard]] const RegisteredFunction* may_compute(const graph::Rule& rule, std::uint8_t why) {
         const bool asked = (why & graph::asked) != 0;
         if ((why & graph::invalid) != 0 && !asked) return nullptr;  // a control edge
-        auto function = bus_.functions.find(rule.function);
-        if (!function) return nullptr;
+        const auto* function = find_function(rule.function);
+        if (function == nullptr) return nullptr;
         if (mode_ == Propagation::deferred && !asked && !function->accumulates) return nullptr;
         for (const auto parent : rule.parents)
-            if (parent == page || state_of(parent).is_stale) return nullptr;
+            if (pages_.of(parent).is_stale) return nullptr;
         return function;
+    }
+
+    // Most pages have the function of the page before.
+    [[nodiscard]] const RegisteredFunction* find_function(std::string_view name) {
+        if (name != function_name_ || !function_) {
+            function_ = bus_.functions.find(name);
+            function_name_ = name;
+        }
+        return function_.get();
     }
 
     // Nothing: it threw, and that leaves the page stale.
     std::optional<Fate> compute(PageId page, const graph::Rule& rule,
                                 const RegisteredFunction& function, PageState& now) {
-        std::vector<std::span<const std::byte>> parents;
-        std::vector<std::vector<ByteRange>> whole(rule.parents.size());
-        std::vector<std::span<const ByteRange>> changed;
+        parents_.clear();
+        changed_.clear();
+        whole_.assign(rule.parents.size(), {});
         const bool first = now.is_new || now.was_stale || new_rules_.contains(page);
         for (std::size_t i = 0; i != rule.parents.size(); ++i) {
-            const auto& parent = state_of(rule.parents[i]);
-            parents.push_back(parent.now);
-            if (first) whole[i].push_back({0, parent.now.size()});
-            changed.emplace_back(first ? whole[i] : parent.changed);
+            const auto& parent = pages_.of(rule.parents[i]);
+            whole_[i] = {0, parent.now.size()};
+            parents_.push_back(parent.now);
+            changed_.push_back(first ? std::span<const ByteRange>(&whole_[i], 1)
+                                     : std::span<const ByteRange>(parent.changed));
         }
-        look_again();
-        auto out = std::make_unique<std::byte[]>(now.now.size() + 1);
-        const std::span<std::byte> bytes(out.get(), now.now.size());
+        pages_.look_again();
+        const auto bytes = staged_.made.memory.take(now.now.size());
         std::ranges::copy(now.now, bytes.begin());
         try {
             const InsideFunction inside(bus_);
-            function.call({page, parents, changed, rule.arguments, bytes});
+            function.call({page, parents_, changed_, rule.arguments, bytes});
         } catch (const WrongContext&) {
             throw;
         } catch (const std::exception& e) {
@@ -239,30 +231,39 @@ private:
                 ErrorCode::recompute_failed,
                 fmt::format("page {}: {} threw: {}", number(page), rule.function, e.what()),
                 {.page = page, .name = rule.function, .found = e.what()});
+        } catch (...) {
+            if (function.stale_on_throw) return std::nullopt;
+            throw RecomputeFailed(
+                ErrorCode::recompute_failed,
+                fmt::format("page {}: {} threw what is no exception", number(page), rule.function),
+                {.page = page, .name = rule.function});
         }
         ++staged_.made.computed;
-        return keep(page, now, std::move(out), bytes);
+        return keep(page, now, bytes);
     }
 
-    Fate keep(PageId page, PageState& now, std::unique_ptr<std::byte[]> memory,
-              std::span<const std::byte> bytes) {
+    Fate keep(PageId page, PageState& now, std::span<const std::byte> bytes) {
         now.changed = delta::changed_ranges(now.before, bytes);
         const bool differs = !now.changed.empty() || now.is_new;
-        if (!differs && !now.was_stale) return Fate::unchanged;
+        const bool written = now.staged != nullptr && !now.staged->writes.empty();
+        if (!differs && !now.was_stale && !written) return Fate::unchanged;
         auto& entry = entry_of(page, now);
         entry.stale = now.is_stale = false;
         entry.computed = Write{0, bytes};
         now.now = bytes;
-        staged_.made.memory.push_back(std::move(memory));
-        return differs ? Fate::changed : Fate::fresh;
+        if (differs) return Fate::changed;
+        return now.was_stale ? Fate::fresh : Fate::unchanged;
     }
 
     // What the record will say of it.
-    StagedPage& entry_of(PageId page, const PageState& now) {
+    StagedPage& entry_of(PageId page, PageState& now) {
         if (now.staged != nullptr) return *now.staged;
-        const auto [at, fresh] = entries_.try_emplace(page, staged_.made.pages.size());
-        if (fresh) staged_.made.pages.push_back({.page = page, .line = now.line});
-        return staged_.made.pages[at->second];
+        auto& pages = staged_.made.pages;
+        if (!now.made) {
+            now.made = pages.size();
+            pages.push_back({.page = page, .line = now.line});
+        }
+        return pages[*now.made];
     }
 
     void mark(PageId page, PageState& now, bool stale) {
@@ -270,72 +271,17 @@ private:
         entry_of(page, now).stale = stale;
     }
 
-    PageState& state_of(PageId page) {
-        const auto [at, fresh] = states_.try_emplace(page);
-        if (fresh) read(page, at->second);
-        return at->second;
-    }
-
-    void read(PageId page, PageState& to) {
-        if (const auto staged = by_id_.find(page); staged != by_id_.end())
-            to.staged = staged->second;
-        to.is_new = to.staged != nullptr && to.staged->created;
-        if (!to.is_new) read_live(page, to);
-        if (to.staged == nullptr) return;
-        const auto size = to.staged->size.value_or(to.before.size());
-        auto now = std::make_unique<std::byte[]>(static_cast<std::size_t>(size) + 1);
-        const std::span<std::byte> bytes(now.get(), static_cast<std::size_t>(size));
-        std::ranges::copy(to.before.first(std::min(to.before.size(), bytes.size())), bytes.begin());
-        for (const auto& write : to.staged->writes) {
-            if (write.offset > size || write.bytes.size() > size - write.offset)
-                throw Moved{};  // it became smaller: the commit will say so, or conflict
-            std::ranges::copy(write.bytes,
-                              bytes.begin() + static_cast<std::ptrdiff_t>(write.offset));
-        }
-        to.now = bytes;
-        to.changed = to.is_new ? std::vector<ByteRange>{{0, bytes.size()}}
-                               : delta::changed_ranges(to.before, bytes);
-        if (!to.staged->writes.empty()) to.is_stale = false;
-        staged_.made.memory.push_back(std::move(now));
-    }
-
-    void read_live(PageId page, PageState& to) {
-        Wanted wanted{.page = page, .line = to.staged != nullptr ? to.staged->line : unknown_line};
-        ReadMany read;
-        try {
-            read = read_many(bus_, std::span(&wanted, 1));
-        } catch (const PageNotFound&) {
-            if (to.staged != nullptr) throw;
-            throw Moved{};  // deleted since, with its edges
-        }
-        if (!wanted.found) throw Moved{};
-        to.line = wanted.line;
-        to.before = to.now = wanted.bytes;
-        to.memory = std::move(read.memory);
-        to.was_stale = to.is_stale = wanted.info.stale();
-        staged_.made.reads.push_back({page, wanted.line, wanted.info.lsn});
-    }
-
-    // A user's function never sees pages of two different moments.
-    void look_again() {
-        const auto now = logged();
-        if (now == as_of_) return;
-        for (const auto& read : staged_.made.reads) {
-            const auto* line = bus_.arena->line(read.line);
-            if (line == nullptr || line->lsn.load(std::memory_order_acquire) != read.lsn)
-                throw Moved{};
-        }
-        as_of_ = now;
-    }
-
     Attachment& bus_;
     Staged& staged_;
+    StagedStates pages_;
     Propagation mode_;
-    Lsn as_of_;
-    std::unordered_map<PageId, StagedPage*> by_id_{};
-    std::unordered_map<PageId, PageState> states_{};
-    std::unordered_map<PageId, std::size_t> entries_{};
     std::unordered_set<PageId> new_rules_{};
+    FunctionPointer function_{};  // of the last name that was looked for
+    std::string_view function_name_{};
+    // Of the call at hand, kept for their memory.
+    std::vector<std::span<const std::byte>> parents_{};
+    std::vector<ByteRange> whole_{};
+    std::vector<std::span<const ByteRange>> changed_{};
 };
 
 }  // namespace
@@ -356,6 +302,21 @@ bool are_unchanged(const Attachment& bus, std::span<const ReadPage> reads) noexc
         const auto* line = bus.arena->line(read.line);
         return line != nullptr && line->lsn.load(relaxed) == read.lsn &&
                line->id.load(relaxed) == number(read.page);
+    });
+}
+
+bool are_there(const Attachment& bus, const Staged& staged) {
+    const auto is_there = [&](PageId page) {
+        if (bus.catalog.line_of(page)) return true;
+        return std::ranges::any_of(staged.pages, [page](const StagedPage& made) {
+            return made.page == page && made.created;
+        });
+    };
+    return std::ranges::all_of(staged.made.graph, [&](const GraphChange& change) {
+        const auto& [kind, edge, rule] = change;
+        if (kind == Kind::add_edge) return is_there(edge.parent) && is_there(edge.child);
+        return kind != Kind::set_rule ||
+               (is_there(edge.child) && std::ranges::all_of(rule->parents, is_there));
     });
 }
 

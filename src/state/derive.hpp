@@ -20,10 +20,13 @@ namespace mmsb::state {
 [[nodiscard]] bool derive(Attachment& bus, Staged& staged, Propagation mode);
 /// Is each page that was read as it was then? Under the writers' lock.
 [[nodiscard]] bool are_unchanged(const Attachment& bus, std::span<const ReadPage> reads) noexcept;
+/// Likewise: is each page there that an edge or a formula which is added names?
+[[nodiscard]] bool are_there(const Attachment& bus, const Staged& staged);
 /// Under the writers' lock, catalog followed: is all as it was when derive() looked?
-[[nodiscard]] inline bool still_derived(const Attachment& bus, const Staged& staged) noexcept {
+[[nodiscard]] inline bool still_derived(const Attachment& bus, const Staged& staged) {
     return bus.catalog.graph_head() == staged.made.graph_head &&
-           (staged.made.reads.empty() || are_unchanged(bus, staged.made.reads));
+           (staged.made.reads.empty() || are_unchanged(bus, staged.made.reads)) &&
+           (staged.made.graph.empty() || are_there(bus, staged));
 }
 /// Writes entries for what the commit changes of the graph. REQUIRES still_derived().
 void write_graph(Attachment& bus, const Staged& staged);

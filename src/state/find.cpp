@@ -3,6 +3,7 @@
 #include "state/stage.hpp"
 
 #include <fmt/format.h>
+#include <array>
 
 namespace mmsb::state {
 
@@ -10,14 +11,26 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 
+// Lines that this thread has looked up, by the id's low bits: for handles that have none, as those
+// that a transaction makes. A guess, of whatever bus: the line's id is looked at.
+constexpr std::size_t guesses = 4096;
+thread_local std::array<std::uint32_t, guesses> guessed_lines{};
+
+arena::PageLine* line_with(const Attachment& bus, std::uint32_t line, PageId page) noexcept {
+    auto* l = bus.arena->line(line);
+    if (l == nullptr || page == PageId::none) return nullptr;
+    return l->id.load(std::memory_order_acquire) == number(page) ? l : nullptr;
+}
+
 }  // namespace
 
 arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line) {
-    if (line != unknown_line) {
-        auto* l = bus.arena->line(line);
-        if (l != nullptr && page != PageId::none &&
-            l->id.load(std::memory_order_acquire) == number(page))
-            return *l;
+    if (line != unknown_line)
+        if (auto* l = line_with(bus, line, page)) return *l;
+    auto& guess = guessed_lines[number(page) % guesses];
+    if (auto* l = line_with(bus, guess, page)) {
+        line = guess;
+        return *l;
     }
     auto known = bus.catalog.line_of(page);
     if (!known) {
@@ -27,7 +40,7 @@ arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line) {
     if (!known) throw_not_found(bus, page);
     auto* l = bus.arena->line(*known);
     if (l == nullptr) throw_not_found(bus, page);
-    line = *known;
+    line = guess = *known;
     return *l;
 }
 

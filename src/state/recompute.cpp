@@ -16,7 +16,9 @@ std::optional<Recomputer::Difference> Recomputer::recompute(const replay::Image&
     std::vector<std::span<const ByteRange>> changed;
     whole.reserve(formula.parents.size());  // spans look at it
     for (const auto parent : formula.parents) {
-        const auto& bytes = image.find(parent)->bytes;
+        const auto* there = image.find(parent);
+        if (there == nullptr) return Difference{page, 0, formula.function, "a parent is gone"};
+        const auto& bytes = there->bytes;
         parents.emplace_back(bytes);
         changed.emplace_back(&whole.emplace_back(ByteRange{0, bytes.size()}), 1);
     }
@@ -27,6 +29,8 @@ std::optional<Recomputer::Difference> Recomputer::recompute(const replay::Image&
         function->call({page, parents, changed, formula.arguments, out});
     } catch (const std::exception& e) {
         return Difference{page, 0, formula.function, e.what()};
+    } catch (...) {
+        return Difference{page, 0, formula.function, "what is no exception"};
     }
     const auto differs = std::ranges::mismatch(out, bytes).in1;
     if (differs == out.end()) return std::nullopt;
@@ -34,10 +38,13 @@ std::optional<Recomputer::Difference> Recomputer::recompute(const replay::Image&
 }
 
 std::optional<Recomputer::Difference> Recomputer::look(const replay::Image& image) {
-    const auto touched = [&](PageId page) { return image.find(page)->sequence > seen_; };
+    const auto touched = [&](PageId page) {
+        const auto* there = image.find(page);
+        return there == nullptr || there->sequence > seen_;
+    };
     const bool other_structure = image.structure_head() != structure_;
     for (const auto& [page, formula] : image.dependencies().formulas) {
-        if (image.find(page)->stale) continue;
+        if (const auto* there = image.find(page); there == nullptr || there->stale) continue;
         const auto known = other_structure ? formulas_.find(page) : formulas_.end();
         const bool other_formula =
             other_structure && (known == formulas_.end() || known->second != formula);

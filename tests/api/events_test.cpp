@@ -225,6 +225,53 @@ TEST(ASubscription, EndsWithItsState) {
     EXPECT_THROW(static_cast<void>(subscription.wait_for(Sequence{1})), BusClosed);
 }
 
+TEST(ASubscription, ThatIsBeingStoppedIsNotDestroyedWhileItsFunctionRuns) {
+    auto bus = start();
+    const auto page = bus.create_page(1);
+    std::atomic<bool> runs{false}, done{false};
+    std::optional<Subscription> subscription = bus.subscribe({}, [&](const Event&) {
+        runs = true;
+        std::this_thread::sleep_for(50ms);
+        done = true;
+    });
+    page.update(byte(1));
+    while (!runs) std::this_thread::yield();
+    std::thread stopper([&] { stop(std::move(bus)); });
+    std::this_thread::sleep_for(10ms);
+    subscription.reset();
+    EXPECT_TRUE(done);
+    stopper.join();
+}
+
+TEST(ASubscription, MayEndItselfAndBeginAnotherWhileTheLastOneEnds) {
+    const auto bus = start();
+    const auto page = bus.create_page(1);
+    std::optional<Subscription> first, second;
+    std::atomic<bool> inside{false}, begun{false};
+    first = bus.subscribe({}, [&](const Event&) {
+        if (inside.exchange(true)) return;
+        std::this_thread::sleep_for(30ms);  // until the other one is being ended
+        first.reset();
+        second = bus.subscribe({}, [](const Event&) {});
+        begun = true;
+    });
+    std::optional<Subscription> other = bus.subscribe({}, [](const Event&) {});
+    page.update(byte(1));
+    while (!inside) std::this_thread::yield();
+    other.reset();
+    while (!begun) std::this_thread::sleep_for(1ms);
+    EXPECT_TRUE(second->wait_for(page.update(byte(2)).sequence, 20s));
+}
+
+TEST(ASubscription, WithAnEndHasToldEverythingBehindIt) {
+    const auto bus = start();
+    const auto page = bus.create_page(1);
+    page.update(byte(1));
+    const auto subscription =
+        bus.subscribe({.from = Sequence{1}, .to = Sequence{1}}, [](const Event&) {});
+    EXPECT_TRUE(subscription.wait_for(Sequence{100}, 20s));
+}
+
 TEST(ASubscription, IsToldOfAGapWhereThePastIsDroppedBeforeIt) {
     const auto bus = start_with({.max_tlog_records = 4});
     const auto page = bus.create_page(1);

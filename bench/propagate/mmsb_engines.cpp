@@ -1,0 +1,113 @@
+// MMSB: the walk over the graph by itself, on bytes in private memory; and whole commits, each
+// derived page logged and safe from kill -9.
+#include "propagate/shapes.hpp"
+
+#include "graph/propagate.hpp"
+
+#include <mmsb/mmsb.hpp>
+
+namespace bench {
+
+namespace {
+
+using mmsb::PageId;
+
+PageId id_of(std::size_t node) { return PageId{node + 1}; }
+
+class Alone final : public Propagator {
+public:
+    explicit Alone(const Shape& shape) : shape_(shape), pages_(shape.parents.size()) {
+        std::vector<std::pair<PageId, mmsb::graph::RulePointer>> rules;
+        for (std::size_t node = 0; node < shape.parents.size(); ++node) {
+            if (shape.parents[node].empty()) continue;
+            mmsb::graph::Rule rule{"bench.node/1", {}, {}};
+            for (const auto parent : shape.parents[node]) rule.parents.push_back(id_of(parent));
+            rules.emplace_back(id_of(node),
+                               std::make_shared<const mmsb::graph::Rule>(std::move(rule)));
+        }
+        if (!graph_.load({}, rules)) throw std::runtime_error("the shape has a cycle");
+    }
+    void update(std::uint64_t value) override {
+        std::memcpy(pages_[0].data(), &value, sizeof value);
+        mmsb::graph::Propagation propagation(graph_);
+        propagation.has(id_of(0), mmsb::graph::Fate::changed);
+        std::vector<const Page*> parents;
+        Page out;
+        propagation.run([&](mmsb::graph::Node at, std::uint8_t) {
+            const auto node = static_cast<std::size_t>(mmsb::number(graph_.page_of(at))) - 1;
+            parents.clear();
+            for (const auto parent : shape_.parents[node]) parents.push_back(&pages_[parent]);
+            compute(shape_, node, parents, out);
+            if (std::memcmp(out.data(), pages_[node].data(), page_size) == 0)
+                return mmsb::graph::Fate::unchanged;
+            pages_[node] = out;
+            return mmsb::graph::Fate::changed;
+        });
+    }
+    Page read(std::size_t node) override { return pages_[node]; }
+
+private:
+    Shape shape_;
+    std::vector<Page> pages_;
+    mmsb::graph::Graph graph_{};
+};
+
+class WholeCommit final : public Propagator {
+public:
+    WholeCommit(const Shape& shape, const std::string& folder)
+        : shape_(shape), bus_(mmsb::start({.path = folder, .checkpoint_interval = {}})) {
+        bus_.register_recompute("bench.node/1", [this](mmsb::Recompute& r) {
+            std::vector<const Page*> parents;
+            for (std::size_t i = 0; i != r.parents(); ++i)
+                parents.push_back(reinterpret_cast<const Page*>(r.parent(i).data()));
+            std::uint64_t node = 0;
+            std::memcpy(&node, r.arguments().data(), sizeof node);
+            compute(shape_, node, parents, *reinterpret_cast<Page*>(r.out().data()));
+        });
+        bus_.transact([&](mmsb::Transaction& tx) {
+            pages_.clear();
+            for (std::size_t node = 0; node < shape.parents.size(); ++node) {
+                pages_.push_back(tx.create_page(page_size));
+                if (shape.parents[node].empty()) continue;
+                std::vector<mmsb::Page> parents;
+                for (const auto parent : shape.parents[node]) parents.push_back(pages_[parent]);
+                const std::uint64_t number = node;
+                tx.derive(
+                    pages_.back(), parents,
+                    mmsb::formula::call("bench.node/1", std::as_bytes(std::span(&number, 1))));
+            }
+        });
+        for (auto& page : pages_) page = bus_.page(page.id());
+    }
+    ~WholeCommit() override {
+        const auto path = bus_.config().path;
+        mmsb::stop(std::move(bus_));
+        mmsb::remove_bus(path);
+    }
+    WholeCommit(const WholeCommit&) = delete;
+    WholeCommit& operator=(const WholeCommit&) = delete;
+    void update(std::uint64_t value) override {
+        pages_[0].write(0, std::as_bytes(std::span(&value, 1)));
+    }
+    Page read(std::size_t node) override {
+        Page page;
+        pages_[node].read_into(page);
+        return page;
+    }
+
+private:
+    Shape shape_;
+    mmsb::State bus_;
+    std::vector<mmsb::Page> pages_{};
+};
+
+}  // namespace
+
+std::unique_ptr<Propagator> propagation_alone(const Shape& shape) {
+    return std::make_unique<Alone>(shape);
+}
+std::unique_ptr<Propagator> whole_commit(const Shape& shape, const std::string& folder) {
+    return std::make_unique<WholeCommit>(shape, folder);
+}
+
+}  // namespace bench
