@@ -1,7 +1,6 @@
 #include "api/event_source.hpp"
 
 #include "state/past.hpp"
-#include "state/read.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>

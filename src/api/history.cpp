@@ -1,5 +1,5 @@
 // The lazy sequences over the log: a page's history, and the log as records.
-#include "api/stream.hpp"
+#include "api/stream.hpp"  // IWYU pragma: keep
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
 #include "state/past.hpp"

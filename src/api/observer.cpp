@@ -1,6 +1,6 @@
 #include "api/observer.hpp"
 
-#include "api/stream.hpp"
+#include "api/stream.hpp"  // IWYU pragma: keep
 
 #include <mmsb/state.hpp>
 

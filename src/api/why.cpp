@@ -2,7 +2,6 @@
 #include "api/bus.hpp"
 #include "state/cursor.hpp"
 #include "state/past.hpp"
-#include "state/read.hpp"
 
 #include <mmsb/graph.hpp>
 

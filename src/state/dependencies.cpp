@@ -104,6 +104,7 @@ TriedChanges try_changes(const graph::Graph& graph, std::span<const GraphChange>
     const auto fresh = new_pairs(result.net);
     if (fresh.empty() || (fresh.size() == 1 && is_in_order(graph, *fresh.begin()))) return result;
     std::vector<PageId> seeds;
+    seeds.reserve(fresh.size());
     for (const auto& [parent, child] : fresh) seeds.push_back(child);
     const auto part = part_of(graph, result.net, seeds);
     if (graph::Graph made; made.load(part.edges, part.rules)) return result;

@@ -288,7 +288,7 @@ TEST(ASubscription, IsToldOfAGapWhereThePastIsDroppedBeforeIt) {
     EXPECT_THAT(types_of(told.events()), testing::Contains(Type::gap));
 }
 
-TEST(AnotherProcess, IsToldOfWhatThisOneCommits) {
+TEST(SubscriptionsAcrossProcesses, AreToldOfWhatOthersCommit) {
     const TempFolder folder;
     const auto bus = start(at(folder));
     const auto page = bus.create_page(1, {.name = "p"});

@@ -208,7 +208,7 @@ TEST(AFunctionThatNobodyHas, LeavesPagesStaleUntilSomebodyHasIt) {
     EXPECT_TRUE(bus.verify().good);
 }
 
-TEST(AProcessWithoutTheFunction, MarksWhatItCannotComputeAndAnotherRefreshesIt) {
+TEST(DerivedPagesAcrossProcesses, AreMarkedWhereTheyCannotBeComputedAndRefreshedByAnother) {
     const TempFolder folder;
     const auto bus = start(at(folder));
     add_next(bus);
