@@ -168,7 +168,7 @@ public:
     [[nodiscard]] const Config& config() const;
     /// Each number by itself is right. Cheap, but for those of the graph, which are counted.
     [[nodiscard]] Stats get_stats() const;
-    void reset_stats() const;               ///< The performance counters only.
+    void reset_stats() const;  ///< The performance counters only.
 
 private:
     friend struct detail::Bus;
