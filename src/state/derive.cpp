@@ -135,7 +135,7 @@ private:
                 new_rules_.insert(change.edge.child);
             }
             if (change.kind == Kind::remove_rule && !is_deleted(change.edge.child))
-                free(change.edge.child, propagation);
+                set_free(change.edge.child, propagation);
         }
         if (staged_.refresh)
             for (const auto page : view.derived())
@@ -148,7 +148,7 @@ private:
     }
 
     // It has no formula any more, and keeps its bytes: they are what they shall be.
-    void free(PageId page, graph::Propagation& propagation) {
+    void set_free(PageId page, graph::Propagation& propagation) {
         auto& now = pages_.of(page);
         if (!now.was_stale) return;
         mark(page, now, false);
@@ -173,7 +173,8 @@ private:
 
     Fate visit_derived(PageId page, const graph::Rule& rule, std::uint8_t why) {
         auto& now = pages_.of(page);
-        const bool to_do = (why & (graph::asked | graph::dirty | graph::refreshed)) != 0;
+        const bool to_do =
+            staged_.refresh || (why & (graph::asked | graph::dirty | graph::refreshed)) != 0;
         if (to_do) {
             if (const auto* function = may_compute(rule, why))
                 if (const auto fate = compute(page, rule, *function, now)) return *fate;
@@ -184,7 +185,8 @@ private:
     }
 
     [[nodiscard]] const RegisteredFunction* may_compute(const graph::Rule& rule, std::uint8_t why) {
-        const bool asked = (why & graph::asked) != 0;
+        // A refresh leaves no page stale that it makes so itself.
+        const bool asked = (why & graph::asked) != 0 || staged_.refresh;
         if ((why & graph::invalid) != 0 && !asked) return nullptr;  // a control edge
         const auto* function = find_function(rule.function);
         if (function == nullptr) return nullptr;

@@ -46,6 +46,18 @@ TEST(ControlAndCompilerEdges, MakeStaleWhatIsThenComputedOrWrittenAnew) {
     EXPECT_TRUE(bus.verify().good);
 }
 
+TEST(Propagating, ComputesAlsoWhatItMakesStaleItself) {
+    const auto bus = start();
+    const auto a = bus.create_page(1), b = bus.create_page(1), other = bus.create_page(1),
+               c = bus.create_page(1);
+    bus.graph().derive(b, {a}, formula::copy());
+    bus.graph().derive(c, {other}, formula::copy());
+    bus.graph().add_dependency(b, c, EdgeType::control);
+    a.update(byte(1), {.propagation = Propagation::deferred});
+    EXPECT_EQ(bus.graph().propagate(), 2U);
+    EXPECT_FALSE(b.info().stale || c.info().stale);
+}
+
 TEST(DeletingAPage, RemovesItsEdgesAndTheFormulasThatNameIt) {
     const auto bus = start();
     const auto a = bus.create_page(1), b = bus.create_page(1), c = bus.create_page(1);
