@@ -190,7 +190,7 @@ TEST(ASubscription, EndsWithItsObject) {
     // One that ends itself; commits from inside; and may not wait or stop.
     std::optional<Subscription> self;
     std::atomic<int> calls{0};
-    std::atomic<bool> ready{false}, refused{false};
+    std::atomic<bool> ready{false}, refused{false}, ended{false};
     self = bus.subscribe({.types = {Type::page_changed}}, [&](const Event& event) {
         while (!ready) std::this_thread::yield();
         try {
@@ -201,11 +201,12 @@ TEST(ASubscription, EndsWithItsObject) {
         ++calls;
         bus.create_page(1);
         self.reset();
+        ended = true;
     });
     ready = true;
     page.update(byte(3));
     page.update(byte(4));
-    while (calls == 0) std::this_thread::sleep_for(1ms);
+    while (!ended) std::this_thread::sleep_for(1ms);
     std::this_thread::sleep_for(20ms);
     EXPECT_EQ(calls, 1);
     EXPECT_TRUE(refused);
