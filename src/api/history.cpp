@@ -12,8 +12,6 @@ namespace mmsb::detail {
 
 namespace {
 
-Time time_of(const log::Record& record) { return Time(std::chrono::nanoseconds(record.time_ns)); }
-
 // Which commits are asked for; each bound narrows.
 struct Bounds {
     Sequence from = Sequence::zero, to = Sequence::newest;
@@ -107,19 +105,11 @@ private:
 };
 
 // What the record at hand did to the page, if it names it.
-bool change_of(Commits& commits, PageId page, Change& change, bool& deleted) {
+bool next_change(Commits& commits, PageId page, Change& change, bool& deleted) {
     log::EntryReader reader(commits.body());
     for (log::Entry entry; reader.next(entry);) {
         if (entry.kind != log::EntryKind::page || entry.page.page != page) continue;
-        const auto& record = commits.record();
-        change = {.sequence = record.sequence,
-                  .epoch = entry.page.epoch,
-                  .time = time_of(record),
-                  .source = commits.source(),
-                  .label = std::string(record.label),
-                  .tag = record.tag,
-                  .process = record.process,
-                  .changed_bytes = entry.page.changed_bytes};
+        change = change_of(commits.record(), entry.page, commits.source());
         deleted = entry.page.deleted;
         return true;
     }
@@ -216,7 +206,7 @@ std::shared_ptr<Stream<Change>::Impl> open_history(Handle bus, PageId page,
     const auto deleted = std::make_shared<bool>(false);
     auto next = [commits, page, deleted](Change& change) {
         while (commits->next())
-            if (change_of(*commits, page, change, *deleted)) return true;
+            if (next_change(*commits, page, change, *deleted)) return true;
         return false;
     };
     auto impl = options.newest_first ? std::make_shared<Stream<Change>::Impl>()

@@ -1,9 +1,25 @@
-/// api/stream: what a lazy sequence over the log is made of.
+/// api/stream: what a lazy sequence over the log is made of, and what it says of a record.
 #pragma once
 
 #include "api/bus.hpp"
 
 namespace mmsb::detail {
+
+[[nodiscard]] inline Time time_of(const log::Record& record) {
+    return Time(std::chrono::nanoseconds(record.time_ns));
+}
+/// What the record did to a page; `source`: the name of who committed it.
+[[nodiscard]] inline Change change_of(const log::Record& record, const log::PageEntry& entry,
+                                      std::string source) {
+    return {.sequence = record.sequence,
+            .epoch = entry.epoch,
+            .time = time_of(record),
+            .source = std::move(source),
+            .label = std::string(record.label),
+            .tag = record.tag,
+            .process = record.process,
+            .changed_bytes = entry.changed_bytes};
+}
 
 template <class T>
 struct Stream<T>::Impl {

@@ -1,5 +1,5 @@
 // Why a derived page is what it is.
-#include "api/bus.hpp"
+#include "api/stream.hpp"
 #include "state/cursor.hpp"
 #include "state/past.hpp"
 
@@ -29,19 +29,6 @@ Changes pages_behind(const replay::Image& image, PageId page) {
     return all;
 }
 
-Change change_of(const log::Record& record, const log::PageEntry& entry,
-                 const std::map<std::uint32_t, std::string>& sources) {
-    const auto source = sources.find(record.source);
-    return {.sequence = record.sequence,
-            .epoch = entry.epoch,
-            .time = Time(std::chrono::nanoseconds(record.time_ns)),
-            .source = source == sources.end() ? std::string() : source->second,
-            .label = std::string(record.label),
-            .tag = record.tag,
-            .process = record.process,
-            .changed_bytes = entry.changed_bytes};
-}
-
 // Every commit up to `at` that changed bytes of one of them.
 void gather(state::Attachment& bus, Sequence at, Changes& changes) {
     log::Lsn from = 0;
@@ -58,7 +45,8 @@ void gather(state::Attachment& bus, Sequence at, Changes& changes) {
         for (log::Entry entry; reader.next(entry);) {
             if (entry.kind != log::EntryKind::page || entry.page.delta.empty()) continue;
             if (const auto page = changes.find(entry.page.page); page != changes.end())
-                page->second.push_back(change_of(record, entry.page, sources));
+                page->second.push_back(
+                    detail::change_of(record, entry.page, sources[record.source]));
         }
     }
 }

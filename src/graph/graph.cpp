@@ -214,9 +214,9 @@ RulePointer Graph::remove_rule(PageId child) {
 }
 
 void Graph::remove_link(Node parent, Node child) {
-    for (const auto kind : {kind_of(EdgeType::data), kind_of(EdgeType::control),
-                            kind_of(EdgeType::gpu_sync), kind_of(EdgeType::compiler)})
-        if ((kinds(page_of(parent), page_of(child)) & kind) != 0) remove_kind(parent, child, kind);
+    for (const auto type : all_edge_types)
+        if ((kinds(page_of(parent), page_of(child)) & kind_of(type)) != 0)
+            remove_kind(parent, child, kind_of(type));
 }
 
 void Graph::remove_page(PageId page) {

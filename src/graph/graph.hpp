@@ -12,6 +12,7 @@
 
 #include <mmsb/types.hpp>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -29,6 +30,8 @@ using RulePointer = std::shared_ptr<const Rule>;
 /// What a link stands for: a set of edges' types, and of the formula.
 using Kinds = std::uint8_t;
 inline constexpr Kinds by_formula = 0x10;
+inline constexpr std::array all_edge_types{EdgeType::data, EdgeType::control, EdgeType::gpu_sync,
+                                           EdgeType::compiler};
 [[nodiscard]] constexpr Kinds kind_of(EdgeType type) noexcept {
     return static_cast<Kinds>(1U << static_cast<unsigned>(type));
 }

@@ -7,12 +7,9 @@ namespace mmsb::graph {
 
 namespace {
 
-constexpr EdgeType all_types[] = {EdgeType::data, EdgeType::control, EdgeType::gpu_sync,
-                                  EdgeType::compiler};
-
 // One edge a type; a formula's is an edge of data.
 void add_edges(PageId parent, PageId child, Kinds kinds, std::vector<Edge>& out) {
-    for (const auto type : all_types) {
+    for (const auto type : all_edge_types) {
         const bool by_rule = type == EdgeType::data && (kinds & by_formula) != 0;
         if (by_rule || (kinds & kind_of(type)) != 0) out.push_back({parent, child, type});
     }

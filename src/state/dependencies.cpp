@@ -160,8 +160,7 @@ Part part_of(const graph::Graph& graph, std::span<const GraphChange> net,
         if (const auto node = graph.node_of(page); node != graph::no_node) {
             for (const auto& [child, kinds] : graph.children_of(node)) {
                 const auto id = graph.page_of(child);
-                for (const auto type :
-                     {EdgeType::data, EdgeType::control, EdgeType::gpu_sync, EdgeType::compiler})
+                for (const auto type : graph::all_edge_types)
                     if ((kinds & graph::kind_of(type)) != 0 && !gone.contains({page, id, type}))
                         edges.push_back({page, id, type});
                 visit(id);
