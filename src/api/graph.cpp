@@ -76,6 +76,7 @@ GraphView graph_of(const detail::Handle& handle) {
 // All edges between the two that no formula makes: what is not there comes to nothing.
 std::vector<state::GraphChange> removals(const Page& parent, const Page& child) {
     std::vector<state::GraphChange> all;
+    all.reserve(std::size(graph::all_edge_types));
     for (const auto type : graph::all_edge_types)
         all.push_back({Kind::remove_edge, {parent.id(), child.id(), type}, nullptr});
     return all;

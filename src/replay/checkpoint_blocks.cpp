@@ -45,16 +45,24 @@ std::span<const std::byte> BlockReader::fill(std::size_t size) {
 bool BlockReader::read_header() {
     const auto in = fill(sizeof header_);
     if (!in.empty()) std::memcpy(&header_, in.data(), in.size());
+    // One of ours in which only its name is damaged: else it would pass for a foreign file, or a
+    // newer one.
+    auto mended = header_;
+    mended.magic = layout::magic;
+    mended.major = log::format_major;
+    const bool is_ours =
+        in.size() == sizeof header_ && mended.checksum == layout::checksum_of(mended);
     const auto magic = std::min(in.size(), layout::magic.size());
     if (!std::equal(layout::magic.begin(),
                     layout::magic.begin() + static_cast<std::ptrdiff_t>(magic),
                     header_.magic.begin())) {
-        refusal_ = {log::Refusal::Kind::foreign, 0, "the magic of a checkpoint, MMSBCHK",
-                    "another one"};
+        refusal_ = {is_ours ? log::Refusal::Kind::damaged : log::Refusal::Kind::foreign, 0,
+                    "the magic of a checkpoint, MMSBCHK", "another one"};
         return false;
     }
     if (in.size() >= offsetof(layout::Header, minor) && header_.major > log::format_major) {
-        refusal_ = {log::Refusal::Kind::newer, offsetof(layout::Header, major),
+        refusal_ = {is_ours ? log::Refusal::Kind::damaged : log::Refusal::Kind::newer,
+                    offsetof(layout::Header, major),
                     fmt::format("format {} or older", log::format_major),
                     fmt::format("format {}.{}", header_.major, header_.minor)};
         return false;

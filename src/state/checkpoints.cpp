@@ -88,9 +88,10 @@ auto first_good(Attachment& bus, Sequence upto, std::string* damaged, Read read)
     }
 }
 
+// Of a file in the bus's folder: a foreign one there, under a checkpoint's name, is damage.
 template <class T>
-T value_of(const os::File& file, log::Decoded<T> decoded) {
-    if (!decoded.value) throw_refused(file.path(), decoded.refusal);
+T own(const os::File& file, log::Decoded<T> decoded) {
+    if (!decoded.value) log::refuse(file.path(), decoded.refusal);
     return std::move(*decoded.value);
 }
 
@@ -122,15 +123,22 @@ std::vector<CheckpointFile> checkpoint_files(Attachment& bus) {
     return files;  // the list is sorted, and names sort as their sequences
 }
 
-replay::Checkpoint read_checkpoint_file(const os::File& file, replay::Keep keep) {
+replay::Checkpoint read_checkpoint_file(const os::File& file) {
     auto read = reading(file);
-    return value_of(file, replay::read_checkpoint(read, {.keep = std::move(keep)}));
+    auto decoded = replay::read_checkpoint(read, {});
+    if (!decoded.value) throw_refused(file.path(), decoded.refusal);
+    return std::move(*decoded.value);
+}
+
+replay::Checkpoint read_own_checkpoint(const os::File& file, replay::Keep keep) {
+    auto read = reading(file);
+    return own(file, replay::read_checkpoint(read, {.keep = std::move(keep)}));
 }
 
 std::optional<Start> newest_checkpoint(Attachment& bus, Sequence upto, const replay::Keep& keep,
                                        std::string* damaged) {
     return first_good(bus, upto, damaged, [&](const CheckpointFile& found, const os::File& file) {
-        auto checkpoint = read_checkpoint_file(file, keep);
+        auto checkpoint = read_own_checkpoint(file, keep);
         check_bus(bus, file, checkpoint.bus);
         if (checkpoint.image.sequence() != found.sequence)
             throw Corrupt(ErrorCode::corrupt, file.path() + " has another one's name",
@@ -146,14 +154,14 @@ std::optional<replay::Structure> newest_structure(Attachment& bus) {
     return first_good(
         bus, Sequence::newest, nullptr, [&](const CheckpointFile&, const os::File& file) {
             auto read = reading(file);
-            auto checkpoint = value_of(file, replay::read_checkpoint_structure(read));
+            auto checkpoint = own(file, replay::read_checkpoint_structure(read));
             check_bus(bus, file, checkpoint.bus);
             // One that was begun before the base leads there by records that are no longer kept:
             // then the structure at its end, for which all of it has to be read.
             if (checkpoint.lsn >= bus.words().history_lsn.load())
                 return std::move(checkpoint.structure);
             return structure_of(
-                read_checkpoint_file(file, {.which = replay::Keep::Which::none}).image);
+                read_own_checkpoint(file, {.which = replay::Keep::Which::none}).image);
         });
 }
 
@@ -295,7 +303,7 @@ CheckpointFile write_checkpoint_in(
     MMSB_STEP("checkpoint.streamed");
     made.file().sync_data();
     MMSB_STEP("checkpoint.synced");
-    static_cast<void>(read_checkpoint_file(made.file(), {.which = replay::Keep::Which::none}));
+    static_cast<void>(read_own_checkpoint(made.file(), {.which = replay::Keep::Which::none}));
     MMSB_STEP("checkpoint.read_back");
     CheckpointFile file{position.sequence, position.lsn,
                         checkpoint_name(position.sequence, position.lsn)};

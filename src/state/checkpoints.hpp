@@ -22,8 +22,11 @@ struct CheckpointFile {
 /// Those in the bus, oldest first; names of other forms are passed over.
 [[nodiscard]] std::vector<CheckpointFile> checkpoint_files(Attachment& bus);
 
-/// Throws Corrupt, NewerFormat or NotABus, naming the file.
-[[nodiscard]] replay::Checkpoint read_checkpoint_file(const os::File& file, replay::Keep keep = {});
+/// Of a file that a user names. Throws Corrupt, NewerFormat or NotABus, naming the file.
+[[nodiscard]] replay::Checkpoint read_checkpoint_file(const os::File& file);
+/// Of one in a bus's folder, where what is no checkpoint is damage, too. Throws Corrupt or
+/// NewerFormat, naming the file.
+[[nodiscard]] replay::Checkpoint read_own_checkpoint(const os::File& file, replay::Keep keep);
 
 /// The state as of the newest good checkpoint that is not newer than `upto`. Nothing: there is
 /// none, and the log begins with the bus. Throws Corrupt where there was one and it is damaged, and

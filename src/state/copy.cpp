@@ -1,6 +1,7 @@
 #include "state/copy.hpp"
 
 #include "log/scan.hpp"
+#include "log/segments_new_file.hpp"
 #include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
 #include "state/header.hpp"
@@ -169,11 +170,11 @@ private:
                 to->write(written, bytes);
                 written += bytes.size();
             });
-        if (refusal) throw_refused(from->path(), *refusal);
+        if (refusal) log::refuse(from->path(), *refusal);
         to->sync_data();
         // Read back: what is in the blocks is looked at, too.
         to->set_path(from->path());
-        static_cast<void>(read_checkpoint_file(*to, {.which = replay::Keep::Which::none}));
+        static_cast<void>(read_own_checkpoint(*to, {.which = replay::Keep::Which::none}));
         has_base_ = has_base_ || which.lsn == header_.base_lsn;
     }
 

@@ -229,7 +229,7 @@ private:
             auto& finding = add(FileKind::checkpoint, file->path(), &*file);
             finding.first = finding.last = which.sequence;
             try {
-                const auto read = read_checkpoint_file(*file, {.which = replay::Keep::Which::none});
+                const auto read = read_own_checkpoint(*file, {.which = replay::Keep::Which::none});
                 if (read.bus != bus_.header.uuid)
                     set_damage(finding, 16, "a checkpoint of this bus", "one of another");
                 else if (read.image.sequence() != which.sequence)
@@ -237,8 +237,6 @@ private:
                                fmt::format("{}", number(read.image.sequence())));
             } catch (const Corrupt& e) {
                 set_damage(finding, e.offset(), e.expected(), e.found());
-            } catch (const NotABus& e) {
-                set_damage(finding, 0, e.expected(), e.found());
             }
         }
     }

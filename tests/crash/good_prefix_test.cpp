@@ -187,6 +187,29 @@ TEST_F(GoodPrefix, BeginsAtTheCheckpointBeforeADamagedOne) {
     EXPECT_EQ(open(kept_).recovery().checkpoint, Sequence::zero);  // from the log alone
 }
 
+TEST_F(GoodPrefix, PassesOverACheckpointThatIsNoneAnyMore) {
+    const auto newest = kept_.files_of("checkpoints").back();
+    const auto whole = kept_.files().at(newest);
+    for (const auto& changed :
+         {std::string(whole).replace(0, 512, 512, '\0'), std::string(whole).replace(5, 1, "x"),
+          std::string(whole).replace(8, 1, "\x7f"), std::string("A letter to my aunt."),
+          std::string()}) {
+        write_file(newest, changed);
+        for (const auto open : {Open::good_prefix, Open::read_only}) {
+            auto config = good_prefix(kept_.folder());
+            config.open = open;
+            const auto bus = start(config);
+            EXPECT_EQ(bus.recovery().damaged_checkpoint, newest.string());
+            EXPECT_EQ(number(bus.sequence()), kept_.last());
+            EXPECT_EQ(contents_of(bus), kept_.state_at(kept_.last()));
+            const auto before = bus.sequence() - 1;
+            EXPECT_EQ(contents_of(bus.at(before)), kept_.state_at(number(before)));
+        }
+        const auto found = examine(kept_.folder().path());
+        EXPECT_EQ(std::ranges::count(found.files, FileHealth::damaged, &FileFinding::health), 1);
+    }
+}
+
 TEST_F(GoodPrefix, NeedsOneCopyOfTheHeader) {
     flip_byte(plain_.folder() / "bus", 20);
     EXPECT_EQ(number(open(plain_).sequence()), plain_.last());

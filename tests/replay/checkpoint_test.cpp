@@ -185,10 +185,23 @@ TEST(Checkpoint, IsRefusedByNameWhereAnotherFormatWroteIt) {
     forger.header.major = 0;
     forger.seal_header();
     expect_refused(forger.file(), "format 1");
-    auto foreign = written(small_image());
-    foreign[5] = std::byte{'X'};
-    expect_refused(foreign, "MMSBCHK", log::Refusal::Kind::foreign);
+    Forger foreign;
+    foreign.header.magic[5] = 'X';
+    foreign.seal_header();
+    expect_refused(foreign.file(), "MMSBCHK", log::Refusal::Kind::foreign);
     expect_refused(bytes_of("#!/bin/sh"), "MMSBCHK", log::Refusal::Kind::foreign);
+}
+
+TEST(Checkpoint, WhoseNameAloneIsDamagedIsNeitherForeignNorNewer) {
+    for (std::size_t at = 0; at < 10; ++at) {
+        for (unsigned bit = 0; bit < 8; ++bit) {
+            auto file = written(small_image());
+            file[at] ^= std::byte{1} << bit;
+            const auto refused = read_back(file);
+            ASSERT_FALSE(refused.value);
+            EXPECT_EQ(refused.refusal.kind, log::Refusal::Kind::damaged) << at << ' ' << bit;
+        }
+    }
 }
 
 TEST(Checkpoint, IsReadWhereALaterMinorVersionWroteIt) {
