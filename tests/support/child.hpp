@@ -49,6 +49,7 @@ public:
         }
         return value;
     }
+    [[nodiscard]] int reading() const noexcept { return ends_[0]; }  ///< For poll().
     void close_reading() { close_end(0); }
     void close_writing() { close_end(1); }
 
