@@ -1,8 +1,10 @@
 // How long it takes until all pages that depend on one are up to date, shape by shape, beside a
-// plain loop and oneTBB's flow graph. Each engine's pages are compared with the model's at the end.
+// plain loop, oneTBB's flow graph and libraries of JavaScript. What each engine's pages hold at the
+// end is compared with a model.
 #include "figures.hpp"
 #include "options.hpp"
 #include "propagate/shapes.hpp"
+#include "propagate/signals.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -22,7 +24,7 @@ using bench::Shape;
 struct Options {
     int rounds = 5, turn_ms = 200;
     std::uint32_t scale = 1;  ///< Divides the large shapes, for a miniature.
-    std::string json{},
+    std::string json{}, signals{},
         folder = std::filesystem::temp_directory_path() / fmt::format("mmsb-bench-{}", getpid());
 };
 
@@ -74,10 +76,10 @@ Shape forest(std::uint32_t chains) {
 
 struct Engine {
     std::string name{};
-    std::function<std::unique_ptr<bench::Propagator>(const Shape&)> make{};
+    std::function<double(const Shape&)> turn{};  ///< ns an update.
 };
 
-void check(const Shape& shape, const Engine& engine, bench::Propagator& at, std::uint64_t value) {
+void check(const Shape& shape, bench::Propagator& at, std::uint64_t value) {
     std::vector<bench::Page> model(shape.parents.size());
     std::memcpy(model[0].data(), &value, sizeof value);
     const bool one_chain = shape.parents.size() > 10 && shape.touched == 10;  // of a forest
@@ -87,35 +89,55 @@ void check(const Shape& shape, const Engine& engine, bench::Propagator& at, std:
         for (const auto parent : shape.parents[node]) parents.push_back(&model[parent]);
         if (!parents.empty()) compute(shape, node, parents, model[node]);
         if (at.read(node) != model[node])
-            throw std::runtime_error(
-                fmt::format("{}, {}: node {} is wrong", engine.name, shape.name, node));
+            throw std::runtime_error(fmt::format("{}: node {} is wrong", shape.name, node));
     }
 }
 
-double measure(const Shape& shape, const Engine& engine, const Options& options) {
-    const auto at = engine.make(shape);
-    const auto until =
-        std::chrono::steady_clock::now() + std::chrono::milliseconds(options.turn_ms);
+double measure(const Shape& shape, const std::unique_ptr<bench::Propagator>& at, int turn_ms) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(turn_ms);
     std::uint64_t value = 1;
     at->update(value);
     const auto began = std::chrono::steady_clock::now();
     do at->update(++value);
     while (value % 8 != 0 || std::chrono::steady_clock::now() < until);
     const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - began;
-    check(shape, engine, *at, value);
+    check(shape, *at, value);
     return took.count() / static_cast<double>(value - 1);
 }
 
 Options parse(int argc, char** argv) {
     Options options;
-    bench::CommandLine("Derived pages of 1 KiB, beside a plain loop and oneTBB's flow graph.")
+    bench::CommandLine("Derived pages of 1 KiB, beside a plain loop and other engines.")
         .option("--rounds", options.rounds, "rounds, of which the medians are shown")
         .option("--turn-ms", options.turn_ms, "of one engine on one shape")
         .option("--scale", options.scale, "divides the sizes of the large shapes")
         .option("--folder", options.folder, "where buses are made")
+        .option("--signals", options.signals, "where propagate/signals is installed by npm")
         .option("--json", options.json, "file for the figures")
         .read(argc, argv);
     return options;
+}
+
+std::vector<Engine> engines_of(const Options& options) {
+    const auto here = [&options](const std::string& name, auto make) {
+        return Engine{
+            name, [=](const Shape& shape) { return measure(shape, make(shape), options.turn_ms); }};
+    };
+    std::vector<Engine> engines{here("floor: plain loop", bench::plain_loop),
+                                here("oneTBB flow graph", bench::flow_graph)};
+    const bench::Signals signals{options.signals, options.turn_ms};
+    if (const auto why = missing(signals); !why.empty())
+        fmt::print("Without {}: {}\n\n", fmt::join(bench::signals_libraries, ", "), why);
+    else
+        for (const std::string library : bench::signals_libraries)
+            engines.push_back(
+                {library, [=](const Shape& shape) { return turn(signals, library, shape); }});
+    engines.push_back(here("MMSB, propagation alone", bench::propagation_alone));
+    engines.push_back(here("MMSB, whole commit", [&options](const Shape& shape) {
+        static int count = 0;
+        return bench::whole_commit(shape, fmt::format("{}/{}", options.folder, ++count));
+    }));
+    return engines;
 }
 
 }  // namespace
@@ -126,31 +148,22 @@ int main(int argc, char** argv) try {
     const std::vector<Shape> shapes{chain(1),      chain(10),         chain(large),
                                     fan(large),    diamond(100),      layered(large),
                                     cutoff(large), forest(10 * large)};
-    int count = 0;
-    const std::vector<Engine> engines{
-        {"floor: plain loop, compare and copy", bench::plain_loop},
-        {"oneTBB flow graph", bench::flow_graph},
-        {"MMSB, propagation alone", bench::propagation_alone},
-        {"MMSB, whole commit, logged, kill -9",
-         [&](const Shape& shape) {
-             return bench::whole_commit(shape, fmt::format("{}/{}", options.folder, ++count));
-         }},
-    };
+    const auto engines = engines_of(options);
     std::filesystem::create_directories(options.folder);
     fmt::print("ns until all is up to date, pages of 1 KiB, {} rounds, medians\n\n",
                options.rounds);
     fmt::print("{:<28}", "shape");
-    for (const auto& engine : engines) fmt::print(" {:>36}", engine.name);
+    for (const auto& engine : engines) fmt::print(" {:>24}", engine.name);
     fmt::print(" {:>12}\n", "a node");
     nlohmann::json figures;
     for (const auto& shape : shapes) {
         std::vector<std::vector<double>> ns(engines.size());
         for (int round = 0; round < options.rounds; ++round)
             for (std::size_t e = 0; e < engines.size(); ++e)
-                ns[e].push_back(measure(shape, engines[e], options));
+                ns[e].push_back(engines[e].turn(shape));
         fmt::print("{:<28}", shape.name);
         for (std::size_t e = 0; e < engines.size(); ++e) {
-            fmt::print(" {:>36.0f}", bench::median(ns[e]));
+            fmt::print(" {:>24.0f}", bench::median(ns[e]));
             figures[shape.name][engines[e].name] = ns[e];
         }
         fmt::print(" {:>12.1f}\n", bench::median(ns.back()) / static_cast<double>(shape.touched));
