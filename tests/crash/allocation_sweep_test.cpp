@@ -102,17 +102,11 @@ TEST_P(EveryAllocationThatFails, InTheLifeOfABusIsATypedErrorAndLosesNothing) {
 }
 
 TEST_P(EveryAllocationThatFails, InARecoveryIsATypedErrorAndLosesNothing) {
-    const TempFolder folder;
-    unsigned round = 0;
-    sweep(20, [&](std::int64_t n) {
-        const auto died = die_in(folder, round++);
-        const bool lost = round % 3 == 0;
-        if (lost) remove_arena(folder.path());
-        Trial trial(folder, allocations);
-        trial.begin_with(died.past, died.durable, lost);
-        recover(trial);
-        trial.settle(n % 2 == 0);
-    });
+    for (const auto& deaths : all_deaths) {
+        sweep(5, [&](std::int64_t n) {
+            try_recovery(deaths, allocations, n % 2 == 0, [](auto recover) { recover(); });
+        });
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryAllocationThatFails, testing::Bool(), [](const auto& made) {

@@ -79,20 +79,17 @@ public:
     }
 };
 
-// One trial, in which the n-th call fails.
+// While it runs, the call that `trip` is set to fails.
 template <class Scene>
-void try_one(const Way& way, Trip& trip, Trial& trial, Scene scene, bool keep_arena) {
-    {
-        Halves halves;
-        std::optional<Tapped> tapped;
-        if (way.shortened) tapped.emplace(halves);
-        const Faults faults([&](os::Call call, std::string_view) {
-            const int error = way.error_of(call);
-            return error != 0 && trip.next() ? error : 0;
-        });
-        scene(trial);
-    }
-    trial.settle(keep_arena);
+void with_faults(const Way& way, Trip& trip, Scene scene) {
+    Halves halves;
+    std::optional<Tapped> tapped;
+    if (way.shortened) tapped.emplace(halves);
+    const Faults faults([&](os::Call call, std::string_view) {
+        const int error = way.error_of(call);
+        return error != 0 && trip.next() ? error : 0;
+    });
+    scene();
 }
 
 unsigned seed() {
@@ -134,21 +131,18 @@ TEST_P(EveryCallThatFails, InTheLifeOfABusIsATypedErrorAndLosesNothing) {
     sweep(GetParam(), 5, [](Trip& trip, std::int64_t n) {
         const TempFolder folder;
         Trial trial(folder, trip);
-        try_one(GetParam(), trip, trial, [&](Trial& t) { work(t, folder); }, n % 2 == 0);
+        with_faults(GetParam(), trip, [&] { work(trial, folder); });
+        trial.settle(n % 2 == 0);
     });
 }
 
 TEST_P(EveryCallThatFails, InARecoveryIsATypedErrorAndLosesNothing) {
-    const TempFolder folder;
-    unsigned round = 0;
-    sweep(GetParam(), 5, [&](Trip& trip, std::int64_t n) {
-        const auto died = die_in(folder, round++);
-        const bool lost = round % 3 == 0;
-        if (lost) remove_arena(folder.path());
-        Trial trial(folder, trip);
-        trial.begin_with(died.past, died.durable, lost);
-        try_one(GetParam(), trip, trial, recover, n % 2 == 0);
-    });
+    for (const auto& deaths : all_deaths) {
+        sweep(GetParam(), 2, [&](Trip& trip, std::int64_t n) {
+            try_recovery(deaths, trip, n % 2 == 0,
+                         [&](auto recover) { with_faults(GetParam(), trip, recover); });
+        });
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryCallThatFails, testing::ValuesIn(ways), [](const auto& made) {

@@ -5,6 +5,8 @@
 #include "crash/trial.hpp"
 #include "support/child.hpp"
 
+#include <array>
+
 namespace mmsb::test {
 
 /// A bus that is made, worked on until its ring has lapped and its log has a second segment, and
@@ -52,6 +54,13 @@ inline void work(Trial& trial, const TempFolder& folder) {
     trial.stop_it();
     fs::remove(folder.path() + ".checkpoint");
 }
+
+/// A bus that processes died in, one after the other, and may be its shared memory with the last.
+struct Deaths {
+    unsigned lives;  ///< The second makes a checkpoint.
+    bool lost;       ///< As after a reboot.
+};
+inline constexpr std::array<Deaths, 4> all_deaths{{{1, false}, {1, true}, {2, false}, {2, true}}};
 
 /// A bus whose last process died, looked at, opened, and gone on with.
 inline void recover(Trial& trial) {
@@ -104,6 +113,21 @@ inline Died die_in(const TempFolder& folder, unsigned round) {
         died.past[at] = contents_of(bus.at(Sequence{at}));
     EXPECT_EQ(died.past.rbegin()->second, contents_of(bus));
     return died;
+}
+
+/// One recovery from those deaths, as `run` has it (which calls its argument), and what the bus
+/// then must hold. In a folder of its own: in one that all trials share each would have more to
+/// recover than the one before, and a sweep over all of it would never end.
+template <class Run>
+void try_recovery(const Deaths& deaths, Trip& trip, bool keep_arena, Run run) {
+    const TempFolder folder;
+    Died died;
+    for (unsigned round = 0; round < deaths.lives; ++round) died = die_in(folder, round);
+    if (deaths.lost) remove_arena(folder.path());
+    Trial trial(folder, trip);
+    trial.begin_with(died.past, died.durable, deaths.lost);
+    run([&] { recover(trial); });
+    trial.settle(keep_arena);
 }
 
 }  // namespace mmsb::test
