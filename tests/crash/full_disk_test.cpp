@@ -2,6 +2,7 @@
 // namespace of its own; where that is not allowed the tests say so). The bus's folder, and its
 // shared memory, fill up to the last block: typed errors, nothing acknowledged lost, and work goes
 // on once there is room.
+#include "os/process.hpp"
 #include "support/child.hpp"
 #include "support/contents.hpp"
 #include "support/mounts.hpp"
@@ -200,6 +201,51 @@ TEST_P(AFullFileSystem, WithSeveralWritersHasWhatEachOfThemHadAcknowledged) {
             EXPECT_EQ(bus.page(pages[i].id()).read(), pattern(3000, done[i] * writers + i));
         EXPECT_GT(number(bus.sequence()), all.sequence);
         stop(std::move(bus));
+    });
+}
+
+// The jump is a record of the log, and there is no room for one: nothing is dropped for its age,
+// neither then nor once it could be written.
+TEST_P(AFullFileSystem, OnWhichTheClockJumpsTenYearsDropsNoPast) {
+    on_a_small_file_system("size=4m", [](const SmallFileSystem& disk) {
+        const auto config = config_of(disk.path() + "/bus");
+        auto bus = start_with(config);
+        const auto page = bus.create_page(5000, {.name = "p", .contents = pattern(5000, 0)});
+        bus.set_retention({.age = std::chrono::hours(24)});
+        fill_until_full(bus, page, disk.path(), GetParam());
+        const auto all = contents_of(bus);
+        const auto then = contents_of(bus.at(Sequence{20}));
+        stop(std::move(bus));
+        remove_arena(config.path);
+        fill_the_rest(disk.path() + "/ballast");
+        constexpr std::chrono::nanoseconds ten_years = std::chrono::hours(24 * 3652);
+        os::shift_clock(ten_years.count());
+        const auto expect_all = [&](const State& seen) {
+            EXPECT_EQ(contents_of(seen), all);
+            EXPECT_EQ(seen.oldest(), Sequence::zero);
+            EXPECT_EQ(contents_of(seen.at(Sequence{20})), then);
+        };
+        for (int i = 0; i < 3; ++i) {
+            try {
+                bus = start_with(config);
+                expect_all(bus);
+                stop(std::move(bus));
+            } catch (const OutOfSpace& e) {
+                EXPECT_EQ(e.system_error(), ENOSPC);
+            }
+            auto only = config;
+            only.open = Open::read_only;
+            expect_all(start_with(only));
+        }
+        fs::remove(disk.path() + "/ballast");
+        bus = start_with(config);
+        static_cast<void>(bus.checkpoint());
+        expect_all(bus);
+        bus.compact();
+        expect_all(bus);
+        EXPECT_TRUE(bus.verify().good);
+        stop(std::move(bus));
+        os::shift_clock(0);
     });
 }
 
