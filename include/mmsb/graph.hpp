@@ -109,6 +109,8 @@ struct RecomputeOptions {
     /// It reads out() as it was: an average over time. It is computed once for each commit that
     /// changes a parent, and never deferred.
     bool accumulates = false;
+    /// Of what is stale, propagate() computes the highest first.
+    int priority = 0;
 };
 
 /// Why a derived page is what it is: one step towards the commit that caused it.
@@ -140,8 +142,10 @@ public:
                              const CommitOptions& options = {}) const;
     /// All edges that were added between the two, not the formula's.
     Committed remove_dependency(Page parent, Page child, const CommitOptions& options = {}) const;
-    /// Computes all that is stale, as far as this process has the code, each page once, in one
-    /// commit. How many functions ran. RecomputeFailed, Conflict, and what a commit throws.
+    /// Computes all that is stale, as far as this process has the code: in one commit for each
+    /// RecomputeOptions::priority, the highest first, with the stale pages that those need; a page
+    /// once. How many functions ran. RecomputeFailed, Conflict, and what a commit throws: then
+    /// what is of less priority is still stale.
     std::size_t propagate() const;
 
     [[nodiscard]] std::optional<Formula> formula(PageId page) const;  ///< Nothing: not derived.

@@ -1,6 +1,7 @@
 // The dependency graph's face: handles, formulas, functions.
 #include "api/transaction_impl.hpp"
 #include "graph/function.hpp"
+#include "state/derive.hpp"
 
 #include <mmsb/state.hpp>
 
@@ -152,10 +153,15 @@ Committed ShadowPageGraph::remove_dependency(Page parent, Page child,
 
 std::size_t ShadowPageGraph::propagate() const {
     auto& bus = Bus::get(bus_);
-    state::Staged staged;
-    staged.refresh = true;
-    bus.commit(staged, {});
-    return staged.made.computed;
+    bus.refuse_writing();
+    std::size_t computed = 0;
+    for (const int priority : state::stale_priorities(bus.at())) {
+        state::Staged staged;
+        staged.refresh = priority;
+        bus.commit(staged, {});
+        computed += staged.made.computed;
+    }
+    return computed;
 }
 
 std::optional<Formula> ShadowPageGraph::formula(PageId page) const {
@@ -197,7 +203,7 @@ void State::register_recompute(std::string_view name, RecomputeFunction function
                                       auto recompute = Bus::recompute(call);
                                       f(recompute);
                                   },
-                                  options.stale_on_throw, options.accumulates});
+                                  options.stale_on_throw, options.accumulates, options.priority});
     if (!bus.read_only && !graph_of(bus_)->empty()) static_cast<void>(graph().propagate());
 }
 

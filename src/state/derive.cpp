@@ -7,6 +7,9 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <functional>
+#include <ranges>
+#include <set>
 #include <unordered_set>
 
 namespace mmsb::state {
@@ -16,6 +19,12 @@ namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 using graph::Fate;
 using Kind = GraphChange::Kind;
+
+bool is_stale_now(const Attachment& bus, PageId page) {
+    const auto line = bus.catalog.line_of(page);
+    const auto* found = line ? bus.arena->line(*line) : nullptr;
+    return found != nullptr && (found->location.load(relaxed) & arena::stale_bit) != 0;
+}
 
 class Deriver {
 public:
@@ -33,13 +42,14 @@ public:
         const auto tried = try_changes(*view, all_changes(*view));
         if (!tried.cycle.empty()) throw_cycle(tried.cycle);
         check_changes(*view, tried.net);
+        if (staged_.refresh) choose(*view, *staged_.refresh);
         staged_.made.graph = tried.net;
         const bool rules_change = std::ranges::any_of(tried.net, [](const GraphChange& change) {
             return change.kind == Kind::set_rule || change.kind == Kind::remove_rule;
         });
-        if (!rules_change) return propagate(*view, {}, *view);
-        const auto seeds = seeds_of(tried.net, *view);
-        propagate(reachable(*view, tried.net, seeds), tried.net, *view);
+        if (!rules_change) return propagate(*view, {});
+        const auto seeds = seeds_of(tried.net);
+        propagate(reachable(*view, tried.net, seeds), tried.net);
     }
 
 private:
@@ -95,27 +105,34 @@ private:
         }
     }
 
-    [[nodiscard]] std::vector<PageId> seeds_of(std::span<const GraphChange> net,
-                                               const graph::Graph& view) {
+    [[nodiscard]] std::vector<PageId> seeds_of(std::span<const GraphChange> net) {
         std::vector<PageId> seeds;
         for (const auto& page : staged_.pages)
             if (!page.deleted) seeds.push_back(page.page);
         for (const auto& change : net)
             if (change.kind >= Kind::set_rule) seeds.push_back(change.edge.child);
-        if (staged_.refresh)
-            for (const auto page : view.derived())
-                if (is_stale_now(page)) seeds.push_back(page);
+        seeds.insert(seeds.end(), chosen_.begin(), chosen_.end());
         return seeds;
     }
 
-    [[nodiscard]] bool is_stale_now(PageId page) const {
-        const auto line = bus_.catalog.line_of(page);
-        const auto* found = line ? bus_.arena->line(*line) : nullptr;
-        return found != nullptr && (found->location.load(relaxed) & arena::stale_bit) != 0;
+    // What a refresh shall compute: children first, because each needs its parents.
+    void choose(const graph::Graph& view, int priority) {
+        const auto derived = view.derived();
+        for (const auto page : derived | std::views::reverse) {
+            if (!is_stale_now(bus_, page)) continue;
+            const auto node = view.node_of(page);
+            const auto* function = find_function(view.rule_of(node)->function);
+            const bool is_needed =
+                std::ranges::any_of(view.children_of(node), [&](const graph::Graph::Child& child) {
+                    return (child.kinds & graph::by_formula) != 0 &&
+                           chosen_.contains(view.page_of(child.node));
+                });
+            if (is_needed || (function != nullptr && function->priority >= priority))
+                chosen_.insert(page);
+        }
     }
 
-    void propagate(const graph::Graph& graph, std::span<const GraphChange> net,
-                   const graph::Graph& view) {
+    void propagate(const graph::Graph& graph, std::span<const GraphChange> net) {
         graph::Propagation propagation(graph);
         for (auto& page : staged_.pages) {
             const auto node = graph.node_of(page.page);
@@ -137,9 +154,7 @@ private:
             if (change.kind == Kind::remove_rule && !is_deleted(change.edge.child))
                 set_free(change.edge.child, propagation);
         }
-        if (staged_.refresh)
-            for (const auto page : view.derived())
-                if (is_stale_now(page)) propagation.ask(page);
+        for (const auto page : chosen_) propagation.ask(page);
         propagation.run([&](graph::Node node, std::uint8_t why) {
             const auto page = graph.page_of(node);
             const auto& rule = graph.rule_of(node);
@@ -173,6 +188,8 @@ private:
 
     Fate visit_derived(PageId page, const graph::Rule& rule, std::uint8_t why) {
         auto& now = pages_.of(page);
+        // What is stale and of less priority is another refresh's.
+        if (staged_.refresh && now.was_stale && !chosen_.contains(page)) return Fate::unchanged;
         const bool to_do =
             staged_.refresh || (why & (graph::asked | graph::dirty | graph::refreshed)) != 0;
         if (to_do) {
@@ -186,7 +203,7 @@ private:
 
     [[nodiscard]] const RegisteredFunction* may_compute(const graph::Rule& rule, std::uint8_t why) {
         // A refresh leaves no page stale that it makes so itself.
-        const bool asked = (why & graph::asked) != 0 || staged_.refresh;
+        const bool asked = (why & graph::asked) != 0 || staged_.refresh.has_value();
         if ((why & graph::invalid) != 0 && !asked) return nullptr;  // a control edge
         const auto* function = find_function(rule.function);
         if (function == nullptr) return nullptr;
@@ -278,6 +295,7 @@ private:
     StagedStates pages_;
     Propagation mode_;
     std::unordered_set<PageId> new_rules_{};
+    std::unordered_set<PageId> chosen_{};  // by a refresh
     FunctionPointer function_{};  // of the last name that was looked for
     std::string_view function_name_{};
     // Of the call at hand, kept for their memory.
@@ -297,6 +315,19 @@ bool derive(Attachment& bus, Staged& staged, Propagation mode) {
     } catch (const Moved&) {
         return false;
     }
+}
+
+std::vector<int> stale_priorities(Attachment& bus) {
+    bus.catalog.follow_logged(bus);
+    Lsn head = 0;
+    const auto view = bus.catalog.graph(head);
+    std::set<int, std::greater<>> found;
+    for (const auto page : view->derived()) {
+        if (!is_stale_now(bus, page)) continue;
+        if (const auto function = bus.functions.find(view->rule(page)->function))
+            found.insert(function->priority);
+    }
+    return {found.begin(), found.end()};
 }
 
 bool are_unchanged(const Attachment& bus, std::span<const ReadPage> reads) noexcept {

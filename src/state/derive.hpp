@@ -12,12 +12,14 @@ namespace mmsb::state {
 
 /// Is there anything to do?
 [[nodiscard]] inline bool needs_derive(const Attachment& bus, const Staged& staged) noexcept {
-    return bus.catalog.graph_head() != 0 || !staged.graph.empty() || staged.refresh;
+    return bus.catalog.graph_head() != 0 || !staged.graph.empty() || staged.refresh.has_value();
 }
 /// Fills staged.made, and what is made of staged.pages. False: what it read does not go together,
 /// because others commit: once more. Throws GraphCycle, InvalidArgument (a write to a derived
 /// page), PageNotFound, RecomputeFailed, and what reading throws.
 [[nodiscard]] bool derive(Attachment& bus, Staged& staged, Propagation mode);
+/// The priorities of the functions of stale pages that this process can compute, the highest first.
+[[nodiscard]] std::vector<int> stale_priorities(Attachment& bus);
 /// Is each page that was read as it was then? Under the writers' lock.
 [[nodiscard]] bool are_unchanged(const Attachment& bus, std::span<const ReadPage> reads) noexcept;
 /// Likewise: is each page there that an edge or a formula which is added names?

@@ -17,7 +17,7 @@ FunctionPointer Functions::find(std::string_view name) const {
     }
     const auto* function = graph::built_in(name);
     if (function == nullptr) return nullptr;
-    return std::make_shared<const RegisteredFunction>(RegisteredFunction{*function, false, false});
+    return std::make_shared<const RegisteredFunction>(RegisteredFunction{.call = *function});
 }
 
 }  // namespace mmsb::state

@@ -14,6 +14,7 @@ struct RegisteredFunction {
     graph::Function call{};
     bool stale_on_throw = false;  ///< Else the commit fails.
     bool accumulates = false;     ///< Never deferred: it needs each step.
+    int priority = 0;             ///< Of what is stale, the highest first.
 };
 using FunctionPointer = std::shared_ptr<const RegisteredFunction>;
 

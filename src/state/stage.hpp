@@ -100,7 +100,8 @@ struct Staged {
     std::vector<WatchedPage> reads{};
     std::vector<WatchedName> names{};
     std::vector<GraphChange> graph{};
-    bool refresh = false;  ///< And compute what is stale.
+    /// And compute what is stale: pages of functions with this priority or more, and what those need.
+    std::optional<int> refresh{};
     Made made{};
 
     void clear_made() noexcept {

@@ -254,6 +254,41 @@ TEST(DeferredPropagation, ComputesEachPageOnceWhenAsked) {
     EXPECT_EQ(bus.sequence(), seen);
 }
 
+TEST(DeferredPropagation, ComputesWhatIsUrgentFirstAndWhatThatNeeds) {
+    const auto bus = start();
+    std::string order;
+    const auto add = [&](const char* name, char letter, int priority) {
+        bus.register_recompute(
+            name,
+            [&order, letter](Recompute& r) {
+                r.out()[0] = r.parent(0)[0];
+                order += letter;
+            },
+            {.priority = priority});
+    };
+    add("test.urgent/1", 'u', 7);
+    add("test.needed/1", 'n', -3);
+    add("test.usual/1", 'x', 0);
+    const auto a = bus.create_page(1), usual = bus.create_page(1), behind = bus.create_page(1),
+               needed = bus.create_page(1), urgent = bus.create_page(1);
+    bus.graph().derive(usual, {a}, formula::call("test.usual/1"));
+    bus.graph().derive(needed, {a}, formula::call("test.needed/1"));
+    bus.graph().derive(urgent, {needed}, formula::call("test.urgent/1"));
+    bus.graph().derive(behind, {urgent}, formula::call("test.usual/1"));
+    order.clear();
+    a.update(byte(3), {.propagation = Propagation::deferred});
+    const auto before = bus.sequence();
+    EXPECT_EQ(bus.graph().propagate(), 4U);
+    EXPECT_EQ(order.substr(0, 2), "nu");
+    EXPECT_EQ(order.substr(2), "xx");
+    EXPECT_EQ(bus.sequence(), before + 2);
+    const auto first = bus.at(before + 1);
+    for (const auto& page : first.pages())
+        EXPECT_EQ(page.stale, page.id == usual.id() || page.id == behind.id()) << page.id;
+    EXPECT_EQ(byte_of(behind), 3);
+    EXPECT_TRUE(bus.verify().good);
+}
+
 TEST(AFunctionThatAccumulates, IsNeverDeferred) {
     const auto bus = start();
     bus.register_recompute(
