@@ -10,7 +10,7 @@ namespace mmsb::delta {
 
 /// Stretches that hold all bytes which differ, ascending; between two of them there is a whole
 /// window (compare.hpp) in which none does. Of another size: all of it. Linear.
-[[nodiscard]] std::vector<ByteRange> changed_ranges(std::span<const std::byte> before,
-                                                    std::span<const std::byte> now);
+void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
+                    std::vector<ByteRange>& out);
 
 }  // namespace mmsb::delta

@@ -185,6 +185,7 @@ std::vector<PageId> Graph::set_rule(PageId child, RulePointer rule) {
             if (before) static_cast<void>(set_rule(child, before));
             return cycle;
         }
+        name_parents(node_of(child), *rule);
     } catch (...) {
         remove_links(*rule, child);
         throw;
@@ -192,6 +193,13 @@ std::vector<PageId> Graph::set_rule(PageId child, RulePointer rule) {
     nodes_[node_of(child)].rule = std::move(rule);
     ++rules_;
     return {};
+}
+
+void Graph::name_parents(Node child, const Rule& rule) {
+    auto& named = nodes_[child].named;
+    named.clear();
+    named.reserve(rule.parents.size());
+    for (const auto parent : rule.parents) named.push_back(node_of(parent));
 }
 
 void Graph::remove_links(const Rule& rule, PageId child) {
@@ -208,6 +216,7 @@ RulePointer Graph::remove_rule(PageId child) {
     const auto node = node_of(child);
     if (node == no_node || !nodes_[node].rule) return nullptr;
     const auto rule = std::exchange(nodes_[node].rule, nullptr);
+    nodes_[node].named.clear();
     --rules_;
     remove_links(*rule, child);
     return rule;
@@ -260,6 +269,7 @@ bool Graph::load(std::span<const Edge> edges,
             if (parent == child) return false;
             made.add_kind(node(parent), down, by_formula);
         }
+        made.name_parents(down, *rule);
         made.nodes_[down].rule = rule;
         ++made.rules_;
     }
@@ -289,10 +299,16 @@ void Graph::check_invariants() const {
             const auto link = links_.find(pair_of(node, child));
             if (link == links_.end() || link->second != i) wrong("graph: a link is not found");
         }
-        if (!data.rule) continue;
+        if (!data.rule) {
+            if (!data.named.empty()) wrong("graph: parents of no formula");
+            continue;
+        }
         for (const auto parent : data.rule->parents)
             if ((kinds(parent, data.page) & by_formula) == 0)
                 wrong("graph: a formula's parent without a link");
+        if (!std::ranges::equal(data.named, data.rule->parents, {},
+                                [this](Node parent) { return page_of(parent); }))
+            wrong("graph: a formula's parents are others");
     }
     if (edges != edges_ || rules != rules_ || links != links_.size())
         wrong("graph: a wrong number of edges, rules or links");

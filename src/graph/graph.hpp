@@ -88,6 +88,10 @@ public:
     [[nodiscard]] Node node_of(PageId page) const noexcept;  ///< no_node: it has no edge.
     [[nodiscard]] PageId page_of(Node node) const noexcept { return nodes_[node].page; }
     [[nodiscard]] const RulePointer& rule_of(Node node) const noexcept { return nodes_[node].rule; }
+    /// The parents that its rule names, in the rule's order.
+    [[nodiscard]] std::span<const Node> named_by(Node node) const noexcept {
+        return nodes_[node].named;
+    }
     [[nodiscard]] std::span<const Child> children_of(Node node) const noexcept {
         return nodes_[node].children;
     }
@@ -102,6 +106,7 @@ private:
     struct NodeData {
         PageId page = PageId::none;
         RulePointer rule{};
+        std::vector<Node> named{};  // the rule's parents
         std::vector<Child> children{};
         std::vector<Node> parents{};
         // Of each child: where in its `parents` this node is, and the other way round: so that a
@@ -114,6 +119,7 @@ private:
     [[nodiscard]] static std::uint64_t pair_of(Node parent, Node child) noexcept;
     void add_kind(Node parent, Node child, Kinds kind);
     void remove_kind(Node parent, Node child, Kinds kind);
+    void name_parents(Node child, const Rule& rule);
     void remove_links(const Rule& rule, PageId child);  // Those that it makes.
     void remove_link(Node parent, Node child);          // All kinds but the formula's.
     [[nodiscard]] std::vector<PageId> put(PageId parent, PageId child, Kinds kind);

@@ -234,7 +234,7 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
 }
 
 void forget_made(Staged& staged) noexcept {
-    staged.made = {};
+    staged.made.clear();
     for (auto& page : staged.pages) {
         page.computed.reset();
         page.stale.reset();

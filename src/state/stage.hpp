@@ -32,11 +32,11 @@ struct StagedPage {
     };
     std::optional<Ahead> ahead{};
 
-    /// Of a page that is computed (state/derive): all of its bytes, in place of `writes`.
-    std::optional<Write> computed{};
+    /// Of a page that is computed (state/derive): what differs from before, in place of `writes`.
+    std::optional<std::span<const Write>> computed{};
     std::optional<bool> stale{};  ///< Whether it is afterwards; else as it is, or written anew.
     [[nodiscard]] std::span<const Write> all_writes() const noexcept {
-        return computed ? std::span(&*computed, 1) : std::span<const Write>(writes);
+        return computed ? *computed : std::span<const Write>(writes);
     }
 
     /// As new, with the memory of before.
@@ -78,9 +78,25 @@ class Pieces {
 public:
     /// Aligned to a cache line, as pages are; not set to anything. Stays where it is.
     [[nodiscard]] std::span<std::byte> take(std::size_t size);
+    /// `n` of them, as they are by default; nothing destroys them.
+    template <class T>
+        requires std::is_trivially_destructible_v<T>
+    [[nodiscard]] std::span<T> make(std::size_t n) {
+        auto* const at = reinterpret_cast<T*>(take(n * sizeof(T)).data());
+        std::uninitialized_value_construct_n(at, n);
+        return {at, n};
+    }
+    /// Lets go of all of them; some of the memory is kept for the next ones.
+    void clear() noexcept;
 
 private:
-    std::vector<std::unique_ptr<std::byte[]>> blocks_{};
+    struct Block {
+        std::unique_ptr<std::byte[]> bytes{};
+        std::size_t size = 0;
+    };
+    std::vector<Block> blocks_{};
+    std::size_t next_ = 0;  // the first block that is not begun
+    std::size_t total_ = 0;
     std::span<std::byte> room_{};
 };
 
@@ -93,6 +109,17 @@ struct Made {
     Pieces memory{};           ///< That `pages` point to.
     std::size_t computed = 0;  ///< Functions that ran,
     std::int64_t ns = 0;       ///< and how long all of it took.
+
+    /// As new, with the memory of before.
+    void clear() noexcept {
+        pages.clear();
+        graph.clear();
+        reads.clear();
+        memory.clear();
+        graph_head = 0;
+        computed = 0;
+        ns = 0;
+    }
 };
 
 struct Staged {
@@ -100,12 +127,13 @@ struct Staged {
     std::vector<WatchedPage> reads{};
     std::vector<WatchedName> names{};
     std::vector<GraphChange> graph{};
-    /// And compute what is stale: pages of functions with this priority or more, and what those need.
+    /// And compute what is stale: pages of functions with this priority or more, and what those
+    /// need.
     std::optional<int> refresh{};
     Made made{};
 
     void clear_made() noexcept {
-        if (made.graph_head != 0 || !made.graph.empty()) made = {};
+        if (made.graph_head != 0 || !made.graph.empty()) made.clear();
     }
 };
 

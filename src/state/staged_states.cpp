@@ -9,29 +9,71 @@
 
 namespace mmsb::state {
 
-StagedStates::StagedStates(Attachment& bus, Staged& staged)
-    : bus_(bus), staged_(staged), as_of_(logged()) {
-    for (auto& page : staged.pages) by_id_.emplace(page.page, &page);
+StagedById::StagedById(Staged& staged) : few_(staged.pages) {
+    constexpr std::size_t few = 8;
+    if (few_.size() <= few) return;
+    for (auto& page : few_) many_.emplace(page.page, &page);
+}
+
+StagedPage* StagedById::find(PageId page) const noexcept {
+    if (!many_.empty()) {
+        const auto found = many_.find(page);
+        return found == many_.end() ? nullptr : found->second;
+    }
+    const auto found = std::ranges::find(few_, page, &StagedPage::page);
+    return found == few_.end() ? nullptr : &*found;
+}
+
+thread_local std::vector<PageState*> StagedStates::spare_{};
+
+StagedStates::StagedStates(Attachment& bus, Staged& staged, const StagedById& by_id,
+                           const graph::Graph& graph)
+    : bus_(bus),
+      staged_(staged),
+      by_id_(by_id),
+      graph_(graph),
+      as_of_(logged()),
+      by_node_(std::exchange(spare_, {})) {
+    if (by_node_.size() < graph.node_slots()) by_node_.resize(graph.node_slots());
+}
+
+StagedStates::~StagedStates() {
+    for (const auto node : read_) by_node_[node] = nullptr;
+    spare_ = std::move(by_node_);
 }
 
 Lsn StagedStates::logged() const { return bus_.words().logged.load(std::memory_order_acquire); }
 
-StagedPage* StagedStates::staged(PageId page) const noexcept {
-    const auto found = by_id_.find(page);
-    return found == by_id_.end() ? nullptr : found->second;
-}
-
 PageState& StagedStates::of(PageId page) {
-    const auto [at, fresh] = states_.try_emplace(page);
-    if (fresh) read(page, at->second);
-    return at->second;
+    if (const auto node = graph_.node_of(page); node != graph::no_node) return of(node);
+    auto& known = others_[page];
+    if (known == nullptr) {
+        auto& made = staged_.made.memory.make<PageState>(1).front();
+        made.page = page;
+        read(made);
+        known = &made;
+    }
+    return *known;
 }
 
-void StagedStates::read(PageId page, PageState& to) {
-    if (const auto staged = by_id_.find(page); staged != by_id_.end()) to.staged = staged->second;
+PageState& StagedStates::read_node(graph::Node node) {
+    auto& made = staged_.made.memory.make<PageState>(1).front();
+    made.page = graph_.page_of(node);
+    read(made);
+    read_.push_back(node);
+    by_node_[node] = &made;
+    return made;
+}
+
+void StagedStates::read(PageState& to) {
+    to.staged = by_id_.find(to.page);
     to.is_new = to.staged != nullptr && to.staged->created;
-    if (!to.is_new) read_live(page, to);
-    if (to.staged == nullptr) return;
+    if (!to.is_new) read_live(to);
+    if (to.staged != nullptr) stage_over(to);
+    to.whole = {0, to.now.size()};
+}
+
+void StagedStates::stage_over(PageState& to) {
     const auto size = to.staged->size.value_or(to.before.size());
     const auto bytes = staged_.made.memory.take(static_cast<std::size_t>(size));
     const auto kept = to.before.first(std::min(to.before.size(), bytes.size()));
@@ -42,28 +84,38 @@ void StagedStates::read(PageId page, PageState& to) {
         std::ranges::copy(write.bytes, bytes.begin() + static_cast<std::ptrdiff_t>(write.offset));
     }
     to.now = bytes;
-    to.changed = to.is_new ? std::vector<ByteRange>{{0, bytes.size()}}
-                           : delta::changed_ranges(to.before, bytes);
+    if (to.is_new)
+        ranges_.assign(1, {0, bytes.size()});
+    else
+        delta::changed_ranges(to.before, bytes, ranges_);
+    to.changed = keep(ranges_);
     if (!to.staged->writes.empty()) to.is_stale = false;
 }
 
-void StagedStates::read_live(PageId page, PageState& to) {
+std::span<const ByteRange> StagedStates::keep(std::span<const ByteRange> ranges) {
+    if (ranges.empty()) return {};
+    const auto kept = staged_.made.memory.make<ByteRange>(ranges.size());
+    std::ranges::copy(ranges, kept.begin());
+    return kept;
+}
+
+void StagedStates::read_live(PageState& to) {
     to.line = to.staged != nullptr ? to.staged->line : unknown_line;
     arena::LineCopy info;
     try {
-        if (!read_still(page, to, info)) read_moving(page, to, info);
+        if (!read_still(to, info)) read_moving(to, info);
     } catch (const PageNotFound&) {
         if (to.staged != nullptr) throw;
         throw Moved{};  // deleted since, with its edges
     }
     to.now = to.before;
     to.was_stale = to.is_stale = info.stale();
-    staged_.made.reads.push_back({page, to.line, info.lsn});
+    staged_.made.reads.push_back({to.page, to.line, info.lsn});
 }
 
-bool StagedStates::read_still(PageId page, PageState& to, arena::LineCopy& info) {
-    const auto& line = find_line(bus_, page, to.line);
-    if (!copy_line(bus_, page, line, info)) return false;
+bool StagedStates::read_still(PageState& to, arena::LineCopy& info) {
+    const auto& line = find_line(bus_, to.page, to.line);
+    if (!copy_line(bus_, to.page, line, info)) return false;
     const auto from = bus_.arena->bytes(info.offset, info.size);
     if (!from || from->size() > large_write) return false;
     const auto bytes = staged_.made.memory.take(from->size());
@@ -74,8 +126,8 @@ bool StagedStates::read_still(PageId page, PageState& to, arena::LineCopy& info)
     return line.lsn.load(std::memory_order_acquire) == info.lsn;
 }
 
-void StagedStates::read_moving(PageId page, PageState& to, arena::LineCopy& info) {
-    Wanted wanted{.page = page, .line = to.line};
+void StagedStates::read_moving(PageState& to, arena::LineCopy& info) {
+    Wanted wanted{.page = to.page, .line = to.line};
     const auto read = read_many(bus_, std::span(&wanted, 1));
     if (!wanted.found) throw Moved{};
     const auto bytes = staged_.made.memory.take(wanted.bytes.size());

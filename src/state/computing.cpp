@@ -1,0 +1,219 @@
+#include "state/computing.hpp"
+
+#include "delta/ranges.hpp"
+#include "state/commit.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+
+namespace mmsb::state {
+
+using Kind = GraphChange::Kind;
+
+void Computing::run(std::span<const GraphChange> net) {
+    graph::Propagation propagation(graph_);
+    start(propagation, net);
+    propagation.run([&](graph::Node node, std::uint8_t why) { return visit(node, why); });
+}
+
+void Computing::start(graph::Propagation& propagation, std::span<const GraphChange> net) {
+    for (auto& page : staged_.pages) {
+        const auto node = graph_.node_of(page.page);
+        if (page.deleted || node == graph::no_node) continue;
+        const bool derived = graph_.rule_of(node) != nullptr;
+        if (derived && (page.size || page.created)) propagation.ask(page.page);
+        if (derived || graph_.children_of(node).empty()) continue;
+        const auto& now = pages_.of(node);
+        if (!now.changed.empty() || now.is_new || now.before.size() != now.now.size())
+            propagation.has(page.page, Fate::changed);
+        else if (now.was_stale && !page.writes.empty())
+            propagation.has(page.page, Fate::fresh);
+    }
+    for (const auto& change : net) {
+        if (change.kind == Kind::set_rule) {
+            propagation.ask(change.edge.child);
+            new_rules_.insert(change.edge.child);
+        }
+        if (change.kind == Kind::remove_rule) set_free(change.edge.child, propagation);
+    }
+    for (const auto page : chosen_) propagation.ask(page);
+}
+
+// It has no formula any more, and keeps its bytes: they are what they shall be.
+void Computing::set_free(PageId page, graph::Propagation& propagation) {
+    if (std::ranges::any_of(staged_.pages, [page](const StagedPage& staged) {
+            return staged.page == page && staged.deleted;
+        }))
+        return;
+    auto& now = pages_.of(page);
+    if (!now.was_stale) return;
+    mark(now, false);
+    propagation.has(page, Fate::fresh);
+}
+
+graph::Fate Computing::visit(graph::Node node, std::uint8_t why) {
+    auto& page = pages_.of(node);
+    if (graph_.rule_of(node) == nullptr) return visit_bound(page, why);
+    // What is stale and of less priority is another refresh's.
+    if (staged_.refresh && page.was_stale && !chosen_.contains(page.page)) return Fate::unchanged;
+    const auto* function = is_to_do(why) ? may_compute(node, why) : nullptr;
+    if (function == nullptr) return leave(page, why);
+    prepare(job_, node, page, *function);
+    pages_.look_again();
+    call(job_);
+    return settle(job_, why);
+}
+
+// A page that nothing computes, bound by control or compiler edges.
+graph::Fate Computing::visit_bound(PageState& page, std::uint8_t why) {
+    if ((why & (graph::invalid | graph::spoiled)) == 0 || is_deleted(page)) return Fate::unchanged;
+    const bool written = page.staged != nullptr && !page.staged->writes.empty();
+    if (written || page.is_stale || page.is_new) return Fate::unchanged;
+    mark(page, true);
+    return Fate::stale;
+}
+
+bool Computing::is_to_do(std::uint8_t why) const {
+    return staged_.refresh || (why & (graph::asked | graph::dirty | graph::refreshed)) != 0;
+}
+
+const RegisteredFunction* Computing::may_compute(graph::Node node, std::uint8_t why) {
+    // A refresh leaves no page stale that it makes so itself.
+    const bool asked = (why & graph::asked) != 0 || staged_.refresh.has_value();
+    if ((why & graph::invalid) != 0 && !asked) return nullptr;  // a control edge
+    const auto* function = find_function(graph_.rule_of(node)->function);
+    if (function == nullptr) return nullptr;
+    if (mode_ == Propagation::deferred && !asked && !function->accumulates) return nullptr;
+    for (const auto parent : graph_.named_by(node))
+        if (pages_.of(parent).is_stale) return nullptr;
+    return function;
+}
+
+// Most pages have the function of the page before.
+const RegisteredFunction* Computing::find_function(std::string_view name) {
+    if (last_known_ < known_.size() && known_[last_known_].name == name)
+        return known_[last_known_].function.get();
+    auto found = std::ranges::find(known_, name, &Known::name);
+    if (found == known_.end())
+        found = known_.insert(known_.end(), {name, bus_.functions.find(name)});
+    last_known_ = static_cast<std::size_t>(found - known_.begin());
+    return found->function.get();
+}
+
+// It is not computed in this commit.
+graph::Fate Computing::leave(PageState& page, std::uint8_t why) {
+    if (page.is_stale || (why & ~unsigned{graph::refreshed}) == 0) return Fate::unchanged;
+    mark(page, true);
+    return Fate::stale;
+}
+
+void Computing::prepare(Job& job, graph::Node node, PageState& page,
+                        const RegisteredFunction& function) {
+    job.page = &page;
+    job.rule = graph_.rule_of(node).get();
+    job.function = &function;
+    job.parents.clear();
+    job.changed.clear();
+    job.failure = nullptr;
+    const bool first = page.is_new || page.was_stale || new_rules_.contains(page.page);
+    for (const auto named : graph_.named_by(node)) {
+        const auto& parent = pages_.of(named);
+        job.parents.push_back(parent.now);
+        job.changed.push_back(first ? std::span(&parent.whole, 1) : parent.changed);
+    }
+    job.out = staged_.made.memory.take(page.now.size());
+    std::ranges::copy(page.now, job.out.begin());
+}
+
+void Computing::call(Job& job) const noexcept {
+    try {
+        {
+            const InsideFunction inside(bus_);
+            job.function->call(
+                {job.page->page, job.parents, job.changed, job.rule->arguments, job.out});
+        }
+        delta::changed_ranges(job.page->before, job.out, job.ranges);
+    } catch (...) {
+        job.failure = std::current_exception();
+    }
+}
+
+graph::Fate Computing::settle(Job& job, std::uint8_t why) {
+    if (job.failure) [[unlikely]] {
+        if (!job.function->stale_on_throw) rethrow(job);
+        return leave(*job.page, why);
+    }
+    ++staged_.made.computed;
+    return keep(job);
+}
+
+void Computing::rethrow(const Job& job) const {
+    const auto page = job.page->page;
+    const auto& function = job.rule->function;
+    try {
+        std::rethrow_exception(job.failure);
+    } catch (const WrongContext&) {
+        throw;
+    } catch (const std::exception& e) {
+        throw RecomputeFailed(
+            ErrorCode::recompute_failed,
+            fmt::format("page {}: {} threw: {}", number(page), function, e.what()),
+            {.page = page, .name = function, .found = e.what()});
+    } catch (...) {
+        throw RecomputeFailed(
+            ErrorCode::recompute_failed,
+            fmt::format("page {}: {} threw what is no exception", number(page), function),
+            {.page = page, .name = function});
+    }
+}
+
+graph::Fate Computing::keep(Job& job) {
+    auto& page = *job.page;
+    page.changed = pages_.keep(job.ranges);
+    const bool differs = !page.changed.empty() || page.is_new;
+    const bool written = page.staged != nullptr && !page.staged->writes.empty();
+    if (!differs && !page.was_stale && !written) return Fate::unchanged;
+    auto& entry = entry_of(page);
+    entry.stale = page.is_stale = false;
+    entry.computed = writes_of(job);
+    page.now = job.out;
+    if (differs) return Fate::changed;
+    return page.was_stale ? Fate::fresh : Fate::unchanged;
+}
+
+// Of what differs: nobody has to look for it once more. All of it where it is in many pieces.
+std::span<const Write> Computing::writes_of(const Job& job) {
+    constexpr std::size_t most = 16;
+    const auto ranges = job.page->changed;
+    auto& memory = staged_.made.memory;
+    if (job.page->is_new || ranges.size() > most) {
+        const auto all = memory.make<Write>(1);
+        all.front() = {0, job.out};
+        return all;
+    }
+    const auto writes = memory.make<Write>(ranges.size());
+    std::ranges::transform(ranges, writes.begin(), [&job](const ByteRange& range) {
+        return Write{range.offset, job.out.subspan(range.offset, range.size)};
+    });
+    return writes;
+}
+
+// What the record will say of it.
+StagedPage& Computing::entry_of(PageState& page) {
+    if (page.staged != nullptr) return *page.staged;
+    auto& pages = staged_.made.pages;
+    if (page.made == PageState::not_made) {
+        auto& entry = pages.emplace_back();
+        entry.page = page.page;
+        entry.line = page.line;
+        page.made = static_cast<std::uint32_t>(pages.size() - 1);
+    }
+    return pages[page.made];
+}
+
+void Computing::mark(PageState& page, bool stale) {
+    page.is_stale = stale;
+    entry_of(page).stale = stale;
+}
+
+}  // namespace mmsb::state

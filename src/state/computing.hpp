@@ -1,0 +1,84 @@
+/// state/computing: the walk of one commit along the dependency graph: which derived pages it
+/// computes, with what bytes, and which become stale.
+#pragma once
+
+#include "graph/propagate.hpp"
+#include "state/functions.hpp"
+#include "state/staged_states.hpp"
+
+#include <exception>
+#include <unordered_set>
+
+namespace mmsb::state {
+
+/// Threads: one. Lives for one attempt at a commit; what it makes is in staged.made, and in what
+/// is staged of the user's pages.
+class Computing {
+public:
+    using Pages = std::unordered_set<PageId>;
+    /// `chosen`: what a refresh shall compute. REQUIRES that all outlive it.
+    Computing(Attachment& bus, Staged& staged, const StagedById& by_id, const graph::Graph& graph,
+              Propagation mode, const Pages& chosen)
+        : bus_(bus),
+          staged_(staged),
+          graph_(graph),
+          mode_(mode),
+          chosen_(chosen),
+          pages_(bus, staged, by_id, graph) {}
+
+    /// REQUIRES the graph as it is with the changes `net`. Throws Moved, RecomputeFailed, and what
+    /// reading throws.
+    void run(std::span<const GraphChange> net);
+
+private:
+    using Fate = graph::Fate;
+
+    // One call of a function.
+    struct Job {
+        PageState* page = nullptr;
+        const graph::Rule* rule = nullptr;
+        const RegisteredFunction* function = nullptr;
+        std::span<std::byte> out{};
+        std::vector<std::span<const std::byte>> parents{};
+        std::vector<std::span<const ByteRange>> changed{};
+        std::vector<ByteRange> ranges{};  ///< Of `out`, that came out otherwise.
+        std::exception_ptr failure{};
+    };
+    struct Known {
+        std::string_view name{};
+        FunctionPointer function{};
+    };
+
+    void start(graph::Propagation& propagation, std::span<const GraphChange> net);
+    void set_free(PageId page, graph::Propagation& propagation);
+    [[nodiscard]] bool is_deleted(const PageState& page) const noexcept {
+        return page.staged != nullptr && page.staged->deleted;
+    }
+    Fate visit(graph::Node node, std::uint8_t why);
+    Fate visit_bound(PageState& page, std::uint8_t why);
+    [[nodiscard]] bool is_to_do(std::uint8_t why) const;
+    [[nodiscard]] const RegisteredFunction* may_compute(graph::Node node, std::uint8_t why);
+    [[nodiscard]] const RegisteredFunction* find_function(std::string_view name);
+    Fate leave(PageState& page, std::uint8_t why);
+    void prepare(Job& job, graph::Node node, PageState& page, const RegisteredFunction& function);
+    void call(Job& job) const noexcept;
+    [[nodiscard]] Fate settle(Job& job, std::uint8_t why);
+    [[noreturn]] void rethrow(const Job& job) const;
+    Fate keep(Job& job);
+    [[nodiscard]] std::span<const Write> writes_of(const Job& job);
+    StagedPage& entry_of(PageState& page);
+    void mark(PageState& page, bool stale);
+
+    Attachment& bus_;
+    Staged& staged_;
+    const graph::Graph& graph_;
+    Propagation mode_;
+    const Pages& chosen_;
+    StagedStates pages_;
+    Pages new_rules_{};
+    std::vector<Known> known_{};
+    std::size_t last_known_ = 0;
+    Job job_{};
+};
+
+}  // namespace mmsb::state
