@@ -9,6 +9,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstring>
+#include <span>
+#include <vector>
 
 namespace mmsb::arena {
 
@@ -43,6 +45,20 @@ inline void copy_to_shared(std::byte* to, const std::byte* from, std::size_t siz
     std::atomic_signal_fence(std::memory_order_seq_cst);
     std::memcpy(to, from, size);
     std::atomic_signal_fence(std::memory_order_seq_cst);
+#endif
+}
+
+/// The same bytes in place, to be looked at only: what is seen may be torn. Under the thread
+/// sanitizer a copy, in `copy`.
+inline std::span<const std::byte> look_at_shared(std::span<const std::byte> shared,
+                                                 [[maybe_unused]] std::vector<std::byte>& copy) {
+#ifdef MMSB_TSAN
+    copy.resize(shared.size());
+    copy_from_shared(copy.data(), shared.data(), shared.size());
+    return copy;
+#else
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return shared;
 #endif
 }
 

@@ -1,6 +1,5 @@
 #include "state/computing.hpp"
 
-#include "delta/ranges.hpp"
 #include "state/commit.hpp"
 
 #include <fmt/format.h>
@@ -9,6 +8,8 @@
 namespace mmsb::state {
 
 using Kind = GraphChange::Kind;
+
+thread_local Computing::Memory Computing::spare_{};
 
 void Computing::run(std::span<const GraphChange> net) {
     graph::Propagation propagation(graph_);
@@ -24,7 +25,7 @@ void Computing::start(graph::Propagation& propagation, std::span<const GraphChan
         if (derived && (page.size || page.created)) propagation.ask(page.page);
         if (derived || graph_.children_of(node).empty()) continue;
         const auto& now = pages_.of(node);
-        if (!now.changed.empty() || now.is_new || now.before.size() != now.now.size())
+        if (!now.changed.empty() || now.is_new)
             propagation.has(page.page, Fate::changed);
         else if (now.was_stale && !page.writes.empty())
             propagation.has(page.page, Fate::fresh);
@@ -58,10 +59,10 @@ graph::Fate Computing::visit(graph::Node node, std::uint8_t why) {
     if (staged_.refresh && page.was_stale && !chosen_.contains(page.page)) return Fate::unchanged;
     const auto* function = is_to_do(why) ? may_compute(node, why) : nullptr;
     if (function == nullptr) return leave(page, why);
-    prepare(job_, node, page, *function);
+    prepare(memory_.job, node, page, *function);
     pages_.look_again();
-    call(job_);
-    return settle(job_, why);
+    call(memory_.job);
+    return settle(memory_.job, why);
 }
 
 // A page that nothing computes, bound by control or compiler edges.
@@ -91,12 +92,12 @@ const RegisteredFunction* Computing::may_compute(graph::Node node, std::uint8_t 
 
 // Most pages have the function of the page before.
 const RegisteredFunction* Computing::find_function(std::string_view name) {
-    if (last_known_ < known_.size() && known_[last_known_].name == name)
-        return known_[last_known_].function.get();
-    auto found = std::ranges::find(known_, name, &Known::name);
-    if (found == known_.end())
-        found = known_.insert(known_.end(), {name, bus_.functions.find(name)});
-    last_known_ = static_cast<std::size_t>(found - known_.begin());
+    if (last_known_ < memory_.known.size() && memory_.known[last_known_].name == name)
+        return memory_.known[last_known_].function.get();
+    auto found = std::ranges::find(memory_.known, name, &Known::name);
+    if (found == memory_.known.end())
+        found = memory_.known.insert(memory_.known.end(), {name, bus_.functions.find(name)});
+    last_known_ = static_cast<std::size_t>(found - memory_.known.begin());
     return found->function.get();
 }
 
@@ -115,24 +116,25 @@ void Computing::prepare(Job& job, graph::Node node, PageState& page,
     job.parents.clear();
     job.changed.clear();
     job.failure = nullptr;
+    // Well before it is used: stores of the copy's bytes would be in the way of reading it back.
+    job.out = pages_.room_for(page);
     const bool first = page.is_new || page.was_stale || new_rules_.contains(page.page);
     for (const auto named : graph_.named_by(node)) {
-        const auto& parent = pages_.of(named);
-        job.parents.push_back(parent.now);
+        auto& parent = pages_.of(named);
+        job.parents.push_back(pages_.bytes_of(parent));
         job.changed.push_back(first ? std::span(&parent.whole, 1) : parent.changed);
     }
-    job.out = staged_.made.memory.take(page.now.size());
-    std::ranges::copy(page.now, job.out.begin());
+    pages_.copy_bytes(page, job.out);
 }
 
 void Computing::call(Job& job) const noexcept {
     try {
-        {
-            const InsideFunction inside(bus_);
-            job.function->call(
-                {job.page->page, job.parents, job.changed, job.rule->arguments, job.out});
-        }
-        delta::changed_ranges(job.page->before, job.out, job.ranges);
+        job.is_ours = false;
+        const InsideFunction inside(bus_);
+        job.function->call(
+            {job.page->page, job.parents, job.changed, job.rule->arguments, job.out});
+        job.is_ours = true;
+        pages_.compare(*job.page, job.out, job.ranges, job.scratch);
     } catch (...) {
         job.failure = std::current_exception();
     }
@@ -140,6 +142,7 @@ void Computing::call(Job& job) const noexcept {
 
 graph::Fate Computing::settle(Job& job, std::uint8_t why) {
     if (job.failure) [[unlikely]] {
+        if (job.is_ours) std::rethrow_exception(job.failure);
         if (!job.function->stale_on_throw) rethrow(job);
         return leave(*job.page, why);
     }
@@ -172,11 +175,12 @@ graph::Fate Computing::keep(Job& job) {
     page.changed = pages_.keep(job.ranges);
     const bool differs = !page.changed.empty() || page.is_new;
     const bool written = page.staged != nullptr && !page.staged->writes.empty();
+    page.now = job.out;
+    page.has_bytes = true;
     if (!differs && !page.was_stale && !written) return Fate::unchanged;
     auto& entry = entry_of(page);
     entry.stale = page.is_stale = false;
     entry.computed = writes_of(job);
-    page.now = job.out;
     if (differs) return Fate::changed;
     return page.was_stale ? Fate::fresh : Fate::unchanged;
 }

@@ -24,7 +24,14 @@ public:
           graph_(graph),
           mode_(mode),
           chosen_(chosen),
-          pages_(bus, staged, by_id, graph) {}
+          pages_(bus, staged, by_id, graph),
+          memory_(std::exchange(spare_, Memory{})) {}
+    ~Computing() {
+        memory_.known.clear();
+        spare_ = std::move(memory_);
+    }
+    Computing(const Computing&) = delete;
+    Computing& operator=(const Computing&) = delete;
 
     /// REQUIRES the graph as it is with the changes `net`. Throws Moved, RecomputeFailed, and what
     /// reading throws.
@@ -42,12 +49,20 @@ private:
         std::vector<std::span<const std::byte>> parents{};
         std::vector<std::span<const ByteRange>> changed{};
         std::vector<ByteRange> ranges{};  ///< Of `out`, that came out otherwise.
+        Bytes scratch{};
         std::exception_ptr failure{};
+        bool is_ours = false;  ///< The function did what it should.
     };
     struct Known {
         std::string_view name{};
         FunctionPointer function{};
     };
+    // A thread keeps it for its next propagation.
+    struct Memory {
+        std::vector<Known> known{};
+        Job job{};
+    };
+    static thread_local Memory spare_;
 
     void start(graph::Propagation& propagation, std::span<const GraphChange> net);
     void set_free(PageId page, graph::Propagation& propagation);
@@ -76,9 +91,8 @@ private:
     const Pages& chosen_;
     StagedStates pages_;
     Pages new_rules_{};
-    std::vector<Known> known_{};
     std::size_t last_known_ = 0;
-    Job job_{};
+    Memory memory_;
 };
 
 }  // namespace mmsb::state

@@ -1,5 +1,7 @@
 #include "state/stage.hpp"
 
+#include "base/bytes.hpp"
+
 #include <bit>
 
 namespace mmsb::state {
@@ -12,12 +14,12 @@ constexpr std::size_t most_kept = 4 * limits::mib;
 
 }  // namespace
 
-std::span<std::byte> Pieces::take(std::size_t size) {
-    const auto rounded = (size + line - 1) / line * line;
-    while (rounded > room_.size()) {
+void Pieces::make_room(std::size_t size) {
+    while (size > room_.size()) {
         if (next_ == blocks_.size()) {
             // As much again as there is: many pieces take few blocks.
-            const auto block = std::max({rounded, least_block, std::min(total_, most_kept)});
+            const auto block = std::max({base::round_up(size, line), least_block,
+                                         std::min(base::round_up(total_, line), most_kept)});
             blocks_.push_back({std::make_unique_for_overwrite<std::byte[]>(block + line), block});
             total_ += block;
         }
@@ -25,9 +27,21 @@ std::span<std::byte> Pieces::take(std::size_t size) {
         const auto past = std::bit_cast<std::uintptr_t>(block.bytes.get()) % line;
         room_ = {block.bytes.get() + (line - past) % line, block.size};
     }
+}
+
+std::span<std::byte> Pieces::take(std::size_t size) {
+    const auto rounded = base::round_up(size, line);
+    make_room(rounded);
     const auto piece = room_.first(size);
     room_ = room_.subspan(rounded);
     return piece;
+}
+
+std::byte* Pieces::take_small(std::size_t size) {
+    const auto rounded = base::round_up(size, small_alignment);
+    make_room(rounded);
+    room_ = room_.first(room_.size() - rounded);
+    return room_.data() + room_.size();
 }
 
 void Pieces::clear() noexcept {

@@ -97,10 +97,11 @@ public:
         scratch.lines.clear();
     }
 
-    void add(std::span<StagedPage> pages) {
+    /// `seen`: their lines and bytes were looked at just now.
+    void add(std::span<StagedPage> pages, bool seen) {
         auto& scratch = bus_.scratch;
         for (std::size_t i = 0; i < pages.size(); ++i) {
-            look_ahead(pages, i);
+            if (!seen) look_ahead(pages, i);
             auto& page = pages[i];
             auto& change = scratch.changes.emplace_back();
             change.entry.page = page.page;
@@ -374,9 +375,8 @@ Encoded encode(Attachment& bus, Staged& staged, bool under_lock, std::size_t roo
     check_names(bus, staged);
     Encoder encoder(bus, under_lock);
     encoder.begin(room_in_front);
-    for (const std::span<StagedPage> each :
-         {std::span<StagedPage>(staged.pages), std::span<StagedPage>(staged.made.pages)})
-        if (!encoder.result().stale_ahead) encoder.add(each);
+    encoder.add(staged.pages, false);
+    if (!encoder.result().stale_ahead) encoder.add(staged.made.pages, true);
     auto result = encoder.result();
     if (!staged.made.graph.empty()) {
         write_graph(bus, staged);

@@ -82,7 +82,8 @@ public:
     template <class T>
         requires std::is_trivially_destructible_v<T>
     [[nodiscard]] std::span<T> make(std::size_t n) {
-        auto* const at = reinterpret_cast<T*>(take(n * sizeof(T)).data());
+        static_assert(alignof(T) <= small_alignment);
+        auto* const at = reinterpret_cast<T*>(take_small(n * sizeof(T)));
         std::uninitialized_value_construct_n(at, n);
         return {at, n};
     }
@@ -94,6 +95,10 @@ private:
         std::unique_ptr<std::byte[]> bytes{};
         std::size_t size = 0;
     };
+    static constexpr std::size_t small_alignment = 16;
+    void make_room(std::size_t size);
+    [[nodiscard]] std::byte* take_small(std::size_t size);  // from the other end
+
     std::vector<Block> blocks_{};
     std::size_t next_ = 0;  // the first block that is not begun
     std::size_t total_ = 0;

@@ -24,7 +24,7 @@ StagedPage* StagedById::find(PageId page) const noexcept {
     return found == few_.end() ? nullptr : &*found;
 }
 
-thread_local std::vector<PageState*> StagedStates::spare_{};
+thread_local StagedStates::Memory StagedStates::spare_{};
 
 StagedStates::StagedStates(Attachment& bus, Staged& staged, const StagedById& by_id,
                            const graph::Graph& graph)
@@ -33,13 +33,14 @@ StagedStates::StagedStates(Attachment& bus, Staged& staged, const StagedById& by
       by_id_(by_id),
       graph_(graph),
       as_of_(logged()),
-      by_node_(std::exchange(spare_, {})) {
-    if (by_node_.size() < graph.node_slots()) by_node_.resize(graph.node_slots());
+      memory_(std::exchange(spare_, Memory{})) {
+    if (memory_.by_node.size() < graph.node_slots()) memory_.by_node.resize(graph.node_slots());
 }
 
 StagedStates::~StagedStates() {
-    for (const auto node : read_) by_node_[node] = nullptr;
-    spare_ = std::move(by_node_);
+    for (const auto node : memory_.read) memory_.by_node[node] = nullptr;
+    memory_.read.clear();
+    spare_ = std::move(memory_);
 }
 
 Lsn StagedStates::logged() const { return bus_.words().logged.load(std::memory_order_acquire); }
@@ -60,20 +61,21 @@ PageState& StagedStates::read_node(graph::Node node) {
     auto& made = staged_.made.memory.make<PageState>(1).front();
     made.page = graph_.page_of(node);
     read(made);
-    read_.push_back(node);
-    by_node_[node] = &made;
+    memory_.read.push_back(node);
+    memory_.by_node[node] = &made;
     return made;
 }
 
 void StagedStates::read(PageState& to) {
     to.staged = by_id_.find(to.page);
     to.is_new = to.staged != nullptr && to.staged->created;
-    if (!to.is_new) read_live(to);
+    to.has_bytes = to.is_new;
+    if (!to.is_new) read_line(to);
     if (to.staged != nullptr) stage_over(to);
-    to.whole = {0, to.now.size()};
 }
 
 void StagedStates::stage_over(PageState& to) {
+    static_cast<void>(bytes_of(to));
     const auto size = to.staged->size.value_or(to.before.size());
     const auto bytes = staged_.made.memory.take(static_cast<std::size_t>(size));
     const auto kept = to.before.first(std::min(to.before.size(), bytes.size()));
@@ -84,11 +86,12 @@ void StagedStates::stage_over(PageState& to) {
         std::ranges::copy(write.bytes, bytes.begin() + static_cast<std::ptrdiff_t>(write.offset));
     }
     to.now = bytes;
+    to.whole = {0, bytes.size()};
     if (to.is_new)
-        ranges_.assign(1, {0, bytes.size()});
+        memory_.ranges.assign(1, to.whole);
     else
-        delta::changed_ranges(to.before, bytes, ranges_);
-    to.changed = keep(ranges_);
+        delta::changed_ranges(to.before, bytes, memory_.ranges);
+    to.changed = keep(memory_.ranges);
     if (!to.staged->writes.empty()) to.is_stale = false;
 }
 
@@ -99,42 +102,75 @@ std::span<const ByteRange> StagedStates::keep(std::span<const ByteRange> ranges)
     return kept;
 }
 
-void StagedStates::read_live(PageState& to) {
+void StagedStates::read_line(PageState& to) {
     to.line = to.staged != nullptr ? to.staged->line : unknown_line;
     arena::LineCopy info;
     try {
-        if (!read_still(to, info)) read_moving(to, info);
+        const auto& line = find_line(bus_, to.page, to.line);
+        if (!copy_line(bus_, to.page, line, info)) read_moving(to, info);
     } catch (const PageNotFound&) {
         if (to.staged != nullptr) throw;
         throw Moved{};  // deleted since, with its edges
     }
-    to.now = to.before;
+    to.lsn = info.lsn;
+    to.offset = info.offset;
+    to.whole = {0, static_cast<std::size_t>(info.size)};
     to.was_stale = to.is_stale = info.stale();
     staged_.made.reads.push_back({to.page, to.line, info.lsn});
 }
 
-bool StagedStates::read_still(PageState& to, arena::LineCopy& info) {
-    const auto& line = find_line(bus_, to.page, to.line);
-    if (!copy_line(bus_, to.page, line, info)) return false;
-    const auto from = bus_.arena->bytes(info.offset, info.size);
-    if (!from || from->size() > large_write) return false;
-    const auto bytes = staged_.made.memory.take(from->size());
-    arena::copy_from_shared(bytes.data(), from->data(), bytes.size());
+bool StagedStates::stands(const PageState& page) const {
     arena::read_fence();
     bus_.require_memory();
-    to.before = bytes;
-    return line.lsn.load(std::memory_order_acquire) == info.lsn;
+    return bus_.arena->line(page.line)->lsn.load(std::memory_order_acquire) == page.lsn;
 }
 
+bool StagedStates::copy_still(const PageState& page, std::span<std::byte> out) const {
+    const auto from = bus_.arena->bytes(page.offset, page.whole.size);
+    if (!from) return false;
+    arena::copy_from_shared(out.data(), from->data(), out.size());
+    return stands(page);
+}
+
+void StagedStates::read_bytes(PageState& to) {
+    const auto bytes = staged_.made.memory.take(to.whole.size);
+    if (copy_still(to, bytes)) {
+        to.before = to.now = bytes;
+        to.has_bytes = true;
+        return;
+    }
+    arena::LineCopy info;
+    read_moving(to, info);
+    if (info.lsn != to.lsn) throw Moved{};
+}
+
+// By redo of the log, from a writer who is busy, stopped or dead.
 void StagedStates::read_moving(PageState& to, arena::LineCopy& info) {
     Wanted wanted{.page = to.page, .line = to.line};
     const auto read = read_many(bus_, std::span(&wanted, 1));
     if (!wanted.found) throw Moved{};
     const auto bytes = staged_.made.memory.take(wanted.bytes.size());
     std::ranges::copy(wanted.bytes, bytes.begin());
-    to.before = bytes;
+    to.before = to.now = bytes;
+    to.has_bytes = true;
     to.line = wanted.line;
     info = wanted.info;
+}
+
+void StagedStates::copy_bytes(PageState& page, std::span<std::byte> out) {
+    if (page.has_bytes || !copy_still(page, out)) std::ranges::copy(bytes_of(page), out.begin());
+}
+
+void StagedStates::compare(const PageState& page, std::span<const std::byte> now,
+                           std::vector<ByteRange>& ranges, Bytes& scratch) const {
+    if (page.has_bytes) {
+        delta::changed_ranges(page.before, now, ranges);
+        return;
+    }
+    const auto there = bus_.arena->bytes(page.offset, page.whole.size);
+    if (!there) throw Moved{};
+    delta::changed_ranges(arena::look_at_shared(*there, scratch), now, ranges);
+    if (!stands(page)) throw Moved{};
 }
 
 void StagedStates::look_again() {

@@ -15,12 +15,15 @@ struct Moved {};
 struct PageState {
     PageId page = PageId::none;
     std::uint32_t line = unknown_line;
-    StagedPage* staged = nullptr;   ///< The user's, where he changes it.
     std::uint32_t made = not_made;  ///< Which of Made::pages is its.
-    std::span<const std::byte> before{}, now{};
+    StagedPage* staged = nullptr;   ///< The user's, where he changes it.
+    Lsn lsn = 0;                    ///< As it was read,
+    std::uint64_t offset = 0;       ///< and where its bytes lie.
+    ByteRange whole{};              ///< All of it.
     bool was_stale = false, is_stale = false, is_new = false;
+    bool has_bytes = false;  ///< `now` is there; `before` where it was read.
+    std::span<const std::byte> before{}, now{};
     std::span<const ByteRange> changed{};
-    ByteRange whole{};  ///< Of `now`.
 
     static constexpr std::uint32_t not_made = 0xffff'ffff;
 };
@@ -45,14 +48,29 @@ public:
     StagedStates(const StagedStates&) = delete;
     StagedStates& operator=(const StagedStates&) = delete;
 
-    /// Reads it at the first call, and remembers that (Made::reads). Stays where it is. Throws
-    /// Moved, and PageNotFound of a page that the user changes.
+    /// Reads its line at the first call, and remembers that (Made::reads); its bytes are there
+    /// where the user changes them. Stays where it is. Throws Moved, and PageNotFound of a page
+    /// that the user changes.
     [[nodiscard]] PageState& of(graph::Node node) {
-        auto* const known = by_node_[node];
+        auto* const known = memory_.by_node[node];
         return known != nullptr ? *known : read_node(node);
     }
     /// Of one that may be no node of the graph.
     [[nodiscard]] PageState& of(PageId page);
+    /// Its bytes as they will be; read at the first call. Throws Moved.
+    [[nodiscard]] std::span<const std::byte> bytes_of(PageState& page) {
+        if (!page.has_bytes) read_bytes(page);
+        return page.now;
+    }
+    /// Room for a version of it, and its bytes copied there. Throws Moved.
+    [[nodiscard]] std::span<std::byte> room_for(const PageState& page) {
+        return staged_.made.memory.take(page.whole.size);
+    }
+    void copy_bytes(PageState& page, std::span<std::byte> out);
+    /// Where `now` differs from the page as it was. From any thread, if each has a `scratch` of
+    /// its own. Throws Moved.
+    void compare(const PageState& page, std::span<const std::byte> now,
+                 std::vector<ByteRange>& ranges, Bytes& scratch) const;
     /// Throws Moved where something that was read has changed: a user's function never sees pages
     /// of two different moments.
     void look_again();
@@ -64,22 +82,27 @@ private:
     PageState& read_node(graph::Node node);
     void read(PageState& to);
     void stage_over(PageState& to);
-    void read_live(PageState& to);
-    [[nodiscard]] bool read_still(PageState& to, arena::LineCopy& info);
+    void read_line(PageState& to);
+    void read_bytes(PageState& to);
+    [[nodiscard]] bool copy_still(const PageState& page, std::span<std::byte> out) const;
+    [[nodiscard]] bool stands(const PageState& page) const;
     void read_moving(PageState& to, arena::LineCopy& info);
 
-    // All null where nobody uses it: so a thread keeps it for its next propagation.
-    static thread_local std::vector<PageState*> spare_;
+    // A thread keeps it for its next propagation.
+    struct Memory {
+        std::vector<PageState*> by_node{};  // all null where nobody uses it
+        std::vector<graph::Node> read{};
+        std::vector<ByteRange> ranges{};
+    };
+    static thread_local Memory spare_;
 
     Attachment& bus_;
     Staged& staged_;
     const StagedById& by_id_;
     const graph::Graph& graph_;
     Lsn as_of_;
-    std::vector<PageState*> by_node_;
-    std::vector<graph::Node> read_{};
+    Memory memory_;
     std::unordered_map<PageId, PageState*> others_{};
-    std::vector<ByteRange> ranges_{};
 };
 
 }  // namespace mmsb::state
