@@ -83,6 +83,7 @@ Handle Bus::open(const state::OpenOptions& options) {
     bus->attachment = std::move(attachment);
     bus->current.store(bus->attachment.get(), std::memory_order_release);
     bus->token = {};
+    bus->unlogged.clear();
     const auto generation = bus->generation.load() + 1;
     bus->generation.store(generation, std::memory_order_release);
     return {bus, generation, 0};

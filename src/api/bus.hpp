@@ -10,6 +10,7 @@
 #include "state/prefetch.hpp"
 #include "state/read.hpp"
 #include "state/stage.hpp"
+#include "state/unlogged.hpp"
 #include "state/wait.hpp"
 
 #include <mmsb/state.hpp>
@@ -35,6 +36,7 @@ struct Bus {
     state::HandleOptions handle{};
     bool read_only = false;
     os::ForkToken token{};
+    state::UnloggedGraph unlogged{};
     std::mutex watcher_mutex{};            ///< Of the two pointers.
     std::shared_ptr<Watcher> watcher{};    ///< While there is a Watch.
     std::shared_ptr<Observer> observer{};  ///< Likewise, a Subscription.
@@ -82,6 +84,15 @@ struct Bus {
     [[nodiscard]] static Handle& handle_of(State& state) noexcept { return state.bus_; }
     [[nodiscard]] static const Handle& handle_of(const State& state) noexcept { return state.bus_; }
     [[nodiscard]] static ShadowPageGraph graph(Handle bus) { return ShadowPageGraph(bare(bus)); }
+    [[nodiscard]] static UnloggedPage unlogged_page(Handle bus, state::UnloggedPointer node) {
+        return {bare(bus), std::move(node)};
+    }
+    [[nodiscard]] static const Handle& handle_of(const UnloggedPage& page) noexcept {
+        return page.bus_;
+    }
+    [[nodiscard]] static const state::UnloggedPointer& node_of(const UnloggedPage& page) noexcept {
+        return page.node_;
+    }
     [[nodiscard]] static Recompute recompute(const graph::Call& call) noexcept {
         Recompute made;
         made.page_ = call.page;

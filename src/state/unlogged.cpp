@@ -1,0 +1,297 @@
+#include "state/unlogged.hpp"
+
+#include "arena/shared_bytes.hpp"
+#include "delta/ranges.hpp"
+#include "state/commit.hpp"
+#include "state/read_slow.hpp"
+#include "state/staged_states.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <iterator>
+
+namespace mmsb::state {
+
+namespace {
+
+// What this thread reads: a function that reads one of its pages would wait for itself.
+thread_local const UnloggedGraph* reading = nullptr;
+
+}  // namespace
+
+UnloggedNode::~UnloggedNode() {
+    auto gone = std::move(parents);
+    while (!gone.empty()) {
+        const auto node = std::move(gone.back());
+        gone.pop_back();
+        if (node.use_count() != 1) continue;
+        std::ranges::move(node->parents, std::back_inserter(gone));
+        node->parents.clear();
+    }
+}
+
+UnloggedPointer UnloggedGraph::source(PageId page, std::uint32_t line) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(sources_, [](const auto& known) { return known.second.expired(); });
+    auto& known = sources_[page];
+    auto node = known.lock();
+    if (!node) {
+        node = std::make_shared<UnloggedNode>();
+        node->page = page;
+        node->line = line;
+        known = node;
+    }
+    return node;
+}
+
+UnloggedPointer UnloggedGraph::make(std::size_t size, std::vector<UnloggedPointer> parents,
+                                    FunctionPointer function, std::string name, Bytes arguments) {
+    auto node = std::make_shared<UnloggedNode>();
+    node->seen.resize(parents.size());
+    node->parents = std::move(parents);
+    node->function = std::move(function);
+    node->name = std::move(name);
+    node->arguments = std::move(arguments);
+    node->bytes.resize(size);
+    node->spare.resize(size);
+    node->whole = {0, size};
+    return node;
+}
+
+// One go from a page to all of its sources and back. Throws Moved where they are not as of one
+// sequence: what has been computed till then is right for what it was computed from, and is looked
+// at again.
+class UnloggedGraph::Walk {
+public:
+    // `frozen`: the sources have been read together, and are not looked at.
+    Walk(Attachment& bus, UnloggedGraph& graph, bool frozen)
+        : bus_(bus), graph_(graph), frozen_(frozen), as_of_(logged()), number_(++graph.walks_) {
+        graph_.way_.clear();
+        graph_.read_.clear();
+    }
+
+    void run(UnloggedNode& target) {
+        auto& way = graph_.way_;
+        way.emplace_back(&target, 0);
+        while (!way.empty()) {
+            auto& [node, next] = way.back();
+            if (next == 0 && is_known(*node)) {
+                way.pop_back();
+            } else if (next < node->parents.size()) {
+                way.emplace_back(node->parents[next++].get(), 0);
+            } else {
+                if (node->parents.empty())
+                    look_at_source(*node);
+                else
+                    look_at_computed(*node);
+                node->walk = number_;
+                node->as_of = frozen_ ? 0 : as_of_;
+                way.pop_back();
+            }
+        }
+        look_again();
+    }
+
+private:
+    [[nodiscard]] Lsn logged() const { return bus_.words().logged.load(std::memory_order_acquire); }
+
+    bool is_known(const UnloggedNode& node) {
+        if (node.walk == number_) return true;
+        if (frozen_ || node.as_of != as_of_ || node.walk < graph_.first_walk_) return false;
+        passed_over_ = true;
+        return true;
+    }
+
+    void look_at_source(UnloggedNode& node) {
+        if (frozen_) return;
+        graph_.read_.push_back(&node);
+        const auto& line = find_line(bus_, node.page, node.line);
+        if (node.lsn != 0 && line.lsn.load(std::memory_order_acquire) == node.lsn) return;
+        arena::LineCopy info;
+        if (!copy_line(bus_, node.page, line, info)) return take_moving(node);
+        const auto from = bus_.arena->bytes(info.offset, info.size);
+        if (!from) return take_moving(node);
+        node.spare.resize(from->size());
+        arena::copy_from_shared(node.spare.data(), from->data(), from->size());
+        arena::read_fence();
+        bus_.require_memory();
+        if (line.lsn.load(std::memory_order_acquire) != info.lsn) return take_moving(node);
+        take(node, info);
+    }
+
+    // Its writer is busy, stopped or dead.
+    void take_moving(UnloggedNode& node) {
+        Wanted wanted{.page = node.page, .line = node.line};
+        const auto memory = read_many(bus_, std::span(&wanted, 1));
+        if (!wanted.found) throw_not_found(bus_, node.page);
+        node.spare.assign(wanted.bytes.begin(), wanted.bytes.end());
+        node.line = wanted.line;
+        take(node, wanted.info);
+    }
+
+public:
+    // `spare` is what the page is now.
+    static void take(UnloggedNode& node, const arena::LineCopy& info) {
+        node.lsn = info.lsn;
+        node.stale = info.stale();
+        change(node);
+    }
+
+private:
+    static void change(UnloggedNode& node) {
+        auto& ranges = node.changed;
+        if (node.version == 0)
+            ranges.assign(1, {0, node.spare.size()});
+        else if (delta::changed_ranges(node.bytes, node.spare, ranges); ranges.empty())
+            return;
+        std::swap(node.bytes, node.spare);
+        node.whole = {0, node.bytes.size()};
+        ++node.version;
+    }
+
+    void look_at_computed(UnloggedNode& node) {
+        bool moved = node.version == 0;
+        node.stale = false;
+        for (std::size_t i = 0; i != node.parents.size(); ++i) {
+            moved |= node.parents[i]->version != node.seen[i];
+            node.stale |= node.parents[i]->stale;
+        }
+        if (moved) compute(node);
+    }
+
+    void compute(UnloggedNode& node) {
+        look_again();
+        parents_.clear();
+        changed_.clear();
+        for (std::size_t i = 0; i != node.parents.size(); ++i) {
+            const auto& parent = *node.parents[i];
+            parents_.emplace_back(parent.bytes);
+            // What it has missed more than one change of, it sees as changed everywhere.
+            const bool all = node.version == 0 || node.seen[i] + 1 < parent.version;
+            const bool none = node.seen[i] == parent.version;
+            changed_.push_back(all    ? std::span(&parent.whole, 1)
+                               : none ? std::span<const ByteRange>()
+                                      : std::span<const ByteRange>(parent.changed));
+        }
+        node.spare = node.bytes;
+        try {
+            const InsideFunction inside(bus_);
+            node.function->call({PageId::none, parents_, changed_, node.arguments, node.spare});
+        } catch (const WrongContext&) {
+            throw;
+        } catch (const std::exception& e) {
+            throw_failed(node, e.what());
+        } catch (...) {
+            throw_failed(node, "what is no exception");
+        }
+        for (std::size_t i = 0; i != node.parents.size(); ++i)
+            node.seen[i] = node.parents[i]->version;
+        change(node);
+    }
+
+    [[noreturn]] static void throw_failed(const UnloggedNode& node, const std::string& what) {
+        throw RecomputeFailed(ErrorCode::recompute_failed,
+                              fmt::format("an unlogged page: {} threw: {}", node.name, what),
+                              {.name = node.name, .found = what});
+    }
+
+    // Is all that was read as of one sequence?
+    void look_again() const {
+        if (frozen_ || logged() == as_of_) return;
+        if (passed_over_) throw Moved{};  // its sources are not among those that were read
+        arena::read_fence();
+        for (const auto* node : graph_.read_)
+            if (bus_.arena->line(node->line)->lsn.load(std::memory_order_acquire) != node->lsn)
+                throw Moved{};
+    }
+
+    Attachment& bus_;
+    UnloggedGraph& graph_;
+    bool frozen_;
+    Lsn as_of_;
+    std::uint64_t number_;
+    bool passed_over_ = false;
+    std::vector<std::span<const std::byte>> parents_{};
+    std::vector<std::span<const ByteRange>> changed_{};
+};
+
+namespace {
+
+std::vector<UnloggedNode*> sources_of(UnloggedNode& node) {
+    std::vector<UnloggedNode*> way{&node}, found;
+    std::unordered_map<const UnloggedNode*, bool> seen;
+    while (!way.empty()) {
+        auto* const at = way.back();
+        way.pop_back();
+        if (!seen.emplace(at, true).second) continue;
+        if (at->parents.empty()) found.push_back(at);
+        for (const auto& parent : at->parents) way.push_back(parent.get());
+    }
+    return found;
+}
+
+}  // namespace
+
+void UnloggedGraph::clear() {
+    const std::lock_guard lock(mutex_);
+    sources_.clear();
+    of_ = nullptr;
+}
+
+// A viewer may find shared memory that was not there: what was read says nothing of that.
+void UnloggedGraph::go_over_to(const Attachment& bus) {
+    if (of_ == &bus) return;
+    of_ = &bus;
+    first_walk_ = walks_ + 1;
+    for (auto& [page, known] : sources_) {
+        const auto node = known.lock();
+        if (!node) continue;
+        node->line = unknown_line;
+        node->lsn = 0;
+    }
+}
+
+void UnloggedGraph::read(Attachment& bus, UnloggedNode& node,
+                         FunctionRef<void(const UnloggedNode&)> show) {
+    if (reading == this)
+        throw WrongContext(ErrorCode::wrong_context,
+                           "an unlogged page is read by a function that computes one: make it a "
+                           "parent of that page",
+                           {.expected = "no function of this graph running", .found = "one"});
+    const std::lock_guard lock(mutex_);
+    const auto* const outer = std::exchange(reading, this);
+    try {
+        go_over_to(bus);
+        read_now(bus, node, show);
+    } catch (...) {
+        reading = outer;
+        throw;
+    }
+    reading = outer;
+}
+
+void UnloggedGraph::read_now(Attachment& bus, UnloggedNode& node,
+                             FunctionRef<void(const UnloggedNode&)> show) {
+    constexpr int most_walks = 8;  // then all sources are read together, so that it ends
+    for (int walk = 0; walk != most_walks; ++walk) {
+        try {
+            Walk(bus, *this, false).run(node);
+            return show(node);
+        } catch (const Moved&) {
+        }
+    }
+    const auto sources = sources_of(node);
+    std::vector<Wanted> wanted;
+    for (const auto* source : sources)
+        wanted.push_back({.page = source->page, .line = source->line});
+    const auto memory = read_many(bus, wanted);
+    for (std::size_t i = 0; i != sources.size(); ++i) {
+        if (!wanted[i].found) throw_not_found(bus, sources[i]->page);
+        sources[i]->spare.assign(wanted[i].bytes.begin(), wanted[i].bytes.end());
+        Walk::take(*sources[i], wanted[i].info);
+    }
+    Walk(bus, *this, true).run(node);
+    show(node);
+}
+
+}  // namespace mmsb::state

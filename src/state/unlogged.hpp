@@ -1,0 +1,79 @@
+/// state/unlogged: pages that are computed when they are read, in this process's memory alone
+/// (PROTOCOL, rule 20).
+///
+/// A graph without a lock on anything shared: each unlogged page has its parents when it is made,
+/// so there is no cycle, and the order is that of a walk from the page to its sources. A source is
+/// a private copy of a page of the bus, as of one of its versions; whether it still is that one,
+/// its line says. That all sources of one walk are as of one sequence is known because nothing was
+/// logged meanwhile, or because none of their lines has moved when the last had been read; where
+/// others write all the time, they are read together by redo (read_many).
+#pragma once
+
+#include "state/functions.hpp"
+#include "state/read.hpp"
+
+#include <mutex>
+#include <unordered_map>
+
+namespace mmsb::state {
+
+struct UnloggedNode {
+    UnloggedNode() = default;
+    ~UnloggedNode();  ///< Of a long chain: one behind the other, not one inside the other.
+    UnloggedNode(const UnloggedNode&) = delete;
+    UnloggedNode& operator=(const UnloggedNode&) = delete;
+
+    // -- of a source
+    PageId page = PageId::none;
+    std::uint32_t line = unknown_line;
+    Lsn lsn = 0;  ///< 0: not read yet.
+
+    // -- of what is computed
+    std::vector<std::shared_ptr<UnloggedNode>> parents{};
+    FunctionPointer function{};
+    std::string name{};  ///< The function's, for errors.
+    Bytes arguments{};
+    std::vector<std::uint64_t> seen{};  ///< Versions of the parents that it was computed from.
+
+    // -- of both
+    Bytes bytes{}, spare{};
+    std::vector<ByteRange> changed{};  ///< By the last change of `version`.
+    ByteRange whole{};
+    std::uint64_t version = 0;  ///< 0: no bytes yet.
+    bool stale = false;
+    Lsn as_of = 0;           ///< `logged` when it was last known to be up to date,
+    std::uint64_t walk = 0;  ///< and in which walk.
+};
+using UnloggedPointer = std::shared_ptr<UnloggedNode>;
+
+class UnloggedGraph {
+public:
+    /// The source of that page.
+    [[nodiscard]] UnloggedPointer source(PageId page, std::uint32_t line);
+    /// Of `size` bytes, all zero for the function at first. REQUIRES a parent.
+    [[nodiscard]] static UnloggedPointer make(std::size_t size,
+                                              std::vector<UnloggedPointer> parents,
+                                              FunctionPointer function, std::string name,
+                                              Bytes arguments);
+    /// Brings it up to date and shows it; no other call happens meanwhile. Throws PageNotFound,
+    /// RecomputeFailed, WrongContext inside a function of this graph, and what reading throws.
+    void read(Attachment& bus, UnloggedNode& node, FunctionRef<void(const UnloggedNode&)> show);
+
+    /// Forgets all sources: for another opening of a bus. REQUIRES that no page of before is read.
+    void clear();
+
+private:
+    class Walk;
+    void read_now(Attachment& bus, UnloggedNode& node, FunctionRef<void(const UnloggedNode&)> show);
+    void go_over_to(const Attachment& bus);
+
+    std::mutex mutex_{};
+    std::unordered_map<PageId, std::weak_ptr<UnloggedNode>> sources_{};
+    const Attachment* of_ = nullptr;  // what the sources were read from,
+    std::uint64_t first_walk_ = 0;    // by walks from this one on
+    std::uint64_t walks_ = 0;
+    std::vector<std::pair<UnloggedNode*, std::size_t>> way_{};
+    std::vector<UnloggedNode*> read_{};
+};
+
+}  // namespace mmsb::state
