@@ -104,6 +104,7 @@ using RecomputeFunction = std::function<void(Recompute&)>;
 
 /// How a function is to be used.
 struct RecomputeOptions {
+    Locality locality = Locality::opaque;
     /// Where it throws the page becomes stale. Else the commit fails: RecomputeFailed.
     bool stale_on_throw = false;
     /// It reads out() as it was: an average over time. It is computed once for each commit that

@@ -218,6 +218,15 @@ enum class Propagation : std::uint8_t {
     deferred,   ///< They are marked stale; ShadowPageGraph::propagate computes them, each once.
 };
 
+/// What a recompute function says of itself: which bytes of its page follow from which bytes of its
+/// parents. Others are not looked at where only these have changed.
+enum class Locality : std::uint8_t {
+    opaque,     ///< Any from any.
+    lane_wise,  ///< Each lane from the same lane of each parent; lanes of 2^n bytes, up to 64.
+    slice,      ///< Byte i from byte i + offset of its one parent; offset: the first u64 argument.
+    passthrough,  ///< Byte i from byte i of each parent.
+};
+
 /// How to commit. Nothing here needs to be set.
 struct CommitOptions {
     std::string_view source{};  ///< Who; empty: Config::source. Few different ones: it is indexed.

@@ -13,4 +13,8 @@ namespace mmsb::delta {
 void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
                     std::vector<ByteRange>& out);
 
+/// The same where it is known that they differ nowhere else than `within`, ascending and apart.
+void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
+                    std::span<const ByteRange> within, std::vector<ByteRange>& out);
+
 }  // namespace mmsb::delta

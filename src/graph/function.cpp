@@ -34,10 +34,21 @@ void require_size(const Call& call, std::size_t expected) {
             expected, call.out.size());
 }
 
+// What has changed of [from, from + to.size()) of a parent, to its place: the rest is there.
+void copy_changed(std::span<const std::byte> parent, std::span<const ByteRange> changed,
+                  std::size_t from, std::span<std::byte> to) {
+    for (const auto& [offset, size] : changed) {
+        const auto begin = std::max(offset, from), end = std::min(offset + size, from + to.size());
+        if (begin < end)
+            std::ranges::copy(parent.subspan(begin, end - begin),
+                              to.begin() + static_cast<std::ptrdiff_t>(begin - from));
+    }
+}
+
 void copy(const Call& call) {
     require_parents(call, 1);
     require_size(call, call.parents[0].size());
-    std::ranges::copy(call.parents[0], call.out.begin());
+    copy_changed(call.parents[0], call.changed[0], 0, call.out);
 }
 
 void slice(const Call& call) {
@@ -50,15 +61,19 @@ void slice(const Call& call) {
     require(call, offset <= parent.size() && size <= parent.size() - offset,
             "a slice outside its parent", parent.size(), offset + size);
     require_size(call, size);
-    std::ranges::copy(parent.subspan(offset, size), call.out.begin());
+    copy_changed(parent, call.changed[0], offset, call.out);
 }
 
 void concatenate(const Call& call) {
     std::size_t size = 0;
     for (const auto parent : call.parents) size += parent.size();
     require_size(call, size);
-    auto out = call.out.begin();
-    for (const auto parent : call.parents) out = std::ranges::copy(parent, out).out;
+    std::size_t at = 0;
+    for (std::size_t i = 0; i != call.parents.size(); ++i) {
+        const auto parent = call.parents[i];
+        copy_changed(parent, call.changed[i], 0, call.out.subspan(at, parent.size()));
+        at += parent.size();
+    }
 }
 
 void checksum(const Call& call) {
@@ -153,16 +168,17 @@ void fold(const Call& call) {
 
 }  // namespace
 
-const Function* built_in(std::string_view name) {
-    static const std::array<std::pair<std::string_view, Function>, 6> all{{
-        {"mmsb.copy/1", copy},
-        {"mmsb.slice/1", slice},
-        {"mmsb.concatenate/1", concatenate},
-        {"mmsb.checksum/1", checksum},
-        {"mmsb.threshold/1", threshold},
-        {"mmsb.fold/1", fold},
+const BuiltIn* built_in(std::string_view name) {
+    using Named = std::pair<std::string_view, BuiltIn>;
+    static const std::array<Named, 6> all{{
+        {"mmsb.copy/1", {copy, Locality::passthrough}},
+        {"mmsb.slice/1", {slice, Locality::slice}},
+        {"mmsb.concatenate/1", {concatenate, Locality::opaque}},
+        {"mmsb.checksum/1", {checksum, Locality::opaque}},
+        {"mmsb.threshold/1", {threshold, Locality::opaque}},
+        {"mmsb.fold/1", {fold, Locality::opaque}},
     }};
-    const auto found = std::ranges::find(all, name, &std::pair<std::string_view, Function>::first);
+    const auto found = std::ranges::find(all, name, &Named::first);
     return found == all.end() ? nullptr : &found->second;
 }
 

@@ -23,6 +23,12 @@ struct Call {
 };
 using Function = std::function<void(const Call&)>;
 
+/// A function that every process has.
+struct BuiltIn {
+    Function call{};
+    Locality locality = Locality::opaque;
+};
+
 /// The built-in function of that name; nullptr: there is none. They throw InvalidArgument where
 /// sizes or arguments do not fit. Arguments are little-endian.
 ///
@@ -36,6 +42,6 @@ using Function = std::function<void(const Call&)>;
 ///                         parents, in order; one lane, of a count a u64. Sums of integers wrap;
 ///                         sums of floats are made in f64, from the first lane to the last. Of no
 ///                         lane at all: 0.
-[[nodiscard]] const Function* built_in(std::string_view name);
+[[nodiscard]] const BuiltIn* built_in(std::string_view name);
 
 }  // namespace mmsb::graph

@@ -1,5 +1,6 @@
 #include "state/computing.hpp"
 
+#include "graph/locality.hpp"
 #include "state/commit.hpp"
 
 #include <fmt/format.h>
@@ -118,11 +119,11 @@ void Computing::prepare(Job& job, graph::Node node, PageState& page,
     job.failure = nullptr;
     // Well before it is used: stores of the copy's bytes would be in the way of reading it back.
     job.out = pages_.room_for(page);
-    const bool first = page.is_new || page.was_stale || new_rules_.contains(page.page);
+    job.first = page.is_new || page.was_stale || new_rules_.contains(page.page);
     for (const auto named : graph_.named_by(node)) {
         auto& parent = pages_.of(named);
         job.parents.push_back(pages_.bytes_of(parent));
-        job.changed.push_back(first ? std::span(&parent.whole, 1) : parent.changed);
+        job.changed.push_back(job.first ? std::span(&parent.whole, 1) : parent.changed);
     }
     pages_.copy_bytes(page, job.out);
 }
@@ -130,11 +131,14 @@ void Computing::prepare(Job& job, graph::Node node, PageState& page,
 void Computing::call(Job& job) const noexcept {
     try {
         job.is_ours = false;
+        const graph::Call call{job.page->page, job.parents, job.changed, job.rule->arguments,
+                               job.out};
         const InsideFunction inside(bus_);
-        job.function->call(
-            {job.page->page, job.parents, job.changed, job.rule->arguments, job.out});
+        job.function->call(call);
         job.is_ours = true;
-        pages_.compare(*job.page, job.out, job.ranges, job.scratch);
+        if (job.first || !graph::reached_ranges(job.function->locality, call, job.reached))
+            job.reached.assign(1, job.page->whole);
+        pages_.compare(*job.page, job.out, job.reached, job.ranges, job.scratch);
     } catch (...) {
         job.failure = std::current_exception();
     }

@@ -48,7 +48,9 @@ private:
         std::span<std::byte> out{};
         std::vector<std::span<const std::byte>> parents{};
         std::vector<std::span<const ByteRange>> changed{};
-        std::vector<ByteRange> ranges{};  ///< Of `out`, that came out otherwise.
+        bool first = false;                ///< It has no bytes yet that would be right.
+        std::vector<ByteRange> reached{};  ///< Of `out`, that could come out otherwise,
+        std::vector<ByteRange> ranges{};   ///< and that did.
         Bytes scratch{};
         std::exception_ptr failure{};
         bool is_ours = false;  ///< The function did what it should.

@@ -17,7 +17,10 @@ FunctionPointer Functions::find(std::string_view name) const {
     }
     const auto* function = graph::built_in(name);
     if (function == nullptr) return nullptr;
-    return std::make_shared<const RegisteredFunction>(RegisteredFunction{.call = *function});
+    auto made = std::make_shared<const RegisteredFunction>(
+        RegisteredFunction{.call = function->call, .locality = function->locality});
+    const std::unique_lock lock(mutex_);
+    return all_.emplace(std::string(name), std::move(made)).first->second;
 }
 
 }  // namespace mmsb::state

@@ -15,6 +15,7 @@ struct RegisteredFunction {
     bool stale_on_throw = false;  ///< Else the commit fails.
     bool accumulates = false;     ///< Never deferred: it needs each step.
     int priority = 0;             ///< Of what is stale, the highest first.
+    Locality locality = Locality::opaque;
 };
 using FunctionPointer = std::shared_ptr<const RegisteredFunction>;
 
@@ -28,7 +29,8 @@ public:
 
 private:
     mutable std::shared_mutex mutex_;
-    std::map<std::string, FunctionPointer, std::less<>> all_{};
+    mutable std::map<std::string, FunctionPointer, std::less<>>
+        all_{};  // built-in ones, once found
 };
 
 }  // namespace mmsb::state

@@ -162,14 +162,15 @@ void StagedStates::copy_bytes(PageState& page, std::span<std::byte> out) {
 }
 
 void StagedStates::compare(const PageState& page, std::span<const std::byte> now,
-                           std::vector<ByteRange>& ranges, Bytes& scratch) const {
+                           std::span<const ByteRange> within, std::vector<ByteRange>& ranges,
+                           Bytes& scratch) const {
     if (page.has_bytes) {
-        delta::changed_ranges(page.before, now, ranges);
+        delta::changed_ranges(page.before, now, within, ranges);
         return;
     }
     const auto there = bus_.arena->bytes(page.offset, page.whole.size);
     if (!there) throw Moved{};
-    delta::changed_ranges(arena::look_at_shared(*there, scratch), now, ranges);
+    delta::changed_ranges(arena::look_at_shared(*there, scratch), now, within, ranges);
     if (!stands(page)) throw Moved{};
 }
 

@@ -67,10 +67,11 @@ public:
         return staged_.made.memory.take(page.whole.size);
     }
     void copy_bytes(PageState& page, std::span<std::byte> out);
-    /// Where `now` differs from the page as it was. From any thread, if each has a `scratch` of
-    /// its own. Throws Moved.
+    /// Where `now` differs from the page as it was, which is nowhere but `within`. From any thread,
+    /// if each has a `scratch` of its own. Throws Moved.
     void compare(const PageState& page, std::span<const std::byte> now,
-                 std::vector<ByteRange>& ranges, Bytes& scratch) const;
+                 std::span<const ByteRange> within, std::vector<ByteRange>& ranges,
+                 Bytes& scratch) const;
     /// Throws Moved where something that was read has changed: a user's function never sees pages
     /// of two different moments.
     void look_again();

@@ -2,6 +2,7 @@
 
 #include "arena/shared_bytes.hpp"
 #include "delta/ranges.hpp"
+#include "graph/locality.hpp"
 #include "state/commit.hpp"
 #include "state/read_slow.hpp"
 #include "state/staged_states.hpp"
@@ -55,7 +56,7 @@ UnloggedPointer UnloggedGraph::make(std::size_t size, std::vector<UnloggedPointe
     node->bytes.resize(size);
     node->spare.resize(size);
     node->whole = {0, size};
-    return node;
+    return node;  // both are all zero: nothing is behind
 }
 
 // One go from a page to all of its sources and back. Throws Moved where they are not as of one
@@ -131,22 +132,26 @@ private:
 
 public:
     // `spare` is what the page is now.
-    static void take(UnloggedNode& node, const arena::LineCopy& info) {
+    void take(UnloggedNode& node, const arena::LineCopy& info) {
         node.lsn = info.lsn;
         node.stale = info.stale();
-        change(node);
+        change(node, std::span(&node.whole, 1));
     }
 
 private:
-    static void change(UnloggedNode& node) {
-        auto& ranges = node.changed;
+    // `spare` is what the page is now; it differs nowhere but `within`. False: not even there.
+    bool change(UnloggedNode& node, std::span<const ByteRange> within) {
+        auto& differs = graph_.differs_;
+        differs.clear();
         if (node.version == 0)
-            ranges.assign(1, {0, node.spare.size()});
-        else if (delta::changed_ranges(node.bytes, node.spare, ranges); ranges.empty())
-            return;
+            differs.assign(1, {0, node.spare.size()});
+        else if (delta::changed_ranges(node.bytes, node.spare, within, differs); differs.empty())
+            return false;
+        node.changed.swap(differs);
         std::swap(node.bytes, node.spare);
         node.whole = {0, node.bytes.size()};
         ++node.version;
+        return true;
     }
 
     void look_at_computed(UnloggedNode& node) {
@@ -161,22 +166,27 @@ private:
 
     void compute(UnloggedNode& node) {
         look_again();
-        parents_.clear();
-        changed_.clear();
+        graph_.parents_.clear();
+        graph_.changed_.clear();
         for (std::size_t i = 0; i != node.parents.size(); ++i) {
             const auto& parent = *node.parents[i];
-            parents_.emplace_back(parent.bytes);
+            graph_.parents_.emplace_back(parent.bytes);
             // What it has missed more than one change of, it sees as changed everywhere.
             const bool all = node.version == 0 || node.seen[i] + 1 < parent.version;
             const bool none = node.seen[i] == parent.version;
-            changed_.push_back(all    ? std::span(&parent.whole, 1)
-                               : none ? std::span<const ByteRange>()
-                                      : std::span<const ByteRange>(parent.changed));
+            graph_.changed_.push_back(all    ? std::span(&parent.whole, 1)
+                                      : none ? std::span<const ByteRange>()
+                                             : std::span<const ByteRange>(parent.changed));
         }
-        node.spare = node.bytes;
+        for (const auto& range : node.behind)
+            std::copy_n(node.bytes.begin() + static_cast<std::ptrdiff_t>(range.offset), range.size,
+                        node.spare.begin() + static_cast<std::ptrdiff_t>(range.offset));
+        node.behind.assign(1, node.whole);  // until it is known what the function did
+        const graph::Call call{PageId::none, graph_.parents_, graph_.changed_, node.arguments,
+                               node.spare};
         try {
             const InsideFunction inside(bus_);
-            node.function->call({PageId::none, parents_, changed_, node.arguments, node.spare});
+            node.function->call(call);
         } catch (const WrongContext&) {
             throw;
         } catch (const std::exception& e) {
@@ -186,7 +196,12 @@ private:
         }
         for (std::size_t i = 0; i != node.parents.size(); ++i)
             node.seen[i] = node.parents[i]->version;
-        change(node);
+        if (!graph::reached_ranges(node.function->locality, call, graph_.reached_))
+            graph_.reached_.assign(1, node.whole);
+        if (change(node, graph_.reached_))
+            node.behind = node.changed;
+        else
+            node.behind.clear();
     }
 
     [[noreturn]] static void throw_failed(const UnloggedNode& node, const std::string& what) {
@@ -211,8 +226,6 @@ private:
     Lsn as_of_;
     std::uint64_t number_;
     bool passed_over_ = false;
-    std::vector<std::span<const std::byte>> parents_{};
-    std::vector<std::span<const ByteRange>> changed_{};
 };
 
 namespace {
@@ -285,12 +298,13 @@ void UnloggedGraph::read_now(Attachment& bus, UnloggedNode& node,
     for (const auto* source : sources)
         wanted.push_back({.page = source->page, .line = source->line});
     const auto memory = read_many(bus, wanted);
+    Walk walk(bus, *this, true);
     for (std::size_t i = 0; i != sources.size(); ++i) {
         if (!wanted[i].found) throw_not_found(bus, sources[i]->page);
         sources[i]->spare.assign(wanted[i].bytes.begin(), wanted[i].bytes.end());
-        Walk::take(*sources[i], wanted[i].info);
+        walk.take(*sources[i], wanted[i].info);
     }
-    Walk(bus, *this, true).run(node);
+    walk.run(node);
     show(node);
 }
 

@@ -36,7 +36,9 @@ struct UnloggedNode {
     std::vector<std::uint64_t> seen{};  ///< Versions of the parents that it was computed from.
 
     // -- of both
-    Bytes bytes{}, spare{};
+    Bytes bytes{};
+    Bytes spare{};  ///< Of what is computed: as `bytes` but for `behind`.
+    std::vector<ByteRange> behind{};
     std::vector<ByteRange> changed{};  ///< By the last change of `version`.
     ByteRange whole{};
     std::uint64_t version = 0;  ///< 0: no bytes yet.
@@ -72,8 +74,12 @@ private:
     const Attachment* of_ = nullptr;  // what the sources were read from,
     std::uint64_t first_walk_ = 0;    // by walks from this one on
     std::uint64_t walks_ = 0;
+    // A walk's, kept for their memory.
     std::vector<std::pair<UnloggedNode*, std::size_t>> way_{};
     std::vector<UnloggedNode*> read_{};
+    std::vector<std::span<const std::byte>> parents_{};
+    std::vector<std::span<const ByteRange>> changed_{};
+    std::vector<ByteRange> reached_{}, differs_{};
 };
 
 }  // namespace mmsb::state

@@ -127,6 +127,36 @@ TEST(Verify, FindsAFunctionThatIsNotPure) {
     EXPECT_EQ(bus.verify({.recompute_every = 1}).error, "no");
 }
 
+// A function that lies about its locality is found out as any that is not pure.
+TEST(Locality, IsWhatIsLookedAtAndVerified) {
+    const auto bus = start();
+    const auto a = bus.create_page(4096), twice = bus.create_page(4096),
+               liar = bus.create_page(4096);
+    const auto add = [&](const char* name, bool lies) {
+        bus.register_recompute(name,
+                               [lies](Recompute& r) {
+                                   for (const auto& [offset, size] : r.changed(0))
+                                       for (auto i = offset; i != offset + size; ++i)
+                                           r.out()[i] = r.parent(0)[i] << 1U;
+                                   if (lies) r.out()[4000] = r.parent(0)[0];
+                               },
+                               {.locality = Locality::lane_wise});
+    };
+    add("test.twice/1", false);
+    add("test.liar/1", true);
+    bus.graph().derive(twice, {a}, formula::call("test.twice/1"));
+    bus.graph().derive(liar, {a}, formula::call("test.liar/1"));
+    a.update(pattern(4096, 3));
+    for (unsigned i = 0; i < 4096; i += 257) a.write(i, byte(static_cast<int>(i % 128)));
+    auto expected = a.read();
+    for (auto& b : expected) b <<= 1U;
+    EXPECT_EQ(twice.read(), expected);
+    a.write(0, byte(33));
+    EXPECT_NE(liar.read()[4000], std::byte{33});
+    const auto found = bus.verify({.recompute_every = 1});
+    EXPECT_FALSE(found.good);
+}
+
 TEST(GoingBack, LetsDerivedPagesFollow) {
     const auto bus = start();
     const auto a = bus.create_page(1), b = bus.create_page(1);
