@@ -199,12 +199,12 @@ void State::register_recompute(std::string_view name, RecomputeFunction function
             fmt::format("1 to {} bytes that do not begin with \"{}\"", limits::name_size, reserved),
             std::string(name));
     if (!function) refuse("a function is to be called", PageId::none, "a function", "none");
-    bus.at().functions.put(
-        name, {[f = std::move(function)](const graph::Call& call) {
-                   auto recompute = Bus::recompute(call);
-                   f(recompute);
-               },
-               options.stale_on_throw, options.accumulates, options.priority, options.locality});
+    bus.at().functions.put(name, {[f = std::move(function)](const graph::Call& call) {
+                                      auto recompute = Bus::recompute(call);
+                                      f(recompute);
+                                  },
+                                  options.stale_on_throw, options.accumulates, options.priority,
+                                  options.locality, options.one_thread});
     if (!bus.read_only && !graph_of(bus_)->empty()) static_cast<void>(graph().propagate());
 }
 

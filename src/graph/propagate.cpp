@@ -16,7 +16,9 @@ thread_local Propagation::Memory Propagation::spare{};
 
 Propagation::Propagation(const Graph& graph)
     : graph_(graph), memory_(std::exchange(spare, Memory{})) {
-    auto& [why, marked, summary] = memory_;
+    auto& why = memory_.why;
+    auto& marked = memory_.marked;
+    auto& summary = memory_.summary;
     if (why.size() < graph.node_slots()) why.resize(graph.node_slots());
     const auto words = graph.order().end() / bits + 1;
     if (marked.size() < words) marked.resize(words);
@@ -30,7 +32,7 @@ Propagation::~Propagation() {
 }
 
 void Propagation::mark(Node node, std::uint8_t why) noexcept {
-    auto& [whys, marked, summary] = memory_;
+    auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = memory_;
     whys[node] = static_cast<std::uint8_t>(whys[node] | why);
     const auto position = graph_.order().position(node);
     const auto word = position / bits;
@@ -66,7 +68,8 @@ void Propagation::mark_children(Node node, Fate fate) noexcept {
 }
 
 Node Propagation::next() noexcept {
-    auto& [whys, marked, summary] = memory_;
+    auto& marked = memory_.marked;
+    auto& summary = memory_.summary;
     for (; at_ != summary.size(); ++at_) {
         if (summary[at_] == 0) continue;
         const auto word = at_ * bits + static_cast<std::size_t>(std::countr_zero(summary[at_]));
@@ -76,6 +79,55 @@ Node Propagation::next() noexcept {
         return graph_.order().at(static_cast<Position>(word * bits + bit));
     }
     return no_node;
+}
+
+void Propagation::take(Node node) {
+    memory_.batch.push_back({node, std::exchange(memory_.why[node], std::uint8_t{0})});
+}
+
+// All that a node leads to. False: that is more than is worth going through.
+bool Propagation::shade(Node node, std::size_t& edges) {
+    auto& way = memory_.way;
+    way.assign(1, node);
+    while (!way.empty()) {
+        const auto at = way.back();
+        way.pop_back();
+        for (const auto& child : graph_.children_of(at)) {
+            if (edges-- == 0) return false;
+            auto& shaded = memory_.shaded[child.node];
+            if (shaded != 0) continue;
+            shaded = 1;
+            memory_.shaded_nodes.push_back(child.node);
+            way.push_back(child.node);
+        }
+    }
+    return true;
+}
+
+// Takes those of the marked nodes that are heavy and that nothing which is marked leads to.
+void Propagation::gather(FunctionRef<bool(Node)> is_heavy) {
+    constexpr std::size_t most = 4096, most_edges = 16'384;
+    auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = memory_;
+    if (shaded.size() < whys.size()) shaded.resize(whys.size());
+    auto edges = most_edges;
+    bool goes_on = shade(batch.front().node, edges);
+    for (auto s = at_; goes_on && s < summary.size(); ++s) {
+        for (auto words = summary[s]; goes_on && words != 0; words &= words - 1) {
+            const auto word = s * bits + static_cast<std::size_t>(std::countr_zero(words));
+            for (auto left = marked[word]; goes_on && left != 0; left &= left - 1) {
+                const auto bit = static_cast<std::size_t>(std::countr_zero(left));
+                const auto node = graph_.order().at(static_cast<Position>(word * bits + bit));
+                if (shaded[node] == 0 && is_heavy(node)) {
+                    marked[word] &= ~(std::uint64_t{1} << bit);
+                    if (marked[word] == 0) summary[s] &= ~(std::uint64_t{1} << (word % bits));
+                    take(node);
+                }
+                goes_on = batch.size() < most && shade(node, edges);
+            }
+        }
+    }
+    for (const auto node : shaded_nodes) shaded[node] = 0;
+    shaded_nodes.clear();
 }
 
 }  // namespace mmsb::graph

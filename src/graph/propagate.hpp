@@ -50,16 +50,46 @@ public:
             mark_children(node, visit(node, why));
         }
     }
+    struct Visited {
+        Node node = no_node;
+        std::uint8_t why = 0;
+        Fate fate = Fate::unchanged;  ///< To be answered.
+    };
+    /// The same, but pages for which `is_heavy(node)` says so are visited together where none of
+    /// them leads to another: `visit_all(std::span<Visited>)`, ordered by position. As long as none
+    /// is heavy this costs asking.
+    template <class IsHeavy, class Visit, class VisitAll>
+    void run(const IsHeavy& is_heavy, const Visit& visit, const VisitAll& visit_all) {
+        for (auto node = next(); node != no_node; node = next()) {
+            if (!is_heavy(node)) {
+                const auto why = std::exchange(memory_.why[node], std::uint8_t{0});
+                mark_children(node, visit(node, why));
+                continue;
+            }
+            auto& batch = memory_.batch;
+            batch.clear();
+            take(node);
+            gather(is_heavy);
+            visit_all(std::span(batch));
+            for (const auto& visited : batch) mark_children(visited.node, visited.fate);
+        }
+    }
 
 private:
     void mark(Node node, std::uint8_t why) noexcept;
     void mark_children(Node node, Fate fate) noexcept;
     Node next() noexcept;
+    void take(Node node);
+    void gather(FunctionRef<bool(Node)> is_heavy);
+    [[nodiscard]] bool shade(Node node, std::size_t& edges);
 
     // All zero where nothing is marked: so a thread keeps it for its next propagation.
     struct Memory {
         std::vector<std::uint8_t> why{};                 // by node
         std::vector<std::uint64_t> marked{}, summary{};  // by position; by word of that
+        std::vector<Visited> batch{};
+        std::vector<std::uint8_t> shaded{};  // by node: something marked leads to it
+        std::vector<Node> way{}, shaded_nodes{};
     };
     static thread_local Memory spare;
 

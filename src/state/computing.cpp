@@ -1,6 +1,7 @@
 #include "state/computing.hpp"
 
 #include "graph/locality.hpp"
+#include "os/parallel.hpp"
 #include "state/commit.hpp"
 
 #include <fmt/format.h>
@@ -15,7 +16,10 @@ thread_local Computing::Memory Computing::spare_{};
 void Computing::run(std::span<const GraphChange> net) {
     graph::Propagation propagation(graph_);
     start(propagation, net);
-    propagation.run([&](graph::Node node, std::uint8_t why) { return visit(node, why); });
+    propagation.run([&](graph::Node node) { return is_heavy(node); },
+                    [&](graph::Node node, std::uint8_t why) { return visit(node, why); },
+                    [&](std::span<graph::Propagation::Visited> nodes) { visit_all(nodes); });
+    if (out_of_order_) put_in_order();
 }
 
 void Computing::start(graph::Propagation& propagation, std::span<const GraphChange> net) {
@@ -53,17 +57,64 @@ void Computing::set_free(PageId page, graph::Propagation& propagation) {
     propagation.has(page, Fate::fresh);
 }
 
+bool Computing::is_heavy(graph::Node node) {
+    if (!bus_.functions.has_heavy()) [[likely]]
+        return false;
+    const auto& rule = graph_.rule_of(node);
+    if (!rule) return false;
+    const auto* function = find_function(rule->function);
+    return function != nullptr && !function->one_thread && function->cost->ns() >= heavy_ns;
+}
+
+// Nothing: it is not computed in this commit.
+const RegisteredFunction* Computing::function_for(graph::Node node, const PageState& page,
+                                                  std::uint8_t why) {
+    // What is stale and of less priority is another refresh's.
+    if (staged_.refresh && page.was_stale && !chosen_.contains(page.page)) return nullptr;
+    return is_to_do(why) ? may_compute(node, why) : nullptr;
+}
+
 graph::Fate Computing::visit(graph::Node node, std::uint8_t why) {
     auto& page = pages_.of(node);
     if (graph_.rule_of(node) == nullptr) return visit_bound(page, why);
-    // What is stale and of less priority is another refresh's.
-    if (staged_.refresh && page.was_stale && !chosen_.contains(page.page)) return Fate::unchanged;
-    const auto* function = is_to_do(why) ? may_compute(node, why) : nullptr;
+    const auto* function = function_for(node, page, why);
     if (function == nullptr) return leave(page, why);
     prepare(memory_.job, node, page, *function);
     pages_.look_again();
     call(memory_.job);
     return settle(memory_.job, why);
+}
+
+// As one behind the other, but for the time when the functions run.
+void Computing::visit_all(std::span<graph::Propagation::Visited> nodes) {
+    if (memory_.jobs.size() < nodes.size()) memory_.jobs.resize(nodes.size());
+    std::vector<Job*> jobs;
+    for (std::size_t i = 0; i != nodes.size(); ++i) {
+        auto& job = memory_.jobs[i];
+        const auto& [node, why, fate] = nodes[i];
+        auto& page = pages_.of(node);
+        job.function = function_for(node, page, why);
+        if (job.function == nullptr) continue;
+        prepare(job, node, page, *job.function);
+        jobs.push_back(&job);
+    }
+    pages_.look_again();
+    os::in_parallel(jobs.size(), [&](std::size_t i) { call(*jobs[i]); });
+    out_of_order_ = true;
+    for (std::size_t i = 0; i != nodes.size(); ++i) {
+        auto& [node, why, fate] = nodes[i];
+        auto& job = memory_.jobs[i];
+        fate = job.function == nullptr ? leave(pages_.of(node), why) : settle(job, why);
+    }
+}
+
+// Which pages were visited together depends on how long functions took: the record does not.
+void Computing::put_in_order() {
+    const auto position = [this](const StagedPage& page) {
+        const auto node = graph_.node_of(page.page);
+        return node == graph::no_node ? graph::Position{0} : graph_.order().position(node);
+    };
+    std::ranges::stable_sort(staged_.made.pages, {}, position);
 }
 
 // A page that nothing computes, bound by control or compiler edges.
@@ -128,13 +179,22 @@ void Computing::prepare(Job& job, graph::Node node, PageState& page,
     pages_.copy_bytes(page, job.out);
 }
 
+void Computing::call_function(const RegisteredFunction& function, const graph::Call& call) const {
+    if (!function.cost->is_sample()) [[likely]]
+        return function.call(call);
+    const auto began = os::steady_ns();
+    function.call(call);
+    function.cost->add(os::steady_ns() - began);
+    if (function.cost->ns() >= heavy_ns) bus_.functions.note_heavy();
+}
+
 void Computing::call(Job& job) const noexcept {
     try {
         job.is_ours = false;
         const graph::Call call{job.page->page, job.parents, job.changed, job.rule->arguments,
                                job.out};
         const InsideFunction inside(bus_);
-        job.function->call(call);
+        call_function(*job.function, call);
         job.is_ours = true;
         if (job.first || !graph::reached_ranges(job.function->locality, call, job.reached))
             job.reached.assign(1, job.page->whole);

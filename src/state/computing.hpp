@@ -63,6 +63,7 @@ private:
     struct Memory {
         std::vector<Known> known{};
         Job job{};
+        std::vector<Job> jobs{};  // as many as there were at once
     };
     static thread_local Memory spare_;
 
@@ -71,7 +72,12 @@ private:
     [[nodiscard]] bool is_deleted(const PageState& page) const noexcept {
         return page.staged != nullptr && page.staged->deleted;
     }
+    [[nodiscard]] bool is_heavy(graph::Node node);
     Fate visit(graph::Node node, std::uint8_t why);
+    void visit_all(std::span<graph::Propagation::Visited> nodes);
+    [[nodiscard]] const RegisteredFunction* function_for(graph::Node node, const PageState& page,
+                                                         std::uint8_t why);
+    void put_in_order();
     Fate visit_bound(PageState& page, std::uint8_t why);
     [[nodiscard]] bool is_to_do(std::uint8_t why) const;
     [[nodiscard]] const RegisteredFunction* may_compute(graph::Node node, std::uint8_t why);
@@ -79,6 +85,7 @@ private:
     Fate leave(PageState& page, std::uint8_t why);
     void prepare(Job& job, graph::Node node, PageState& page, const RegisteredFunction& function);
     void call(Job& job) const noexcept;
+    void call_function(const RegisteredFunction& function, const graph::Call& call) const;
     [[nodiscard]] Fate settle(Job& job, std::uint8_t why);
     [[noreturn]] void rethrow(const Job& job) const;
     Fate keep(Job& job);
@@ -94,6 +101,7 @@ private:
     StagedStates pages_;
     Pages new_rules_{};
     std::size_t last_known_ = 0;
+    bool out_of_order_ = false;  // entries, because pages were visited together
     Memory memory_;
 };
 

@@ -4,6 +4,12 @@
 
 namespace mmsb::state {
 
+void FunctionCost::add(std::int64_t ns) noexcept {
+    constexpr std::int64_t weight = 4;
+    const auto mean = ns_.load(std::memory_order_relaxed);
+    ns_.store(mean == 0 ? ns : mean + (ns - mean) / weight, std::memory_order_relaxed);
+}
+
 void Functions::put(std::string_view name, RegisteredFunction function) {
     auto made = std::make_shared<const RegisteredFunction>(std::move(function));
     const std::unique_lock lock(mutex_);

@@ -258,13 +258,12 @@ TEST(DeferredPropagation, ComputesWhatIsUrgentFirstAndWhatThatNeeds) {
     const auto bus = start();
     std::string order;
     const auto add = [&](const char* name, char letter, int priority) {
-        bus.register_recompute(
-            name,
-            [&order, letter](Recompute& r) {
-                r.out()[0] = r.parent(0)[0];
-                order += letter;
-            },
-            {.priority = priority});
+        bus.register_recompute(name,
+                               [&order, letter](Recompute& r) {
+                                   r.out()[0] = r.parent(0)[0];
+                                   order += letter;
+                               },
+                               {.priority = priority});
     };
     add("test.urgent/1", 'u', 7);
     add("test.needed/1", 'n', -3);

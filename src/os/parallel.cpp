@@ -1,0 +1,47 @@
+#include "os/parallel.hpp"
+
+#include "os/process.hpp"
+
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <atomic>
+
+namespace mmsb::os {
+
+namespace {
+
+// The process that the threads are of; 0: none yet.
+std::atomic<std::int32_t> owner{0};
+
+bool may_use_threads() noexcept {
+    const auto self = process_id();
+    std::int32_t expected = 0;
+    return owner.compare_exchange_strong(expected, self) || expected == self;
+}
+
+}  // namespace
+
+void in_parallel(std::size_t n, FunctionRef<void(std::size_t)> call) {
+    if (n < 2 || !may_use_threads()) {
+        for (std::size_t i = 0; i != n; ++i) call(i);
+        return;
+    }
+    using Range = tbb::blocked_range<std::size_t>;
+    // What the library does to order memory, the thread sanitizer does not see.
+    std::atomic<std::size_t> done{0};
+    const auto work = [&](const Range& range) {
+        static_cast<void>(done.load(std::memory_order_acquire));
+        for (auto i = range.begin(); i != range.end(); ++i) call(i);
+        done.fetch_add(range.size(), std::memory_order_acq_rel);
+    };
+    done.store(0, std::memory_order_release);
+    // Isolated: this thread does not take up other work of the program's while it waits, which may
+    // wait for this one.
+    tbb::this_task_arena::isolate(
+        [&] { tbb::parallel_for(Range(0, n, 1), work, tbb::simple_partitioner()); });
+    static_cast<void>(done.load(std::memory_order_acquire));
+}
+
+}  // namespace mmsb::os
