@@ -1,4 +1,5 @@
-// allocation, persistence, replay and stress: through the public face, on buses with a log.
+// allocation, propagation, persistence, replay and stress: through the public face, on buses with a
+// log.
 #include "stores/model.hpp"
 
 #include <mmsb/mmsb.hpp>
@@ -7,6 +8,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <stdexcept>
@@ -81,6 +83,33 @@ void allocation(benchmark::State& state) {
     state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(size));
 }
 
+// Pages of 1 KiB, each but the first a copy of the one before it; every byte of the first changes.
+void propagation(benchmark::State& state, std::size_t count) {
+    const Folder folder;
+    {
+        const auto bus = mmsb::start({.path = folder / "bus"});
+        std::vector<mmsb::Page> pages;
+        for (std::size_t n = 0; n < count; ++n) {
+            pages.push_back(bus.create_page(bench::page_size));
+            if (n > 0) bus.graph().derive(pages[n], {pages[n - 1]}, mmsb::formula::copy());
+        }
+        bench::Random random;
+        std::array<mmsb::Bytes, 2> bytes;
+        for (std::size_t i = 0; i < bench::page_size; ++i) {
+            bytes[0].push_back(static_cast<std::byte>(random()));
+            bytes[1].push_back(~bytes[0].back());
+        }
+        std::size_t turn = 0;
+        const auto update = [&] { pages.front().update(bytes[turn ^= 1U]); };
+        for (std::size_t n = 0; n < count; ++n) {
+            update();
+            if (pages[n].read() != bytes[turn]) throw std::runtime_error("a copy is wrong");
+        }
+        for (auto _ : state) update();
+    }
+    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(count - 1));
+}
+
 void checkpoint(benchmark::State& state) {
     const Folder folder;
     {
@@ -130,14 +159,19 @@ void replay(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations() * 100);
 }
 
-// All of it, from a bus that is not there to its checkpoint. Its edges come with the graph.
+// All of it, from a bus that is not there to its checkpoint. The edges compute nothing; they go
+// from the first half of the pages to the second.
 void stress(benchmark::State& state) {
     const Folder folder;
+    bench::Random random;
     int count = 0;
     for (auto _ : state) {
         const auto path = folder / fmt::format("{}", ++count);
         std::optional<mmsb::State> bus(mmsb::start({.path = path}));
         Pages pages(*bus, 50);
+        const auto any = [&](std::size_t from) { return pages.handles[from + random() % 25]; };
+        for (int edge = 0; edge < 10; ++edge)
+            bus->graph().add_dependency(any(0), any(25), mmsb::EdgeType::data);
         for (std::size_t i = 0; i < 200; ++i) pages.update(i % 50);
         bus->checkpoint();
         state.PauseTiming();
@@ -150,9 +184,11 @@ void stress(benchmark::State& state) {
 }
 
 BENCHMARK(allocation)->Arg(1 << 10)->Arg(1 << 20);
+BENCHMARK_CAPTURE(propagation, single_hop, 2)->Name("propagation/single_hop");
+BENCHMARK_CAPTURE(propagation, chain_10, 10)->Name("propagation/chain_10");
 BENCHMARK(checkpoint)->Name("persistence/checkpoint_100_pages")->UseRealTime();
 BENCHMARK(restore)->Name("persistence/restore_100_pages")->UseRealTime();
 BENCHMARK(replay)->Name("replay/100_epochs");
-BENCHMARK(stress)->Name("stress/50_pages_200_updates_checkpoint")->UseRealTime();
+BENCHMARK(stress)->Name("stress/50_pages_10_edges_200_updates_checkpoint")->UseRealTime();
 
 }  // namespace

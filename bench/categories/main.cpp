@@ -1,7 +1,6 @@
 // The benchmark categories of the original, under their names and at their sizes, by Google
-// Benchmark: allocation, delta, persistence, replay, stress. (Propagation, and the ten edges of
-// stress, come with the dependency graph.) What each of them has made is looked at before it is
-// timed; what is wrong ends the program.
+// Benchmark: allocation, delta, propagation, persistence, replay, stress. What each of them has
+// made is looked at before it is timed; what is wrong ends the program.
 //
 //     bench_categories --json FILE       or any option of Google Benchmark's
 #include <benchmark/benchmark.h>
