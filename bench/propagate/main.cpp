@@ -133,10 +133,14 @@ std::vector<Engine> engines_of(const Options& options) {
             engines.push_back(
                 {library, [=](const Shape& shape) { return turn(signals, library, shape); }});
     engines.push_back(here("MMSB, propagation alone", bench::propagation_alone));
-    engines.push_back(here("MMSB, whole commit", [&options](const Shape& shape) {
-        static int count = 0;
-        return bench::whole_commit(shape, fmt::format("{}/{}", options.folder, ++count));
-    }));
+    const auto on_disk = [&options](auto make) {
+        return [&options, make](const Shape& shape) {
+            static int count = 0;
+            return make(shape, fmt::format("{}/{}", options.folder, ++count));
+        };
+    };
+    engines.push_back(here("MMSB, commit, unlogged", on_disk(bench::unlogged)));
+    engines.push_back(here("MMSB, whole commit", on_disk(bench::whole_commit)));
     return engines;
 }
 

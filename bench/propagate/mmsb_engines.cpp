@@ -101,10 +101,74 @@ private:
     std::vector<mmsb::Page> pages_{};
 };
 
+// The source is a page of a bus, all others are unlogged; those that nothing depends on are read.
+class Unlogged final : public Propagator {
+public:
+    Unlogged(const Shape& shape, const std::string& folder)
+        : shape_(shape), bus_(mmsb::start({.path = folder, .checkpoint_interval = {}})) {
+        const auto nodes = shape.parents.size();
+        std::vector<bool> reached(nodes), has_child(nodes);
+        reached[0] = true;
+        for (std::size_t node = 0; node < nodes; ++node) {
+            if (shape.parents[node].empty()) {
+                sources_.push_back(bus_.create_page(page_size));
+                pages_.emplace_back(sources_.back());
+                continue;
+            }
+            std::vector<mmsb::AnyPage> parents;
+            for (const auto parent : shape.parents[node]) {
+                parents.push_back(pages_[parent]);
+                has_child[parent] = true;
+                if (reached[parent]) reached[node] = true;
+            }
+            pages_.emplace_back(
+                bus_.graph().derive_unlogged(page_size, parents, [this, node](mmsb::Recompute& r) {
+                    std::vector<const Page*> from;
+                    for (std::size_t i = 0; i != r.parents(); ++i)
+                        from.push_back(reinterpret_cast<const Page*>(r.parent(i).data()));
+                    compute(shape_, node, from, *reinterpret_cast<Page*>(r.out().data()));
+                }));
+        }
+        for (std::size_t node = 0; node < nodes; ++node)
+            if (reached[node] && !has_child[node])
+                shown_.push_back(std::get<mmsb::UnloggedPage>(pages_[node]));
+    }
+    ~Unlogged() override {
+        const auto path = bus_.config().path;
+        mmsb::stop(std::move(bus_));
+        mmsb::remove_bus(path);
+    }
+    Unlogged(const Unlogged&) = delete;
+    Unlogged& operator=(const Unlogged&) = delete;
+    void update(std::uint64_t value) override {
+        sources_[0].write(0, std::as_bytes(std::span(&value, 1)));
+        Page page;
+        for (const auto& shown : shown_) shown.read_into(page);
+    }
+    Page read(std::size_t node) override {
+        Page page;
+        if (const auto* logged = std::get_if<mmsb::Page>(&pages_[node]))
+            logged->read_into(page);
+        else
+            std::get<mmsb::UnloggedPage>(pages_[node]).read_into(page);
+        return page;
+    }
+
+private:
+    Shape shape_;
+    mmsb::State bus_;
+    std::vector<mmsb::Page> sources_{};
+    std::vector<mmsb::AnyPage> pages_{};
+    std::vector<mmsb::UnloggedPage> shown_{};
+};
+
 }  // namespace
 
 std::unique_ptr<Propagator> propagation_alone(const Shape& shape) {
     return std::make_unique<Alone>(shape);
+}
+std::unique_ptr<Propagator> unlogged(const Shape& shape, const std::string& folder) {
+    return std::make_unique<Unlogged>(shape, folder);
 }
 std::unique_ptr<Propagator> whole_commit(const Shape& shape, const std::string& folder) {
     return std::make_unique<WholeCommit>(shape, folder);

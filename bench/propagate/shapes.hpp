@@ -53,6 +53,7 @@ public:
 [[nodiscard]] std::unique_ptr<Propagator> plain_loop(const Shape& shape);
 [[nodiscard]] std::unique_ptr<Propagator> flow_graph(const Shape& shape);  ///< oneTBB's.
 [[nodiscard]] std::unique_ptr<Propagator> propagation_alone(const Shape& shape);
+[[nodiscard]] std::unique_ptr<Propagator> unlogged(const Shape& shape, const std::string& folder);
 [[nodiscard]] std::unique_ptr<Propagator> whole_commit(const Shape& shape,
                                                        const std::string& folder);
 
