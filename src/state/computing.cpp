@@ -16,6 +16,7 @@ thread_local Computing::Memory Computing::spare_{};
 void Computing::run(std::span<const GraphChange> net) {
     graph::Propagation propagation(graph_);
     start(propagation, net);
+    made_before_ = staged_.made.pages.size();
     propagation.run([&](graph::Node node) { return is_heavy(node); },
                     [&](graph::Node node, std::uint8_t why) { return visit(node, why); },
                     [&](std::span<graph::Propagation::Visited> nodes) { visit_all(nodes); });
@@ -110,11 +111,10 @@ void Computing::visit_all(std::span<graph::Propagation::Visited> nodes) {
 
 // Which pages were visited together depends on how long functions took: the record does not.
 void Computing::put_in_order() {
-    const auto position = [this](const StagedPage& page) {
-        const auto node = graph_.node_of(page.page);
-        return node == graph::no_node ? graph::Position{0} : graph_.order().position(node);
-    };
-    std::ranges::stable_sort(staged_.made.pages, {}, position);
+    const auto visited = std::span(staged_.made.pages).subspan(made_before_);
+    std::ranges::sort(visited, {}, [this](const StagedPage& page) {
+        return graph_.order().position(graph_.node_of(page.page));
+    });
 }
 
 // A page that nothing computes, bound by control or compiler edges.

@@ -101,7 +101,8 @@ private:
     StagedStates pages_;
     Pages new_rules_{};
     std::size_t last_known_ = 0;
-    bool out_of_order_ = false;  // entries, because pages were visited together
+    std::size_t made_before_ = 0;  // entries, of pages that are not visited
+    bool out_of_order_ = false;    // entries, because pages were visited together
     Memory memory_;
 };
 

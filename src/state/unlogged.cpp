@@ -295,6 +295,7 @@ void UnloggedGraph::read_now(Attachment& bus, UnloggedNode& node,
     }
     const auto sources = sources_of(node);
     std::vector<Wanted> wanted;
+    wanted.reserve(sources.size());
     for (const auto* source : sources)
         wanted.push_back({.page = source->page, .line = source->line});
     const auto memory = read_many(bus, wanted);
