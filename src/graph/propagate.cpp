@@ -12,13 +12,13 @@ constexpr std::size_t bits = 64;
 
 }  // namespace
 
-thread_local Propagation::Memory Propagation::spare{};
+thread_local std::unique_ptr<Propagation::Memory> Propagation::spare{};
 
 Propagation::Propagation(const Graph& graph)
-    : graph_(graph), memory_(std::exchange(spare, Memory{})) {
-    auto& why = memory_.why;
-    auto& marked = memory_.marked;
-    auto& summary = memory_.summary;
+    : graph_(graph), memory_(spare ? std::move(spare) : std::make_unique<Memory>()) {
+    auto& why = memory_->why;
+    auto& marked = memory_->marked;
+    auto& summary = memory_->summary;
     if (why.size() < graph.node_slots()) why.resize(graph.node_slots());
     const auto words = graph.order().end() / bits + 1;
     if (marked.size() < words) marked.resize(words);
@@ -27,12 +27,12 @@ Propagation::Propagation(const Graph& graph)
 }
 
 Propagation::~Propagation() {
-    if (at_ != memory_.summary.size()) memory_ = {};  // it was left in the middle
-    spare = std::move(memory_);
+    if (at_ == memory_->summary.size())
+        spare = std::move(memory_);  // else it was left in the middle
 }
 
 void Propagation::mark(Node node, std::uint8_t why) noexcept {
-    auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = memory_;
+    auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = *memory_;
     whys[node] = static_cast<std::uint8_t>(whys[node] | why);
     const auto position = graph_.order().position(node);
     const auto word = position / bits;
@@ -68,8 +68,8 @@ void Propagation::mark_children(Node node, Fate fate) noexcept {
 }
 
 Node Propagation::next() noexcept {
-    auto& marked = memory_.marked;
-    auto& summary = memory_.summary;
+    auto& marked = memory_->marked;
+    auto& summary = memory_->summary;
     for (; at_ != summary.size(); ++at_) {
         if (summary[at_] == 0) continue;
         const auto word = at_ * bits + static_cast<std::size_t>(std::countr_zero(summary[at_]));
@@ -82,22 +82,22 @@ Node Propagation::next() noexcept {
 }
 
 void Propagation::take(Node node) {
-    memory_.batch.push_back({node, std::exchange(memory_.why[node], std::uint8_t{0})});
+    memory_->batch.push_back({node, std::exchange(memory_->why[node], std::uint8_t{0})});
 }
 
 // All that a node leads to. False: that is more than is worth going through.
 bool Propagation::shade(Node node, std::size_t& edges) {
-    auto& way = memory_.way;
+    auto& way = memory_->way;
     way.assign(1, node);
     while (!way.empty()) {
         const auto at = way.back();
         way.pop_back();
         for (const auto& child : graph_.children_of(at)) {
             if (edges-- == 0) return false;
-            auto& shaded = memory_.shaded[child.node];
+            auto& shaded = memory_->shaded[child.node];
             if (shaded != 0) continue;
             shaded = 1;
-            memory_.shaded_nodes.push_back(child.node);
+            memory_->shaded_nodes.push_back(child.node);
             way.push_back(child.node);
         }
     }
@@ -107,7 +107,7 @@ bool Propagation::shade(Node node, std::size_t& edges) {
 // Takes those of the marked nodes that are heavy and that nothing which is marked leads to.
 void Propagation::gather(FunctionRef<bool(Node)> is_heavy) {
     constexpr std::size_t most = 4096, most_edges = 16'384;
-    auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = memory_;
+    auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = *memory_;
     if (shaded.size() < whys.size()) shaded.resize(whys.size());
     auto edges = most_edges;
     bool goes_on = shade(batch.front().node, edges);

@@ -10,6 +10,7 @@
 
 #include "graph/graph.hpp"
 
+#include <memory>
 #include <utility>
 
 namespace mmsb::graph {
@@ -46,7 +47,7 @@ public:
     template <class Visit>
     void run(const Visit& visit) {
         for (auto node = next(); node != no_node; node = next()) {
-            const auto why = std::exchange(memory_.why[node], std::uint8_t{0});
+            const auto why = std::exchange(memory_->why[node], std::uint8_t{0});
             mark_children(node, visit(node, why));
         }
     }
@@ -62,11 +63,11 @@ public:
     void run(const IsHeavy& is_heavy, const Visit& visit, const VisitAll& visit_all) {
         for (auto node = next(); node != no_node; node = next()) {
             if (!is_heavy(node)) {
-                const auto why = std::exchange(memory_.why[node], std::uint8_t{0});
+                const auto why = std::exchange(memory_->why[node], std::uint8_t{0});
                 mark_children(node, visit(node, why));
                 continue;
             }
-            auto& batch = memory_.batch;
+            auto& batch = memory_->batch;
             batch.clear();
             take(node);
             gather(is_heavy);
@@ -91,10 +92,10 @@ private:
         std::vector<std::uint8_t> shaded{};  // by node: something marked leads to it
         std::vector<Node> way{}, shaded_nodes{};
     };
-    static thread_local Memory spare;
+    static thread_local std::unique_ptr<Memory> spare;
 
     const Graph& graph_;
-    Memory memory_;
+    std::unique_ptr<Memory> memory_;
     std::size_t at_ = 0;  // the summary's word that is scanned
 };
 

@@ -6,9 +6,7 @@
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 
-#include <atomic>
-
-namespace mmsb::os {
+namespace mmsb::os::detail {
 
 namespace {
 
@@ -23,25 +21,19 @@ bool may_use_threads() noexcept {
 
 }  // namespace
 
-void in_parallel(std::size_t n, FunctionRef<void(std::size_t)> call) {
+void spread(std::size_t n, FunctionRef<void(std::size_t)> call) {
     if (n < 2 || !may_use_threads()) {
         for (std::size_t i = 0; i != n; ++i) call(i);
         return;
     }
     using Range = tbb::blocked_range<std::size_t>;
-    // What the library does to order memory, the thread sanitizer does not see.
-    std::atomic<std::size_t> done{0};
-    const auto work = [&](const Range& range) {
-        static_cast<void>(done.load(std::memory_order_acquire));
+    const auto work = [call](const Range& range) {
         for (auto i = range.begin(); i != range.end(); ++i) call(i);
-        done.fetch_add(range.size(), std::memory_order_acq_rel);
     };
-    done.store(0, std::memory_order_release);
     // Isolated: this thread does not take up other work of the program's while it waits, which may
     // wait for this one.
     tbb::this_task_arena::isolate(
         [&] { tbb::parallel_for(Range(0, n, 1), work, tbb::simple_partitioner()); });
-    static_cast<void>(done.load(std::memory_order_acquire));
 }
 
-}  // namespace mmsb::os
+}  // namespace mmsb::os::detail

@@ -271,7 +271,8 @@ Durability durability_of(const Attachment& bus, const HandleOptions& handle,
                          const CommitOptions& options) {
     const auto asked = options.durability.value_or(handle.durability);
     if (asked < handle.durability || asked > Durability::sync)
-        throw InvalidArgument(ErrorCode::invalid_argument, "no commit of this bus is that durable",
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              "a commit may ask for more durability than its State, not for less",
                               {.expected = "Config::durability or more",
                                .found = std::to_string(static_cast<int>(asked))});
     if (bus.is_private && asked != Durability::process)

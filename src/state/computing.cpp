@@ -11,7 +11,7 @@ namespace mmsb::state {
 
 using Kind = GraphChange::Kind;
 
-thread_local Computing::Memory Computing::spare_{};
+thread_local std::unique_ptr<Computing::Memory> Computing::spare_{};
 
 void Computing::run(std::span<const GraphChange> net) {
     graph::Propagation propagation(graph_);
@@ -80,18 +80,18 @@ graph::Fate Computing::visit(graph::Node node, std::uint8_t why) {
     if (graph_.rule_of(node) == nullptr) return visit_bound(page, why);
     const auto* function = function_for(node, page, why);
     if (function == nullptr) return leave(page, why);
-    prepare(memory_.job, node, page, *function);
+    prepare(memory_->job, node, page, *function);
     pages_.look_again();
-    call(memory_.job);
-    return settle(memory_.job, why);
+    call(memory_->job);
+    return settle(memory_->job, why);
 }
 
 // As one behind the other, but for the time when the functions run.
 void Computing::visit_all(std::span<graph::Propagation::Visited> nodes) {
-    if (memory_.jobs.size() < nodes.size()) memory_.jobs.resize(nodes.size());
+    if (memory_->jobs.size() < nodes.size()) memory_->jobs.resize(nodes.size());
     std::vector<Job*> jobs;
     for (std::size_t i = 0; i != nodes.size(); ++i) {
-        auto& job = memory_.jobs[i];
+        auto& job = memory_->jobs[i];
         const auto& [node, why, fate] = nodes[i];
         auto& page = pages_.of(node);
         job.function = function_for(node, page, why);
@@ -104,7 +104,7 @@ void Computing::visit_all(std::span<graph::Propagation::Visited> nodes) {
     out_of_order_ = true;
     for (std::size_t i = 0; i != nodes.size(); ++i) {
         auto& [node, why, fate] = nodes[i];
-        auto& job = memory_.jobs[i];
+        auto& job = memory_->jobs[i];
         fate = job.function == nullptr ? leave(pages_.of(node), why) : settle(job, why);
     }
 }
@@ -144,12 +144,12 @@ const RegisteredFunction* Computing::may_compute(graph::Node node, std::uint8_t 
 
 // Most pages have the function of the page before.
 const RegisteredFunction* Computing::find_function(std::string_view name) {
-    if (last_known_ < memory_.known.size() && memory_.known[last_known_].name == name)
-        return memory_.known[last_known_].function.get();
-    auto found = std::ranges::find(memory_.known, name, &Known::name);
-    if (found == memory_.known.end())
-        found = memory_.known.insert(memory_.known.end(), {name, bus_.functions.find(name)});
-    last_known_ = static_cast<std::size_t>(found - memory_.known.begin());
+    if (last_known_ < memory_->known.size() && memory_->known[last_known_].name == name)
+        return memory_->known[last_known_].function.get();
+    auto found = std::ranges::find(memory_->known, name, &Known::name);
+    if (found == memory_->known.end())
+        found = memory_->known.insert(memory_->known.end(), {name, bus_.functions.find(name)});
+    last_known_ = static_cast<std::size_t>(found - memory_->known.begin());
     return found->function.get();
 }
 

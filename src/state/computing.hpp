@@ -25,9 +25,9 @@ public:
           mode_(mode),
           chosen_(chosen),
           pages_(bus, staged, by_id, graph),
-          memory_(std::exchange(spare_, Memory{})) {}
+          memory_(spare_ ? std::move(spare_) : std::make_unique<Memory>()) {}
     ~Computing() {
-        memory_.known.clear();
+        memory_->known.clear();
         spare_ = std::move(memory_);
     }
     Computing(const Computing&) = delete;
@@ -65,7 +65,7 @@ private:
         Job job{};
         std::vector<Job> jobs{};  // as many as there were at once
     };
-    static thread_local Memory spare_;
+    static thread_local std::unique_ptr<Memory> spare_;
 
     void start(graph::Propagation& propagation, std::span<const GraphChange> net);
     void set_free(PageId page, graph::Propagation& propagation);
@@ -103,7 +103,7 @@ private:
     std::size_t last_known_ = 0;
     std::size_t made_before_ = 0;  // entries, of pages that are not visited
     bool out_of_order_ = false;    // entries, because pages were visited together
-    Memory memory_;
+    std::unique_ptr<Memory> memory_;
 };
 
 }  // namespace mmsb::state

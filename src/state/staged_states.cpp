@@ -24,7 +24,7 @@ StagedPage* StagedById::find(PageId page) const noexcept {
     return found == few_.end() ? nullptr : &*found;
 }
 
-thread_local StagedStates::Memory StagedStates::spare_{};
+thread_local std::unique_ptr<StagedStates::Memory> StagedStates::spare_{};
 
 StagedStates::StagedStates(Attachment& bus, Staged& staged, const StagedById& by_id,
                            const graph::Graph& graph)
@@ -33,13 +33,13 @@ StagedStates::StagedStates(Attachment& bus, Staged& staged, const StagedById& by
       by_id_(by_id),
       graph_(graph),
       as_of_(logged()),
-      memory_(std::exchange(spare_, Memory{})) {
-    if (memory_.by_node.size() < graph.node_slots()) memory_.by_node.resize(graph.node_slots());
+      memory_(spare_ ? std::move(spare_) : std::make_unique<Memory>()) {
+    if (memory_->by_node.size() < graph.node_slots()) memory_->by_node.resize(graph.node_slots());
 }
 
 StagedStates::~StagedStates() {
-    for (const auto node : memory_.read) memory_.by_node[node] = nullptr;
-    memory_.read.clear();
+    for (const auto node : memory_->read) memory_->by_node[node] = nullptr;
+    memory_->read.clear();
     spare_ = std::move(memory_);
 }
 
@@ -61,8 +61,8 @@ PageState& StagedStates::read_node(graph::Node node) {
     auto& made = staged_.made.memory.make<PageState>(1).front();
     made.page = graph_.page_of(node);
     read(made);
-    memory_.read.push_back(node);
-    memory_.by_node[node] = &made;
+    memory_->read.push_back(node);
+    memory_->by_node[node] = &made;
     return made;
 }
 
@@ -88,10 +88,10 @@ void StagedStates::stage_over(PageState& to) {
     to.now = bytes;
     to.whole = {0, bytes.size()};
     if (to.is_new)
-        memory_.ranges.assign(1, to.whole);
+        memory_->ranges.assign(1, to.whole);
     else
-        delta::changed_ranges(to.before, bytes, memory_.ranges);
-    to.changed = keep(memory_.ranges);
+        delta::changed_ranges(to.before, bytes, memory_->ranges);
+    to.changed = keep(memory_->ranges);
     if (!to.staged->writes.empty()) to.is_stale = false;
 }
 

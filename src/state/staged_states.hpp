@@ -52,7 +52,7 @@ public:
     /// where the user changes them. Stays where it is. Throws Moved, and PageNotFound of a page
     /// that the user changes.
     [[nodiscard]] PageState& of(graph::Node node) {
-        auto* const known = memory_.by_node[node];
+        auto* const known = memory_->by_node[node];
         return known != nullptr ? *known : read_node(node);
     }
     /// Of one that may be no node of the graph.
@@ -95,14 +95,14 @@ private:
         std::vector<graph::Node> read{};
         std::vector<ByteRange> ranges{};
     };
-    static thread_local Memory spare_;
+    static thread_local std::unique_ptr<Memory> spare_;
 
     Attachment& bus_;
     Staged& staged_;
     const StagedById& by_id_;
     const graph::Graph& graph_;
     Lsn as_of_;
-    Memory memory_;
+    std::unique_ptr<Memory> memory_;
     std::unordered_map<PageId, PageState*> others_{};
 };
 

@@ -135,7 +135,7 @@ public:
     void take(UnloggedNode& node, const arena::LineCopy& info) {
         node.lsn = info.lsn;
         node.stale = info.stale();
-        change(node, std::span(&node.whole, 1));
+        if (change(node, std::span(&node.whole, 1))) node.whole = {0, node.bytes.size()};
     }
 
 private:
@@ -149,7 +149,6 @@ private:
             return false;
         node.changed.swap(differs);
         std::swap(node.bytes, node.spare);
-        node.whole = {0, node.bytes.size()};
         ++node.version;
         return true;
     }
