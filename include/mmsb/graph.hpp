@@ -81,7 +81,8 @@ public:
         return {reinterpret_cast<const T*>(parents_[i].data()), parents_[i].size() / sizeof(T)};
     }
     /// Stretches that hold all bytes of parent `i` which have changed since the page was computed;
-    /// all of it at the first call, and where the page was stale. Ascending.
+    /// all of it at the first call, where the page was stale, and where its size or that of a
+    /// parent is another. Ascending.
     [[nodiscard]] std::span<const ByteRange> changed(std::size_t i) const { return changed_[i]; }
     [[nodiscard]] std::span<const std::byte> arguments() const noexcept { return arguments_; }
     /// The page's bytes: as they were, to be overwritten. A pure function does not read them.

@@ -12,7 +12,8 @@
 /// looks at them: what is to be shown, sums, indexes.
 ///
 /// Threads: everything from any. Those that read unlogged pages of one State wait for each other,
-/// also while one of them computes.
+/// also while one of them computes: so a function that reads unlogged pages of another State must
+/// not be met by one that goes the other way.
 #pragma once
 
 #include <mmsb/page.hpp>
@@ -28,7 +29,8 @@ struct UnloggedNode;
 /// A handle: copied freely; the page is there while a handle or a page computed from it is.
 /// Beside what each call says: PageNotFound where a page was deleted that it is computed from (it
 /// says which), RecomputeFailed where a function threw (it is called again at the next read),
-/// BusClosed, WrongContext (in a recompute function, in a forked child), Corrupt.
+/// BusClosed, WrongContext (in a function that computes an unlogged page of the same State, in a
+/// forked child), Corrupt.
 class UnloggedPage {
 public:
     UnloggedPage() = default;  ///< No page; each call throws PageNotFound.

@@ -144,6 +144,8 @@ void check_same_bus(const Page& page, const Handle& bus);
 /// Throws InvalidArgument for a name, metadata or size that no page may have.
 void check_page_options(const PageOptions& options, std::size_t size);
 void check_name(std::string_view name);
+/// Likewise, a formula of this page (or of an unlogged one: none).
+void check_formula(PageId child, const Formula& formula);
 void check_metadata(std::string_view key, std::string_view value);
 
 /// Throws PageNotFound: of a View.

@@ -26,18 +26,25 @@ void refuse(const std::string& what, PageId page, const std::string& expected,
                           {.page = page, .expected = expected, .found = found});
 }
 
-graph::RulePointer rule_of(const Page& child, PageList parents, const Formula& formula) {
+}  // namespace
+
+void detail::check_formula(PageId child, const Formula& formula) {
     if (formula.function.empty() || formula.function.size() > limits::name_size)
-        refuse("a formula's function has a name", child.id(),
+        refuse("a formula's function has a name", child,
                fmt::format("1 to {} bytes", limits::name_size),
                fmt::format("{}", formula.function.size()));
     if (formula.function.starts_with(reserved) && graph::built_in(formula.function) == nullptr)
-        refuse("there is no such built-in function", child.id(),
-               "one of formula::", formula.function);
+        refuse("there is no such built-in function", child, "one of formula::", formula.function);
     if (formula.arguments.size() > limits::formula_arguments)
-        refuse("a formula's arguments are too long", child.id(),
+        refuse("a formula's arguments are too long", child,
                fmt::format("{} bytes at most", limits::formula_arguments),
                fmt::format("{}", formula.arguments.size()));
+}
+
+namespace {
+
+graph::RulePointer rule_of(const Page& child, PageList parents, const Formula& formula) {
+    detail::check_formula(child.id(), formula);
     const auto all = parents.get();
     if (all.empty() || all.size() > limits::formula_parents)
         refuse("a page is computed from others", child.id(),
@@ -199,6 +206,9 @@ void State::register_recompute(std::string_view name, RecomputeFunction function
             fmt::format("1 to {} bytes that do not begin with \"{}\"", limits::name_size, reserved),
             std::string(name));
     if (!function) refuse("a function is to be called", PageId::none, "a function", "none");
+    if (options.locality > Locality::passthrough)
+        refuse("there is no such locality", PageId::none, "one of Locality",
+               std::to_string(static_cast<int>(options.locality)));
     bus.at().functions.put(name, {[f = std::move(function)](const graph::Call& call) {
                                       auto recompute = Bus::recompute(call);
                                       f(recompute);

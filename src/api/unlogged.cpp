@@ -16,6 +16,13 @@ namespace {
                           {.expected = expected, .found = found});
 }
 
+// Of a handle that was moved from it says what it says of one that never was a page's.
+const state::UnloggedPointer& node_of(const UnloggedPage& page) {
+    const auto& node = Bus::node_of(page);
+    if (!node) static_cast<void>(Bus::get({}));
+    return node;
+}
+
 state::UnloggedPointer node_of(Bus& bus, const detail::Handle& handle, const AnyPage& parent) {
     if (const auto* page = std::get_if<Page>(&parent)) {
         detail::check_same_bus(*page, handle);
@@ -24,7 +31,7 @@ state::UnloggedPointer node_of(Bus& bus, const detail::Handle& handle, const Any
     const auto& page = std::get<UnloggedPage>(parent);
     if (&Bus::get(Bus::handle_of(page)) != &bus)
         refuse("an unlogged page is another State's", "one of this State", "another's");
-    return Bus::node_of(page);
+    return node_of(page);
 }
 
 UnloggedPage make(const detail::Handle& handle, std::size_t size,
@@ -47,18 +54,19 @@ UnloggedPage make(const detail::Handle& handle, std::size_t size,
 }
 
 // Shows the page, up to date.
-void look(const detail::Handle& handle, const state::UnloggedPointer& node,
-          FunctionRef<void(const state::UnloggedNode&)> show) {
-    auto& bus = Bus::get(handle);
+void look(const UnloggedPage& page, FunctionRef<void(const state::UnloggedNode&)> show) {
+    auto& bus = Bus::get(Bus::handle_of(page));
     bus.look_for_arena();
-    bus.unlogged.read(bus.at(), *node, show);
+    bus.unlogged.read(bus.at(), *node_of(page), show);
 }
 
 }  // namespace
 
 UnloggedPage ShadowPageGraph::derive_unlogged(std::size_t size, const std::vector<AnyPage>& parents,
                                               const Formula& formula) const {
-    auto function = Bus::get(bus_).at().functions.find(formula.function);
+    auto& bus = Bus::get(bus_).at();
+    detail::check_formula(PageId::none, formula);
+    auto function = bus.functions.find(formula.function);
     if (!function)
         refuse("this process has no code for the function", "a registered or built-in one",
                formula.function);
@@ -81,12 +89,12 @@ UnloggedPage ShadowPageGraph::derive_unlogged(std::size_t size, const std::vecto
 
 std::size_t UnloggedPage::size() const {
     static_cast<void>(Bus::get(bus_));
-    return node_->whole.size;  // for ever
+    return node_of(*this)->whole.size;  // for ever
 }
 
 Bytes UnloggedPage::read() const {
     Bytes bytes;
-    look(bus_, node_, [&bytes](const state::UnloggedNode& node) { bytes = node.bytes; });
+    look(*this, [&bytes](const state::UnloggedNode& node) { bytes = node.bytes; });
     return bytes;
 }
 
@@ -94,19 +102,19 @@ void UnloggedPage::read_into(std::span<std::byte> out) const {
     if (out.size() != size())
         refuse("an unlogged page is read whole", fmt::format("{} bytes", size()),
                fmt::format("{}", out.size()));
-    look(bus_, node_,
+    look(*this,
          [out](const state::UnloggedNode& node) { std::ranges::copy(node.bytes, out.begin()); });
 }
 
 bool UnloggedPage::stale() const {
     bool stale = false;
-    look(bus_, node_, [&stale](const state::UnloggedNode& node) { stale = node.stale; });
+    look(*this, [&stale](const state::UnloggedNode& node) { stale = node.stale; });
     return stale;
 }
 
 std::uint64_t UnloggedPage::version() const {
     std::uint64_t version = 0;
-    look(bus_, node_, [&version](const state::UnloggedNode& node) { version = node.version; });
+    look(*this, [&version](const state::UnloggedNode& node) { version = node.version; });
     return version;
 }
 

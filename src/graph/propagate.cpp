@@ -86,14 +86,15 @@ void Propagation::take(Node node) {
 }
 
 // All that a node leads to. False: that is more than is worth going through.
-bool Propagation::shade(Node node, std::size_t& edges) {
+bool Propagation::shade(Node node) {
     auto& way = memory_->way;
     way.assign(1, node);
     while (!way.empty()) {
         const auto at = way.back();
         way.pop_back();
         for (const auto& child : graph_.children_of(at)) {
-            if (edges-- == 0) return false;
+            if (edges_left_ == 0) return false;
+            --edges_left_;
             auto& shaded = memory_->shaded[child.node];
             if (shaded != 0) continue;
             shaded = 1;
@@ -106,11 +107,14 @@ bool Propagation::shade(Node node, std::size_t& edges) {
 
 // Takes those of the marked nodes that are heavy and that nothing which is marked leads to.
 void Propagation::gather(FunctionRef<bool(Node)> is_heavy) {
-    constexpr std::size_t most = 4096, most_edges = 16'384;
+    constexpr std::size_t most = 4096;
+    constexpr std::size_t worth = 512;  // edges a heavy page: some µs
+    const auto is_marked = [](std::uint64_t word) { return word != 0; };
+    if (std::ranges::none_of(std::span(memory_->summary).subspan(at_), is_marked)) return;
     auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = *memory_;
     if (shaded.size() < whys.size()) shaded.resize(whys.size());
-    auto edges = most_edges;
-    bool goes_on = shade(batch.front().node, edges);
+    edges_left_ += worth;
+    bool goes_on = shade(batch.front().node);
     for (auto s = at_; goes_on && s < summary.size(); ++s) {
         for (auto words = summary[s]; goes_on && words != 0; words &= words - 1) {
             const auto word = s * bits + static_cast<std::size_t>(std::countr_zero(words));
@@ -121,8 +125,9 @@ void Propagation::gather(FunctionRef<bool(Node)> is_heavy) {
                     marked[word] &= ~(std::uint64_t{1} << bit);
                     if (marked[word] == 0) summary[s] &= ~(std::uint64_t{1} << (word % bits));
                     take(node);
+                    edges_left_ += worth;
                 }
-                goes_on = batch.size() < most && shade(node, edges);
+                goes_on = batch.size() < most && shade(node);
             }
         }
     }

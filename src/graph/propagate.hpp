@@ -82,7 +82,7 @@ private:
     Node next() noexcept;
     void take(Node node);
     void gather(FunctionRef<bool(Node)> is_heavy);
-    [[nodiscard]] bool shade(Node node, std::size_t& edges);
+    [[nodiscard]] bool shade(Node node);
 
     // All zero where nothing is marked: so a thread keeps it for its next propagation.
     struct Memory {
@@ -96,7 +96,8 @@ private:
 
     const Graph& graph_;
     std::unique_ptr<Memory> memory_;
-    std::size_t at_ = 0;  // the summary's word that is scanned
+    std::size_t at_ = 0;               // the summary's word that is scanned
+    std::size_t edges_left_ = 16'384;  // that gather() may go along
 };
 
 }  // namespace mmsb::graph

@@ -19,7 +19,7 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-thread_local const Attachment* inside_function = nullptr;
+thread_local const InsideFunction* inside_function = nullptr;
 
 void check_options(const CommitOptions& options, std::string_view source) {
     const auto refuse = [](const char* what, std::size_t limit, std::size_t size) {
@@ -342,15 +342,17 @@ void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byt
 }
 
 void refuse_inside_function(const Attachment& bus) {
-    if (inside_function == &bus)
-        throw WrongContext(ErrorCode::wrong_context,
-                           "a commit inside an edit or a transaction's function: stage it in the "
-                           "transaction, or commit afterwards",
-                           {.expected = "no user's function running for this bus", .found = "one"});
+    for (const auto* at = inside_function; at != nullptr; at = at->outer())
+        if (&at->bus() == &bus)
+            throw WrongContext(
+                ErrorCode::wrong_context,
+                "a commit inside an edit or a transaction's function: stage it in the "
+                "transaction, or commit afterwards",
+                {.expected = "no user's function running for this bus", .found = "one"});
 }
 
 InsideFunction::InsideFunction(const Attachment& bus) noexcept
-    : outer_(std::exchange(inside_function, &bus)) {}
+    : bus_(bus), outer_(std::exchange(inside_function, this)) {}
 InsideFunction::~InsideFunction() { inside_function = outer_; }
 
 }  // namespace mmsb::state

@@ -32,16 +32,20 @@ void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byt
 
 /// Refuses a commit from inside a user's function that is being run for this bus.
 void refuse_inside_function(const Attachment& bus);
-/// While it lives this thread runs a user's function for the bus: a commit in it is WrongContext.
+/// While it lives this thread runs a user's function for the bus: a commit in it is WrongContext,
+/// also where functions of other buses are in between.
 class InsideFunction {
 public:
     explicit InsideFunction(const Attachment& bus) noexcept;
     ~InsideFunction();
     InsideFunction(const InsideFunction&) = delete;
     InsideFunction& operator=(const InsideFunction&) = delete;
+    [[nodiscard]] const Attachment& bus() const noexcept { return bus_; }
+    [[nodiscard]] const InsideFunction* outer() const noexcept { return outer_; }
 
 private:
-    const Attachment* outer_;
+    const Attachment& bus_;
+    const InsideFunction* outer_;
 };
 
 }  // namespace mmsb::state

@@ -61,6 +61,7 @@ void Computing::set_free(PageId page, graph::Propagation& propagation) {
 bool Computing::is_heavy(graph::Node node) {
     if (!bus_.functions.has_heavy()) [[likely]]
         return false;
+    if (mode_ == Propagation::deferred && !staged_.refresh) return false;  // few are computed
     const auto& rule = graph_.rule_of(node);
     if (!rule) return false;
     const auto* function = find_function(rule->function);
@@ -170,7 +171,11 @@ void Computing::prepare(Job& job, graph::Node node, PageState& page,
     job.failure = nullptr;
     // Well before it is used: stores of the copy's bytes would be in the way of reading it back.
     job.out = pages_.room_for(page);
-    job.first = page.is_new || page.was_stale || new_rules_.contains(page.page);
+    // Where sizes change, bytes that did not may belong somewhere else.
+    job.first =
+        page.is_new || page.was_stale || page.is_resized || new_rules_.contains(page.page) ||
+        std::ranges::any_of(graph_.named_by(node),
+                            [this](graph::Node parent) { return pages_.of(parent).is_resized; });
     for (const auto named : graph_.named_by(node)) {
         auto& parent = pages_.of(named);
         job.parents.push_back(pages_.bytes_of(parent));

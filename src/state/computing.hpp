@@ -28,6 +28,10 @@ public:
           memory_(spare_ ? std::move(spare_) : std::make_unique<Memory>()) {}
     ~Computing() {
         memory_->known.clear();
+        // A user's exception goes with the commit that it failed.
+        memory_->job.failure = nullptr;
+        if (out_of_order_)
+            for (auto& job : memory_->jobs) job.failure = nullptr;
         spare_ = std::move(memory_);
     }
     Computing(const Computing&) = delete;

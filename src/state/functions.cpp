@@ -16,6 +16,11 @@ void Functions::put(std::string_view name, RegisteredFunction function) {
     all_.insert_or_assign(std::string(name), std::move(made));
 }
 
+void Functions::add(const Functions& other) {
+    const std::scoped_lock lock(mutex_, other.mutex_);
+    all_.insert(other.all_.begin(), other.all_.end());
+}
+
 FunctionPointer Functions::find(std::string_view name) const {
     {
         const std::shared_lock lock(mutex_);

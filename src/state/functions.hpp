@@ -49,6 +49,8 @@ public:
     void put(std::string_view name, RegisteredFunction function);
     /// Built-in ones, too; nullptr: this process has none of that name.
     [[nodiscard]] FunctionPointer find(std::string_view name) const;
+    /// Those of `other` whose names have none here.
+    void add(const Functions& other);
     /// Has there been one whose calls take so long that several threads are worth it?
     [[nodiscard]] bool has_heavy() const noexcept {
         return has_heavy_.load(std::memory_order_relaxed);

@@ -287,7 +287,9 @@ std::shared_ptr<Attachment> view_again(Attachment& rebuilt, const Config& config
         arena::Stamps stamps;
         if (look_at(rebuilt, place.open(false), stamps) != Found::good) return nullptr;
         auto bus = attach({.config = config});
-        return bus->arena && !bus->rebuilt_privately ? bus : nullptr;
+        if (!bus->arena || bus->rebuilt_privately) return nullptr;
+        bus->functions.add(rebuilt.functions);
+        return bus;
     } catch (const std::exception&) {
         return nullptr;
     }

@@ -87,6 +87,7 @@ void StagedStates::stage_over(PageState& to) {
     }
     to.now = bytes;
     to.whole = {0, bytes.size()};
+    to.is_resized = to.before.size() != bytes.size();
     if (to.is_new)
         memory_->ranges.assign(1, to.whole);
     else

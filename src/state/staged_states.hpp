@@ -21,6 +21,7 @@ struct PageState {
     std::uint64_t offset = 0;       ///< and where its bytes lie.
     ByteRange whole{};              ///< All of it.
     bool was_stale = false, is_stale = false, is_new = false;
+    bool is_resized = false;
     bool has_bytes = false;  ///< `now` is there; `before` where it was read.
     std::span<const std::byte> before{}, now{};
     std::span<const ByteRange> changed{};

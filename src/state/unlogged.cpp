@@ -15,8 +15,13 @@ namespace mmsb::state {
 
 namespace {
 
-// What this thread reads: a function that reads one of its pages would wait for itself.
-thread_local const UnloggedGraph* reading = nullptr;
+// What this thread reads, and what it was reading when it came to that: a function that reads one
+// of their pages would wait for itself.
+struct Reading {
+    const UnloggedGraph* graph;
+    const Reading* outer;
+};
+thread_local const Reading* reading = nullptr;
 
 }  // namespace
 
@@ -32,8 +37,12 @@ UnloggedNode::~UnloggedNode() {
 }
 
 UnloggedPointer UnloggedGraph::source(PageId page, std::uint32_t line) {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(sources_, [](const auto& known) { return known.second.expired(); });
+    const std::lock_guard lock(sources_mutex_);
+    if (sources_.size() >= sweep_at_) {
+        std::erase_if(sources_, [](const auto& known) { return known.second.expired(); });
+        constexpr std::size_t least = 64;
+        sweep_at_ = 2 * sources_.size() + least;
+    }
     auto& known = sources_[page];
     auto node = known.lock();
     if (!node) {
@@ -66,7 +75,12 @@ class UnloggedGraph::Walk {
 public:
     // `frozen`: the sources have been read together, and are not looked at.
     Walk(Attachment& bus, UnloggedGraph& graph, bool frozen)
-        : bus_(bus), graph_(graph), frozen_(frozen), as_of_(logged()), number_(++graph.walks_) {
+        : bus_(bus),
+          graph_(graph),
+          frozen_(frozen),
+          as_of_(logged()),
+          looked_at_(as_of_),
+          number_(++graph.walks_) {
         graph_.way_.clear();
         graph_.read_.clear();
     }
@@ -133,9 +147,13 @@ private:
 public:
     // `spare` is what the page is now.
     void take(UnloggedNode& node, const arena::LineCopy& info) {
+        if (change(node, std::span(&node.whole, 1)) && node.whole.size != node.bytes.size()) {
+            node.whole = {0, node.bytes.size()};
+            node.resized = node.version;
+        }
+        // Last: where memory ran out it is read once more.
         node.lsn = info.lsn;
         node.stale = info.stale();
-        if (change(node, std::span(&node.whole, 1))) node.whole = {0, node.bytes.size()};
     }
 
 private:
@@ -167,11 +185,15 @@ private:
         look_again();
         graph_.parents_.clear();
         graph_.changed_.clear();
+        // Where sizes change, bytes that did not may belong somewhere else.
+        bool first = node.version == 0;
+        for (std::size_t i = 0; i != node.parents.size(); ++i)
+            first |= node.seen[i] < node.parents[i]->resized;
         for (std::size_t i = 0; i != node.parents.size(); ++i) {
             const auto& parent = *node.parents[i];
             graph_.parents_.emplace_back(parent.bytes);
             // What it has missed more than one change of, it sees as changed everywhere.
-            const bool all = node.version == 0 || node.seen[i] + 1 < parent.version;
+            const bool all = first || node.seen[i] + 1 < parent.version;
             const bool none = node.seen[i] == parent.version;
             graph_.changed_.push_back(all    ? std::span(&parent.whole, 1)
                                       : none ? std::span<const ByteRange>()
@@ -193,11 +215,13 @@ private:
         } catch (...) {
             throw_failed(node, "what is no exception");
         }
+        if (first || !graph::reached_ranges(node.function->locality, call, graph_.reached_))
+            graph_.reached_.assign(1, node.whole);
+        const bool differs = change(node, graph_.reached_);
+        // Not before: where memory ran out it is computed once more.
         for (std::size_t i = 0; i != node.parents.size(); ++i)
             node.seen[i] = node.parents[i]->version;
-        if (!graph::reached_ranges(node.function->locality, call, graph_.reached_))
-            graph_.reached_.assign(1, node.whole);
-        if (change(node, graph_.reached_))
+        if (differs)
             node.behind = node.changed;
         else
             node.behind.clear();
@@ -210,19 +234,23 @@ private:
     }
 
     // Is all that was read as of one sequence?
-    void look_again() const {
-        if (frozen_ || logged() == as_of_) return;
-        if (passed_over_) throw Moved{};  // its sources are not among those that were read
+    void look_again() {
+        if (frozen_) return;
+        const auto now = logged();
+        if (now != as_of_ && passed_over_) throw Moved{};  // not all sources are among those read
+        if (now == looked_at_) return;
         arena::read_fence();
         for (const auto* node : graph_.read_)
             if (bus_.arena->line(node->line)->lsn.load(std::memory_order_acquire) != node->lsn)
                 throw Moved{};
+        looked_at_ = now;
     }
 
     Attachment& bus_;
     UnloggedGraph& graph_;
     bool frozen_;
     Lsn as_of_;
+    Lsn looked_at_;  // `logged` when all that had been read was known to go together
     std::uint64_t number_;
     bool passed_over_ = false;
 };
@@ -245,8 +273,9 @@ std::vector<UnloggedNode*> sources_of(UnloggedNode& node) {
 }  // namespace
 
 void UnloggedGraph::clear() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_, sources_mutex_);
     sources_.clear();
+    sweep_at_ = 0;
     of_ = nullptr;
 }
 
@@ -255,6 +284,7 @@ void UnloggedGraph::go_over_to(const Attachment& bus) {
     if (of_ == &bus) return;
     of_ = &bus;
     first_walk_ = walks_ + 1;
+    const std::lock_guard lock(sources_mutex_);
     for (auto& [page, known] : sources_) {
         const auto node = known.lock();
         if (!node) continue;
@@ -265,21 +295,23 @@ void UnloggedGraph::go_over_to(const Attachment& bus) {
 
 void UnloggedGraph::read(Attachment& bus, UnloggedNode& node,
                          FunctionRef<void(const UnloggedNode&)> show) {
-    if (reading == this)
-        throw WrongContext(ErrorCode::wrong_context,
-                           "an unlogged page is read by a function that computes one: make it a "
-                           "parent of that page",
-                           {.expected = "no function of this graph running", .found = "one"});
+    for (const auto* at = reading; at != nullptr; at = at->outer)
+        if (at->graph == this)
+            throw WrongContext(ErrorCode::wrong_context,
+                               "an unlogged page is read by a function that computes one: make it "
+                               "a parent of that page",
+                               {.expected = "no function of this graph running", .found = "one"});
     const std::lock_guard lock(mutex_);
-    const auto* const outer = std::exchange(reading, this);
+    const Reading here{this, reading};
+    reading = &here;
     try {
         go_over_to(bus);
         read_now(bus, node, show);
     } catch (...) {
-        reading = outer;
+        reading = here.outer;
         throw;
     }
-    reading = outer;
+    reading = here.outer;
 }
 
 void UnloggedGraph::read_now(Attachment& bus, UnloggedNode& node,

@@ -42,6 +42,7 @@ struct UnloggedNode {
     std::vector<ByteRange> changed{};  ///< By the last change of `version`.
     ByteRange whole{};
     std::uint64_t version = 0;  ///< 0: no bytes yet.
+    std::uint64_t resized = 0;  ///< The version that has another size than the one before.
     bool stale = false;
     Lsn as_of = 0;           ///< `logged` when it was last known to be up to date,
     std::uint64_t walk = 0;  ///< and in which walk.
@@ -69,8 +70,10 @@ private:
     void read_now(Attachment& bus, UnloggedNode& node, FunctionRef<void(const UnloggedNode&)> show);
     void go_over_to(const Attachment& bus);
 
-    std::mutex mutex_{};
+    std::mutex sources_mutex_{};  // of the next two; taken last
     std::unordered_map<PageId, std::weak_ptr<UnloggedNode>> sources_{};
+    std::size_t sweep_at_ = 0;        // as many of them
+    std::mutex mutex_{};              // of nodes, and of the rest
     const Attachment* of_ = nullptr;  // what the sources were read from,
     std::uint64_t first_walk_ = 0;    // by walks from this one on
     std::uint64_t walks_ = 0;

@@ -113,7 +113,7 @@ TEST(AnUnloggedPage, IsToldWhichBytesOfItsParentsChanged) {
     EXPECT_THAT(seen, ElementsAre(ElementsAre(ByteRange{500, 1}), ElementsAre()));
     b.resize(20);
     static_cast<void>(page.read());
-    EXPECT_THAT(seen, ElementsAre(ElementsAre(), ElementsAre(ByteRange{0, 20})));
+    EXPECT_THAT(seen, ElementsAre(ElementsAre(ByteRange{0, 1000}), ElementsAre(ByteRange{0, 20})));
 }
 
 TEST(AnUnloggedPage, WhoseFunctionThrowsSaysSoAndIsComputedAtTheNextRead) {
@@ -189,6 +189,104 @@ TEST(AnUnloggedPage, OfADeletedPageSaysWhichAndOfAStaleOneIsStale) {
     bus.delete_page(a);
     const auto e = thrown<PageNotFound>([&] { static_cast<void>(behind.read()); });
     EXPECT_EQ(e->page(), a.id());
+}
+
+// Bytes that stayed the same belong somewhere else.
+TEST(PagesComputedFromResizedOnes, AreComputedAnewWhole) {
+    const auto bus = start();
+    const auto graph = bus.graph();
+    const auto a = bus.create_page(4, {.contents = pattern(4, 1)}),
+               b = bus.create_page(8, {.contents = pattern(8, 2)}),
+               c = bus.create_page(8, {.contents = pattern(8, 3)});
+    const auto all = bus.create_page(20);
+    graph.derive(all, {a, b, c}, formula::concatenate());
+    const auto unlogged = graph.derive_unlogged(20, {a, b, c}, formula::concatenate());
+    EXPECT_EQ(unlogged.read(), all.read());
+    bus.transact([&](Transaction& tx) {
+        tx.resize(a, 8);
+        tx.resize(c, 4);
+    });
+    auto expected = a.read();
+    for (const auto& page : {b, c})
+        for (const auto byte : page.read()) expected.push_back(byte);
+    EXPECT_EQ(all.read(), expected);
+    EXPECT_EQ(unlogged.read(), expected);
+    EXPECT_TRUE(bus.verify({.recompute_every = 1}).good);
+}
+
+TEST(PagesComputedFromResizedOnes, SeeAllAsChangedWhateverTheirLocality) {
+    const auto bus = start();
+    const auto graph = bus.graph();
+    // 9 where the parent has no byte.
+    bus.register_recompute("test.padded/1",
+                           [](Recompute& r) {
+                               const auto in = r.parent(0);
+                               for (std::size_t i = 0; i != r.out().size(); ++i)
+                                   r.out()[i] = i < in.size() ? in[i] : std::byte{9};
+                           },
+                           {.locality = Locality::passthrough});
+    bus.register_recompute("test.changed/1", [](Recompute& r) {
+        for (const auto& [offset, size] : r.changed(0))
+            for (auto i = offset; i != std::min(offset + size, r.out().size()); ++i)
+                r.out()[i] = std::byte{7};
+    });
+    const auto a = bus.create_page(100, {.contents = pattern(100, 1)}),
+               padded = bus.create_page(100), changed = bus.create_page(40);
+    graph.derive(padded, {a}, formula::call("test.padded/1"));
+    graph.derive(changed, {a}, formula::call("test.changed/1"));
+    const auto unlogged = graph.derive_unlogged(100, {a}, formula::call("test.padded/1"));
+    EXPECT_EQ(unlogged.read(), padded.read());
+    a.resize(50);
+    EXPECT_EQ(padded.read()[70], std::byte{9});
+    EXPECT_EQ(unlogged.read(), padded.read());
+    changed.resize(45);  // the page itself
+    EXPECT_EQ(changed.read(), filled(45, 7));
+    EXPECT_TRUE(bus.verify({.recompute_every = 1}).good);
+}
+
+TEST(AFunctionThatReadsOrMakesUnloggedPages, HangsNowhere) {
+    const auto one = start(), two = start();
+    const auto a = one.create_page(8), b = two.create_page(8);
+    // It may make some, though they are of no use there.
+    const auto makes = one.graph().derive_unlogged(8, {a}, [&](Recompute&) {
+        static_cast<void>(one.graph().derive_unlogged(8, {a}, formula::copy()));
+    });
+    EXPECT_EQ(value_of(makes), 0U);
+    // Over another State, and back.
+    const auto inner = one.graph().derive_unlogged(8, {a}, formula::copy());
+    const auto there =
+        two.graph().derive_unlogged(8, {b}, [&](Recompute& r) { inner.read_into(r.out()); });
+    const auto back =
+        one.graph().derive_unlogged(8, {a}, [&](Recompute& r) { there.read_into(r.out()); });
+    thrown<WrongContext>([&] { static_cast<void>(back.read()); });
+    EXPECT_EQ(value_of(there), 0U);
+    const auto commits =
+        two.graph().derive_unlogged(8, {b}, [&](Recompute&) { a.write(0, byte(1)); });
+    const auto through =
+        one.graph().derive_unlogged(8, {a}, [&](Recompute& r) { commits.read_into(r.out()); });
+    thrown<WrongContext>([&] { static_cast<void>(through.read()); });
+    EXPECT_EQ(byte_of(a), 0);
+}
+
+TEST(AnUnloggedPage, ThatWasMovedFromIsNoPage) {
+    const auto bus = start();
+    const auto a = bus.create_page(8);
+    auto page = bus.graph().derive_unlogged(8, {a}, formula::copy());
+    const auto moved = std::move(page);
+    EXPECT_EQ(value_of(moved), 0U);
+    thrown<PageNotFound>(
+        [&] { static_cast<void>(page.read()); });  // NOLINT(bugprone-use-after-move)
+    thrown<PageNotFound>([&] { static_cast<void>(page.size()); });
+    thrown<PageNotFound>(
+        [&] { static_cast<void>(bus.graph().derive_unlogged(8, {page}, formula::copy())); });
+    raises<InvalidArgument>(bus, [&] {
+        static_cast<void>(bus.graph().derive_unlogged(
+            8, {a}, formula::call("mmsb.copy/1", Bytes(limits::formula_arguments + 1))));
+    });
+    raises<InvalidArgument>(bus, [&] {
+        bus.register_recompute("test.any/1", [](Recompute&) {},
+                               {.locality = static_cast<Locality>(9)});
+    });
 }
 
 TEST(UnloggedPages, OfALongChainAreComputedAndGo) {
