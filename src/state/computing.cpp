@@ -65,7 +65,7 @@ bool Computing::is_heavy(graph::Node node) {
     const auto& rule = graph_.rule_of(node);
     if (!rule) return false;
     const auto* function = find_function(rule->function);
-    return function != nullptr && !function->one_thread && function->cost->ns() >= heavy_ns;
+    return function != nullptr && !function->one_thread && function->cost->is_heavy();
 }
 
 // Nothing: it is not computed in this commit.
@@ -190,7 +190,7 @@ void Computing::call_function(const RegisteredFunction& function, const graph::C
     const auto began = os::steady_ns();
     function.call(call);
     function.cost->add(os::steady_ns() - began);
-    if (function.cost->ns() >= heavy_ns) bus_.functions.note_heavy();
+    if (function.cost->is_heavy()) bus_.functions.note_heavy();
 }
 
 void Computing::call(Job& job) const noexcept {

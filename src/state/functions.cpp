@@ -5,9 +5,9 @@
 namespace mmsb::state {
 
 void FunctionCost::add(std::int64_t ns) noexcept {
-    constexpr std::int64_t weight = 4;
-    const auto mean = ns_.load(std::memory_order_relaxed);
-    ns_.store(mean == 0 ? ns : mean + (ns - mean) / weight, std::memory_order_relaxed);
+    constexpr std::int64_t long_ns = 20'000;  // about what waking other threads takes
+    const auto n = long_calls_.load(std::memory_order_relaxed);
+    long_calls_.store(ns < long_ns ? 0 : n + 1, std::memory_order_relaxed);
 }
 
 void Functions::put(std::string_view name, RegisteredFunction function) {

@@ -11,7 +11,7 @@
 
 namespace mmsb::state {
 
-/// How long a function's calls take.
+/// Does a function take long?
 class FunctionCost {
 public:
     /// Is this call to be timed? Now and then one is.
@@ -22,11 +22,16 @@ public:
         return n < first || n % every == 0;
     }
     void add(std::int64_t ns) noexcept;
-    [[nodiscard]] std::int64_t ns() const noexcept { return ns_.load(std::memory_order_relaxed); }
+    /// Several calls that were timed one after the other took so long that waking other threads is
+    /// worth it: one may have been interrupted.
+    [[nodiscard]] bool is_heavy() const noexcept {
+        constexpr std::uint32_t several = 3;
+        return long_calls_.load(std::memory_order_relaxed) >= several;
+    }
 
 private:
     std::atomic<std::uint32_t> calls_{0};
-    std::atomic<std::int64_t> ns_{0};  // a moving average
+    std::atomic<std::uint32_t> long_calls_{0};  // since the last one that was not
 };
 
 struct RegisteredFunction {
@@ -38,8 +43,6 @@ struct RegisteredFunction {
     bool one_thread = false;  ///< It is called by the committing thread only.
     std::shared_ptr<FunctionCost> cost = std::make_shared<FunctionCost>();
 };
-/// Mean ns of a call from which on it is heavy: waking other threads takes about as long.
-inline constexpr std::int64_t heavy_ns = 20'000;
 using FunctionPointer = std::shared_ptr<const RegisteredFunction>;
 
 /// Threads: everything from any. What was found stays while it is held, also when it is replaced.

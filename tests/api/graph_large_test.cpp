@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 namespace mmsb::test {
 namespace {
 
-void add_plus_one(const State& bus, std::size_t* calls) {
+void add_plus_one(const State& bus, std::atomic<std::size_t>* calls) {
     bus.register_recompute("test.plus/1", [calls](Recompute& r) {
         std::uint64_t sum = 1;
         for (std::size_t i = 0; i != r.parents(); ++i) sum += r.parent<std::uint64_t>(i)[0];
@@ -37,7 +39,7 @@ TEST(LargeGraphs, OfAChainOfAHundredThousand) {
     constexpr std::size_t length = 100'000;
     const TempFolder folder;
     auto bus = start(at(folder));
-    std::size_t calls = 0;
+    std::atomic<std::size_t> calls{0};
     add_plus_one(bus, &calls);
     const auto pages = pages_of(bus, length + 1);
     bus.transact([&](Transaction& tx) {
@@ -73,7 +75,7 @@ TEST(LargeGraphs, OfAChainOfAHundredThousand) {
 TEST(LargeGraphs, OfTenThousandFromOneAndOneFromTenThousand) {
     constexpr std::size_t width = 10'000;
     const auto bus = start();
-    std::size_t calls = 0;
+    std::atomic<std::size_t> calls{0};
     add_plus_one(bus, &calls);
     const auto pages = pages_of(bus, width + 2);
     const std::vector<Page> middle(pages.begin() + 1, pages.end() - 1);
@@ -91,7 +93,7 @@ TEST(LargeGraphs, OfTenThousandFromOneAndOneFromTenThousand) {
 TEST(LargeGraphs, OfDiamondsInTwentyLayersComputeEachPageOnce) {
     constexpr std::size_t layers = 20, width = 8;  // their sums fit into 64 bits
     const auto bus = start();
-    std::size_t calls = 0;
+    std::atomic<std::size_t> calls{0};
     add_plus_one(bus, &calls);
     const auto pages = pages_of(bus, layers * width + 1);
     bus.transact([&](Transaction& tx) {
