@@ -106,6 +106,7 @@ using RecomputeFunction = std::function<void(Recompute&)>;
 
 /// How a function is to be used.
 struct RecomputeOptions {
+    /// A promise: bytes that it rules out are not looked at. verify() finds who breaks it.
     Locality locality = Locality::opaque;
     /// Where it throws the page becomes stale. Else the commit fails: RecomputeFailed.
     bool stale_on_throw = false;
@@ -114,9 +115,9 @@ struct RecomputeOptions {
     bool accumulates = false;
     /// Of what is stale, propagate() computes the highest first.
     int priority = 0;
-    /// It is called by the thread that commits only, one page behind the other. Else calls that
-    /// take over 20 µs are spread over the processors, as far as the graph allows; what comes out,
-    /// and what is logged, is the same.
+    /// It is called by the thread that commits only, one page behind the other. Else, where
+    /// several calls in a row took over 20 µs, they are spread over the processors, as far as the
+    /// graph allows; what comes out, and what is logged, is the same.
     bool one_thread = false;
 };
 

@@ -102,6 +102,12 @@ struct Bus {
         made.out_ = call.out;
         return made;
     }
+    [[nodiscard]] static graph::Function function(RecomputeFunction function) {
+        return [f = std::move(function)](const graph::Call& call) {
+            auto made = recompute(call);
+            f(made);
+        };
+    }
     [[nodiscard]] static View view(std::unique_ptr<View::Impl> impl);
     [[nodiscard]] static Subscription subscription(std::unique_ptr<Subscription::Impl> impl);
     [[nodiscard]] static Watch watch(std::unique_ptr<Watch::Impl> impl);

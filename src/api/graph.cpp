@@ -209,12 +209,12 @@ void State::register_recompute(std::string_view name, RecomputeFunction function
     if (options.locality > Locality::passthrough)
         refuse("there is no such locality", PageId::none, "one of Locality",
                std::to_string(static_cast<int>(options.locality)));
-    bus.at().functions.put(name, {[f = std::move(function)](const graph::Call& call) {
-                                      auto recompute = Bus::recompute(call);
-                                      f(recompute);
-                                  },
-                                  options.stale_on_throw, options.accumulates, options.priority,
-                                  options.locality, options.one_thread});
+    bus.at().functions.put(name, {.call = Bus::function(std::move(function)),
+                                  .stale_on_throw = options.stale_on_throw,
+                                  .accumulates = options.accumulates,
+                                  .priority = options.priority,
+                                  .locality = options.locality,
+                                  .one_thread = options.one_thread});
     if (!bus.read_only && !graph_of(bus_)->empty()) static_cast<void>(graph().propagate());
 }
 

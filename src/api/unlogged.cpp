@@ -80,10 +80,7 @@ UnloggedPage ShadowPageGraph::derive_unlogged(std::size_t size, const std::vecto
                                               RecomputeFunction function) const {
     if (!function) refuse("a function is to be called", "a function", "none");
     auto made = std::make_shared<const state::RegisteredFunction>(
-        state::RegisteredFunction{.call = [f = std::move(function)](const graph::Call& call) {
-            auto recompute = Bus::recompute(call);
-            f(recompute);
-        }});
+        state::RegisteredFunction{.call = Bus::function(std::move(function))});
     return make(bus_, size, parents, std::move(made), "its function", {});
 }
 
