@@ -23,8 +23,7 @@ class Graph::Links final : public Neighbours {
 public:
     explicit Links(const Graph& graph) : graph_(graph) {}
     void parents(Node node, std::vector<Node>& out) const override {
-        const auto& all = graph_.nodes_[node].parents;
-        out.insert(out.end(), all.begin(), all.end());
+        for (const auto& parent : graph_.nodes_[node].parents) out.push_back(parent.node);
     }
     void children(Node node, std::vector<Node>& out) const override {
         for (const auto& child : graph_.nodes_[node].children) out.push_back(child.node);
@@ -46,11 +45,6 @@ Graph& Graph::operator=(const Graph& other) = default;
 Graph::Graph(Graph&&) noexcept = default;
 Graph& Graph::operator=(Graph&&) noexcept = default;
 Graph::~Graph() = default;
-
-std::uint64_t Graph::pair_of(Node parent, Node child) noexcept {
-    // Mixed, since std::hash of a number is the number.
-    return (std::uint64_t{parent} << 32U | child) * 0x9e3779b97f4a7c15U;
-}
 
 Node Graph::node_of(PageId page) const noexcept {
     const auto found = by_page_.find(page);
@@ -91,53 +85,55 @@ void Graph::drop_if_idle(Node node) {
     free_.push_back(node);
 }
 
-void Graph::add_kind(Node parent, Node child, Kinds kind) {
-    auto& up = nodes_[parent];
-    auto& down = nodes_[child];
-    make_room(up.at_child, up.at_child.size() + 1);
-    make_room(up.children, up.children.size() + 1);
-    make_room(down.at_parent, down.at_parent.size() + 1);
-    make_room(down.parents, down.parents.size() + 1);
-    const auto [link, fresh] =
-        links_.try_emplace(pair_of(parent, child), static_cast<std::uint32_t>(up.children.size()));
-    if (fresh) {
-        up.at_child.push_back(static_cast<std::uint32_t>(down.parents.size()));
-        down.at_parent.push_back(link->second);
-        up.children.push_back({child, 0});
-        down.parents.push_back(parent);
+std::uint32_t Graph::find_link(Node parent, Node child) const noexcept {
+    const auto& children = nodes_[parent].children;
+    const auto& parents = nodes_[child].parents;
+    if (children.size() <= parents.size()) {
+        const auto found = std::ranges::find(children, child, &Child::node);
+        return found == children.end() ? no_link
+                                       : static_cast<std::uint32_t>(found - children.begin());
     }
-    auto& kinds = up.children[link->second].kinds;
+    const auto found = std::ranges::find(parents, parent, &Parent::node);
+    return found == parents.end() ? no_link : found->at;
+}
+
+void Graph::add_kind(Node parent, Node child, Kinds kind) {
+    auto& children = nodes_[parent].children;
+    auto& parents = nodes_[child].parents;
+    auto link = find_link(parent, child);
+    if (link == no_link) {
+        make_room(children, children.size() + 1);
+        make_room(parents, parents.size() + 1);
+        link = static_cast<std::uint32_t>(children.size());
+        children.push_back({child, static_cast<std::uint32_t>(parents.size()), 0});
+        parents.push_back({parent, link});
+    }
+    auto& kinds = children[link].kinds;
     edges_ += (kinds & kind) == 0 ? 1U : 0U;
     kinds = static_cast<Kinds>(kinds | kind);
 }
 
+// The last one of each list takes the place that is free.
 void Graph::remove_kind(Node parent, Node child, Kinds kind) {
-    const auto link = links_.find(pair_of(parent, child));
-    auto& up = nodes_[parent];
-    auto& down = nodes_[child];
-    const auto i = link->second;
-    auto& kinds = up.children[i].kinds;
+    const auto link = find_link(parent, child);
+    MMSB_ASSERT(link != no_link);
+    auto& children = nodes_[parent].children;
+    auto& parents = nodes_[child].parents;
+    auto& kinds = children[link].kinds;
     edges_ -= (kinds & kind) != 0 ? 1U : 0U;
     kinds = static_cast<Kinds>(kinds & ~kind);
     if (kinds != 0) return;
-    links_.erase(link);
-    const auto j = up.at_child[i];
-    // The last one of each list takes the place that is free.
-    if (i + 1 != up.children.size()) {
-        up.children[i] = up.children.back();
-        up.at_child[i] = up.at_child.back();
-        nodes_[up.children[i].node].at_parent[up.at_child[i]] = i;
-        links_[pair_of(parent, up.children[i].node)] = i;
+    const auto at = children[link].at;
+    if (link + 1 != children.size()) {
+        children[link] = children.back();
+        nodes_[children[link].node].parents[children[link].at].at = link;
     }
-    up.children.pop_back();
-    up.at_child.pop_back();
-    if (j + 1 != down.parents.size()) {
-        down.parents[j] = down.parents.back();
-        down.at_parent[j] = down.at_parent.back();
-        nodes_[down.parents[j]].at_child[down.at_parent[j]] = j;
+    children.pop_back();
+    if (at + 1 != parents.size()) {
+        parents[at] = parents.back();
+        nodes_[parents[at].node].children[parents[at].at].at = at;
     }
-    down.parents.pop_back();
-    down.at_parent.pop_back();
+    parents.pop_back();
 }
 
 std::vector<PageId> Graph::put(PageId parent, PageId child, Kinds kind) {
@@ -244,7 +240,7 @@ void Graph::remove_page(PageId page) {
         drop_if_idle(child);
     }
     while (!nodes_[node].parents.empty()) {
-        const auto parent = nodes_[node].parents.back();
+        const auto parent = nodes_[node].parents.back().node;
         remove_link(parent, node);
         drop_if_idle(parent);
     }
@@ -254,25 +250,50 @@ void Graph::remove_page(PageId page) {
 bool Graph::load(std::span<const Edge> edges,
                  const std::vector<std::pair<PageId, RulePointer>>& rules) {
     Graph made;
-    const auto node = [&made](PageId page) {
+    struct Link {
+        Node parent, child;
+        Kinds kind;
+    };
+    std::vector<Link> links;
+    std::size_t named = 0;
+    for (const auto& rule : rules) named += rule.second->parents.size();
+    links.reserve(edges.size() + named);
+    // Most edges have a parent or a child with the one before.
+    std::array<std::pair<PageId, Node>, 2> last{};
+    const auto node = [&](PageId page, std::size_t end) {
+        auto& [known, is] = last[end];
+        if (known == page) return is;
         const auto there = made.node_of(page);
-        return there == no_node ? made.make_node(page, false) : there;
+        is = there == no_node ? made.make_node(page, false) : there;
+        known = page;
+        return is;
     };
     for (const auto& edge : edges) {
         if (edge.parent == edge.child) return false;
-        const auto up = node(edge.parent);
-        made.add_kind(up, node(edge.child), kind_of(edge.type));
+        const auto up = node(edge.parent, 0);
+        links.push_back({up, node(edge.child, 1), kind_of(edge.type)});
     }
     for (const auto& [child, rule] : rules) {
-        const auto down = node(child);
+        const auto down = node(child, 1);
         for (const auto parent : rule->parents) {
             if (parent == child) return false;
-            made.add_kind(node(parent), down, by_formula);
+            links.push_back({node(parent, 0), down, by_formula});
         }
         made.name_parents(down, *rule);
         made.nodes_[down].rule = rule;
         ++made.rules_;
     }
+    // Room for all that a node will have at most, so that no list grows step by step.
+    std::vector<std::uint32_t> children(made.nodes_.size()), parents(made.nodes_.size());
+    for (const auto& link : links) {
+        ++children[link.parent];
+        ++parents[link.child];
+    }
+    for (Node at = 0; at != made.nodes_.size(); ++at) {
+        made.nodes_[at].children.reserve(children[at]);
+        made.nodes_[at].parents.reserve(parents[at]);
+    }
+    for (const auto& link : links) made.add_kind(link.parent, link.child, link.kind);
     if (!made.order_.sort(Links(made))) return false;
     *this = std::move(made);
     return true;
@@ -280,7 +301,7 @@ bool Graph::load(std::span<const Edge> edges,
 
 void Graph::check_invariants() const {
     const auto wrong = [](const char* what) { throw std::logic_error(what); };
-    std::size_t edges = 0, rules = 0, links = 0;
+    std::size_t edges = 0, rules = 0, links = 0, backlinks = 0;
     for (Node node = 0; node != nodes_.size(); ++node) {
         const auto& data = nodes_[node];
         if (data.page == PageId::none) continue;
@@ -290,15 +311,15 @@ void Graph::check_invariants() const {
         rules += data.rule ? 1 : 0;
         links += data.children.size();
         for (std::size_t i = 0; i != data.children.size(); ++i) {
-            const auto& [child, kinds] = data.children[i];
+            const auto& [child, at, kinds] = data.children[i];
             edges += static_cast<std::size_t>(std::popcount(kinds));
-            const auto at = data.at_child.at(i);
             if (kinds == 0) wrong("graph: a link that stands for nothing");
-            if (nodes_[child].parents.at(at) != node || nodes_[child].at_parent.at(at) != i)
+            const auto& back = nodes_[child].parents.at(at);
+            if (back.node != node || back.at != i)
                 wrong("graph: a child that does not know its parent");
-            const auto link = links_.find(pair_of(node, child));
-            if (link == links_.end() || link->second != i) wrong("graph: a link is not found");
+            if (find_link(node, child) != i) wrong("graph: a link is not found, or there twice");
         }
+        backlinks += data.parents.size();
         if (!data.rule) {
             if (!data.named.empty()) wrong("graph: parents of no formula");
             continue;
@@ -310,7 +331,7 @@ void Graph::check_invariants() const {
                                 [this](Node parent) { return page_of(parent); }))
             wrong("graph: a formula's parents are others");
     }
-    if (edges != edges_ || rules != rules_ || links != links_.size())
+    if (edges != edges_ || rules != rules_ || links != backlinks)
         wrong("graph: a wrong number of edges, rules or links");
     if (by_page_.size() != order_.size()) wrong("graph: pages that are not in the order");
     order_.check_invariants(Links(*this));

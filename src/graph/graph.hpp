@@ -83,6 +83,7 @@ public:
     // -- for who propagates: nodes instead of ids
     struct Child {
         Node node = no_node;
+        std::uint32_t at = 0;  ///< Where among its parents this one is.
         Kinds kinds = 0;
     };
     [[nodiscard]] Node node_of(PageId page) const noexcept;  ///< no_node: it has no edge.
@@ -103,20 +104,26 @@ public:
 
 private:
     class Links;
+    struct Parent {
+        Node node = no_node;
+        std::uint32_t at = 0;  // where among its children this one is
+    };
     struct NodeData {
         PageId page = PageId::none;
         RulePointer rule{};
         std::vector<Node> named{};  // the rule's parents
         std::vector<Child> children{};
-        std::vector<Node> parents{};
-        // Of each child: where in its `parents` this node is, and the other way round: so that a
-        // link goes away in constant time.
-        std::vector<std::uint32_t> at_child{}, at_parent{};
+        std::vector<Parent> parents{};
     };
+    static constexpr std::uint32_t no_link = std::numeric_limits<std::uint32_t>::max();
 
     Node make_node(PageId page, bool first);
     void drop_if_idle(Node node);
-    [[nodiscard]] static std::uint64_t pair_of(Node parent, Node child) noexcept;
+    // Where among the parent's children the child is; no_link: nowhere. As long as the shorter of
+    // the two lists, which in a graph of n links is below the root of n on average, whatever its
+    // shape (Chiba, Nishizeki: "Arboricity and subgraph listing algorithms", SIAM J. Comput. 14,
+    // 1985): cheaper than a table of pairs.
+    [[nodiscard]] std::uint32_t find_link(Node parent, Node child) const noexcept;
     void add_kind(Node parent, Node child, Kinds kind);
     void remove_kind(Node parent, Node child, Kinds kind);
     void name_parents(Node child, const Rule& rule);
@@ -129,7 +136,6 @@ private:
     std::vector<NodeData> nodes_{};
     std::vector<Node> free_{};
     std::unordered_map<PageId, Node> by_page_{};
-    std::unordered_map<std::uint64_t, std::uint32_t> links_{};  // pair: where among the children
     Order order_{};
     std::size_t edges_ = 0, rules_ = 0;
 };

@@ -25,8 +25,8 @@ RulePointer Graph::rule(PageId page) const {
 Kinds Graph::kinds(PageId parent, PageId child) const {
     const auto up = node_of(parent), down = node_of(child);
     if (up == no_node || down == no_node) return 0;
-    const auto link = links_.find(pair_of(up, down));
-    return link == links_.end() ? Kinds{0} : nodes_[up].children[link->second].kinds;
+    const auto link = find_link(up, down);
+    return link == no_link ? Kinds{0} : nodes_[up].children[link].kinds;
 }
 
 bool Graph::has_edge(PageId parent, PageId child) const { return kinds(parent, child) != 0; }
@@ -38,8 +38,9 @@ std::vector<Edge> Graph::parents(PageId page) const {
     std::vector<PageId> ids;
     if (nodes_[node].rule) ids = nodes_[node].rule->parents;
     std::vector<PageId> others;
-    for (const auto parent : nodes_[node].parents)
-        if ((kinds(page_of(parent), page) & by_formula) == 0) others.push_back(page_of(parent));
+    for (const auto& [parent, at] : nodes_[node].parents)
+        if ((nodes_[parent].children[at].kinds & by_formula) == 0)
+            others.push_back(page_of(parent));
     std::ranges::sort(others);
     ids.insert(ids.end(), others.begin(), others.end());
     for (const auto id : ids) add_edges(id, page, kinds(id, page), all);
@@ -52,7 +53,7 @@ std::vector<Edge> Graph::children(PageId page) const {
     if (node == no_node) return all;
     auto links = nodes_[node].children;
     std::ranges::sort(links, {}, [this](const Child& child) { return page_of(child.node); });
-    for (const auto& [child, kinds] : links) add_edges(page, page_of(child), kinds, all);
+    for (const auto& [child, at, kinds] : links) add_edges(page, page_of(child), kinds, all);
     return all;
 }
 
@@ -77,7 +78,7 @@ std::vector<PageId> Graph::reached(PageId page, bool up) const {
     };
     for (std::size_t i = 0; i != found.size(); ++i) {
         if (up)
-            for (const auto parent : nodes_[found[i]].parents) visit(parent);
+            for (const auto& parent : nodes_[found[i]].parents) visit(parent.node);
         else
             for (const auto& child : nodes_[found[i]].children) visit(child.node);
     }
@@ -130,7 +131,7 @@ std::vector<Edge> Graph::edges() const {
 std::vector<Edge> Graph::added_edges() const {
     std::vector<Edge> all;
     for (const auto& data : nodes_)
-        for (const auto& [child, kinds] : data.children)
+        for (const auto& [child, at, kinds] : data.children)
             add_edges(data.page, page_of(child), static_cast<Kinds>(kinds & ~by_formula), all);
     return all;
 }

@@ -53,7 +53,7 @@ void Propagation::mark_children(Node node, Fate fate) noexcept {
     if (fate == Fate::unchanged) return;
     constexpr Kinds bound =
         static_cast<Kinds>(kind_of(EdgeType::control) | kind_of(EdgeType::compiler));
-    for (const auto& [child, kinds] : graph_.children_of(node)) {
+    for (const auto& [child, at, kinds] : graph_.children_of(node)) {
         std::uint8_t why = 0;
         const bool computed = (kinds & by_formula) != 0;
         if (fate == Fate::changed)

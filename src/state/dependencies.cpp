@@ -121,7 +121,7 @@ void remove_with_page(const graph::Graph& graph, PageId page, std::vector<GraphC
     if (graph.rule_of(node)) out.push_back({Kind::remove_rule, {PageId::none, page}, nullptr});
     for (const auto& edge : graph.parents(page)) remove(edge);
     for (const auto& edge : graph.children(page)) remove(edge);
-    for (const auto& [child, kinds] : graph.children_of(node))
+    for (const auto& [child, at, kinds] : graph.children_of(node))
         if ((kinds & graph::by_formula) != 0)
             out.push_back({Kind::remove_rule, {PageId::none, graph.page_of(child)}, nullptr});
 }
@@ -158,7 +158,7 @@ Part part_of(const graph::Graph& graph, std::span<const GraphChange> net,
         auto rule = changed == rules.end() ? graph.rule(page) : changed->second;
         if (rule) all_rules.emplace_back(page, std::move(rule));
         if (const auto node = graph.node_of(page); node != graph::no_node) {
-            for (const auto& [child, kinds] : graph.children_of(node)) {
+            for (const auto& [child, at, kinds] : graph.children_of(node)) {
                 const auto id = graph.page_of(child);
                 for (const auto type : graph::all_edge_types)
                     if ((kinds & graph::kind_of(type)) != 0 && !gone.contains({page, id, type}))
