@@ -132,15 +132,23 @@ std::vector<Engine> engines_of(const Options& options) {
         for (const std::string library : bench::signals_libraries)
             engines.push_back(
                 {library, [=](const Shape& shape) { return turn(signals, library, shape); }});
-    engines.push_back(here("MMSB, propagation alone", bench::propagation_alone));
-    const auto on_disk = [&options](auto make) {
-        return [&options, make](const Shape& shape) {
+    const auto on_disk = [&options](auto make, bench::Reach reach) {
+        return [&options, make, reach](const Shape& shape) {
             static int count = 0;
-            return make(shape, fmt::format("{}/{}", options.folder, ++count));
+            return make(shape, fmt::format("{}/{}", options.folder, ++count), reach);
         };
     };
-    engines.push_back(here("MMSB, commit, unlogged", on_disk(bench::unlogged)));
-    engines.push_back(here("MMSB, whole commit", on_disk(bench::whole_commit)));
+    using bench::Reach;
+    for (const auto& [reach, with] :
+         {std::pair{Reach::page, ""}, std::pair{Reach::stretches, ", stretches"}}) {
+        engines.push_back(here(fmt::format("MMSB alone{}", with), [reach](const Shape& shape) {
+            return bench::propagation_alone(shape, reach);
+        }));
+        engines.push_back(
+            here(fmt::format("MMSB unlogged{}", with), on_disk(bench::unlogged, reach)));
+        engines.push_back(
+            here(fmt::format("MMSB logged{}", with), on_disk(bench::whole_commit, reach)));
+    }
     return engines;
 }
 

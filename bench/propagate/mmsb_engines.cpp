@@ -2,6 +2,8 @@
 // derived page logged and safe from kill -9.
 #include "propagate/shapes.hpp"
 
+#include "delta/ranges.hpp"
+#include "graph/locality.hpp"
 #include "graph/propagate.hpp"
 
 #include <mmsb/mmsb.hpp>
@@ -14,19 +16,42 @@ using mmsb::PageId;
 
 PageId id_of(std::size_t node) { return PageId{node + 1}; }
 
+constexpr mmsb::ByteRange whole{0, page_size};
+
+mmsb::Locality locality_of(Reach reach) {
+    return reach == Reach::page ? mmsb::Locality::opaque : mmsb::Locality::lane_wise;
+}
+
+void compute_node(const Shape& shape, Reach reach, std::size_t node, const mmsb::Recompute& r) {
+    thread_local std::vector<const Page*> parents;
+    parents.clear();
+    for (std::size_t i = 0; i != r.parents(); ++i)
+        parents.push_back(reinterpret_cast<const Page*>(r.parent(i).data()));
+    auto& out = *reinterpret_cast<Page*>(r.out().data());
+    if (reach == Reach::page)
+        compute(shape, node, parents, out);
+    else
+        compute_changed(shape, node, parents, r.changed(0), out);
+}
+
+mmsb::graph::Graph graph_of(const Shape& shape) {
+    std::vector<std::pair<PageId, mmsb::graph::RulePointer>> rules;
+    for (std::size_t node = 0; node < shape.parents.size(); ++node) {
+        if (shape.parents[node].empty()) continue;
+        mmsb::graph::Rule rule{"bench.node/1", {}, {}};
+        for (const auto parent : shape.parents[node]) rule.parents.push_back(id_of(parent));
+        rules.emplace_back(id_of(node), std::make_shared<const mmsb::graph::Rule>(std::move(rule)));
+    }
+    mmsb::graph::Graph graph;
+    if (!graph.load({}, rules)) throw std::runtime_error("the shape has a cycle");
+    return graph;
+}
+
+// The walk, and pages that lie in an array: computed elsewhere, compared, copied.
 class Alone final : public Propagator {
 public:
-    explicit Alone(const Shape& shape) : shape_(shape), pages_(shape.parents.size()) {
-        std::vector<std::pair<PageId, mmsb::graph::RulePointer>> rules;
-        for (std::size_t node = 0; node < shape.parents.size(); ++node) {
-            if (shape.parents[node].empty()) continue;
-            mmsb::graph::Rule rule{"bench.node/1", {}, {}};
-            for (const auto parent : shape.parents[node]) rule.parents.push_back(id_of(parent));
-            rules.emplace_back(id_of(node),
-                               std::make_shared<const mmsb::graph::Rule>(std::move(rule)));
-        }
-        if (!graph_.load({}, rules)) throw std::runtime_error("the shape has a cycle");
-    }
+    explicit Alone(const Shape& shape)
+        : shape_(shape), pages_(shape.parents.size()), graph_(graph_of(shape)) {}
     void update(std::uint64_t value) override {
         std::memcpy(pages_[0].data(), &value, sizeof value);
         mmsb::graph::Propagation propagation(graph_);
@@ -49,21 +74,78 @@ public:
 private:
     Shape shape_;
     std::vector<Page> pages_;
-    mmsb::graph::Graph graph_{};
+    mmsb::graph::Graph graph_;
+};
+
+// The same, but of a page only what its parents' changes can reach is kept, computed in place, and
+// compared.
+class AloneByStretches final : public Propagator {
+public:
+    explicit AloneByStretches(const Shape& shape)
+        : shape_(shape),
+          pages_(shape.parents.size()),
+          changed_(shape.parents.size()),
+          computed_(shape.parents.size()),
+          graph_(graph_of(shape)) {}
+    void update(std::uint64_t value) override {
+        std::memcpy(pages_[0].data(), &value, sizeof value);
+        changed_[0].assign(1, {0, sizeof value});
+        mmsb::graph::Propagation propagation(graph_);
+        propagation.has(id_of(0), mmsb::graph::Fate::changed);
+        propagation.run([&](mmsb::graph::Node at, std::uint8_t) {
+            return visit(static_cast<std::size_t>(mmsb::number(graph_.page_of(at))) - 1);
+        });
+        for (const auto node : visited_) changed_[node].clear();
+        visited_.clear();
+    }
+    Page read(std::size_t node) override { return pages_[node]; }
+
+private:
+    mmsb::graph::Fate visit(std::size_t node) {
+        parents_.clear();
+        ranges_.clear();
+        sizes_.clear();
+        const bool first = !computed_[node];
+        for (const auto parent : shape_.parents[node]) {
+            parents_.push_back(&pages_[parent]);
+            sizes_.emplace_back(pages_[parent]);
+            ranges_.push_back(first ? std::span(&whole, 1) : std::span(changed_[parent]));
+        }
+        auto& page = pages_[node];
+        const mmsb::graph::Call call{.parents = sizes_, .changed = ranges_, .out = page};
+        if (!mmsb::graph::reached_ranges(mmsb::Locality::lane_wise, call, reached_)) throw 0;
+        for (const auto& [offset, size] : reached_)
+            std::memcpy(before_.data() + offset, page.data() + offset, size);
+        compute_changed(shape_, node, parents_, ranges_[0], page);
+        mmsb::delta::changed_ranges(before_, page, reached_, changed_[node]);
+        computed_[node] = true;
+        visited_.push_back(node);
+        return changed_[node].empty() ? mmsb::graph::Fate::unchanged : mmsb::graph::Fate::changed;
+    }
+
+    Shape shape_;
+    std::vector<Page> pages_;
+    std::vector<std::vector<mmsb::ByteRange>> changed_;
+    std::vector<bool> computed_;
+    mmsb::graph::Graph graph_;
+    std::vector<std::size_t> visited_{};
+    std::vector<const Page*> parents_{};
+    std::vector<std::span<const std::byte>> sizes_{};
+    std::vector<std::span<const mmsb::ByteRange>> ranges_{};
+    std::vector<mmsb::ByteRange> reached_{};
+    Page before_{};
 };
 
 class WholeCommit final : public Propagator {
 public:
-    WholeCommit(const Shape& shape, const std::string& folder)
+    WholeCommit(const Shape& shape, const std::string& folder, Reach reach)
         : shape_(shape), bus_(mmsb::start({.path = folder, .checkpoint_interval = {}})) {
-        bus_.register_recompute("bench.node/1", [this](mmsb::Recompute& r) {
-            std::vector<const Page*> parents;
-            for (std::size_t i = 0; i != r.parents(); ++i)
-                parents.push_back(reinterpret_cast<const Page*>(r.parent(i).data()));
+        const auto recompute = [this, reach](mmsb::Recompute& r) {
             std::uint64_t node = 0;
             std::memcpy(&node, r.arguments().data(), sizeof node);
-            compute(shape_, node, parents, *reinterpret_cast<Page*>(r.out().data()));
-        });
+            compute_node(shape_, reach, node, r);
+        };
+        bus_.register_recompute("bench.node/1", recompute, {.locality = locality_of(reach)});
         bus_.transact([&](mmsb::Transaction& tx) {
             pages_.clear();
             for (std::size_t node = 0; node < shape.parents.size(); ++node) {
@@ -104,7 +186,7 @@ private:
 // The source is a page of a bus, all others are unlogged; those that nothing depends on are read.
 class Unlogged final : public Propagator {
 public:
-    Unlogged(const Shape& shape, const std::string& folder)
+    Unlogged(const Shape& shape, const std::string& folder, Reach reach)
         : shape_(shape), bus_(mmsb::start({.path = folder, .checkpoint_interval = {}})) {
         const auto nodes = shape.parents.size();
         std::vector<bool> reached(nodes), has_child(nodes);
@@ -121,13 +203,10 @@ public:
                 has_child[parent] = true;
                 if (reached[parent]) reached[node] = true;
             }
-            pages_.emplace_back(
-                bus_.graph().derive_unlogged(page_size, parents, [this, node](mmsb::Recompute& r) {
-                    std::vector<const Page*> from;
-                    for (std::size_t i = 0; i != r.parents(); ++i)
-                        from.push_back(reinterpret_cast<const Page*>(r.parent(i).data()));
-                    compute(shape_, node, from, *reinterpret_cast<Page*>(r.out().data()));
-                }));
+            pages_.emplace_back(bus_.graph().derive_unlogged(
+                page_size, parents,
+                [this, node, reach](mmsb::Recompute& r) { compute_node(shape_, reach, node, r); },
+                locality_of(reach)));
         }
         for (std::size_t node = 0; node < nodes; ++node)
             if (reached[node] && !has_child[node])
@@ -164,14 +243,16 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Propagator> propagation_alone(const Shape& shape) {
-    return std::make_unique<Alone>(shape);
+std::unique_ptr<Propagator> propagation_alone(const Shape& shape, Reach reach) {
+    if (reach == Reach::page) return std::make_unique<Alone>(shape);
+    return std::make_unique<AloneByStretches>(shape);
 }
-std::unique_ptr<Propagator> unlogged(const Shape& shape, const std::string& folder) {
-    return std::make_unique<Unlogged>(shape, folder);
+std::unique_ptr<Propagator> unlogged(const Shape& shape, const std::string& folder, Reach reach) {
+    return std::make_unique<Unlogged>(shape, folder, reach);
 }
-std::unique_ptr<Propagator> whole_commit(const Shape& shape, const std::string& folder) {
-    return std::make_unique<WholeCommit>(shape, folder);
+std::unique_ptr<Propagator> whole_commit(const Shape& shape, const std::string& folder,
+                                         Reach reach) {
+    return std::make_unique<WholeCommit>(shape, folder, reach);
 }
 
 }  // namespace bench

@@ -145,15 +145,16 @@ public:
                      const CommitOptions& options = {}) const;
     /// A page of `size` bytes in this process's memory, which is computed when it is read (see
     /// unlogged.hpp); by the code that the formula's function has in this process now, or by
-    /// `function`, whose Recompute::page() is none. InvalidArgument (parents of another State, no
-    /// code, one that accumulates, limits). REQUIRES of `function` what derive() does: the same
-    /// bytes for the same bytes.
+    /// `function`, whose Recompute::page() is none, and whose `locality` is a promise as that of
+    /// RecomputeOptions. InvalidArgument (parents of another State, no code, one that accumulates,
+    /// limits). REQUIRES of `function` what derive() does: the same bytes for the same bytes.
     [[nodiscard]] UnloggedPage derive_unlogged(std::size_t size,
                                                const std::vector<AnyPage>& parents,
                                                const Formula& formula) const;
     [[nodiscard]] UnloggedPage derive_unlogged(std::size_t size,
                                                const std::vector<AnyPage>& parents,
-                                               RecomputeFunction function) const;
+                                               RecomputeFunction function,
+                                               Locality locality = Locality::opaque) const;
     /// It keeps its bytes and becomes a page like any other. Where it is one: nothing.
     Committed underive(Page child, const CommitOptions& options = {}) const;
     /// An edge that computes nothing (EdgeType says what it does); twice is once. GraphCycle.
