@@ -25,6 +25,9 @@ inline constexpr std::size_t varint_max = 10;  ///< Bytes of the longest LEB128 
     return v == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(v)) + 6) / 7;
 }
 
+/// Also of none. Linear.
+[[nodiscard]] bool all_zero(std::span<const std::byte> bytes) noexcept;
+
 /// Fields whose sizes have a bound, gathered where they cost least to be appended in one piece.
 template <std::size_t capacity>
 class FieldBuffer {
@@ -117,7 +120,8 @@ public:
     void fail() noexcept { failed_ = true; }
 
 private:
-    std::uint64_t long_varint() noexcept;
+    std::uint64_t long_varint() noexcept;  // eight bytes at once, where there are so many
+    std::uint64_t varint_by_bytes() noexcept;
 
     std::span<const std::byte> in_;
     std::size_t at_ = 0;

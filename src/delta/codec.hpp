@@ -86,6 +86,8 @@ void apply(std::span<const std::byte> encoded, std::span<std::byte> page) noexce
 /// The same into memory that other processes and threads read meanwhile under a sequence lock: the
 /// stores are made where the program says and, under the thread sanitizer, are relaxed atomics.
 void apply_shared(std::span<const std::byte> encoded, std::span<std::byte> page) noexcept;
+/// Asks for what apply() will write. A hint. REQUIRES what apply() does.
+void prefetch(std::span<const std::byte> encoded, std::span<const std::byte> page) noexcept;
 /// Only what falls into [offset, offset + part.size()) of the page: for reads in chunks.
 void apply_part(std::span<const std::byte> encoded, std::size_t page_size, std::size_t offset,
                 std::span<std::byte> part) noexcept;

@@ -4,8 +4,10 @@
 #include "delta/layout.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
+#include <cstring>
 
 #if defined(__SANITIZE_THREAD__)
 #define MMSB_THREAD_SANITIZER 1
@@ -47,27 +49,41 @@ std::uint64_t check_offsets(Body body, std::size_t page_size) noexcept {
     return good && last < page_size ? n : 0;
 }
 
+// Do they ascend within each bucket? As many as there are bits, without a branch that depends on
+// them: which place is not above the one before, and which begins a bucket.
+bool few_ascend(const std::byte* at, Body counts, std::size_t n) noexcept {
+    std::uint64_t falls = 0, begins = 0;
+    for (std::size_t i = 1; i < n; ++i) falls |= std::uint64_t{at[i] <= at[i - 1]} << i;
+    std::size_t begin = 0;
+    for (const auto count : counts) {
+        begins |= std::uint64_t{1} << (begin % window);  // n itself at most: bit 0 is no fall
+        begin += std::to_integer<std::size_t>(count);
+    }
+    return (falls & ~begins) == 0;
+}
+
+bool ascend(const std::byte* at, Body counts) noexcept {
+    bool good = true;
+    for (const auto count : counts) {
+        const auto n = std::to_integer<std::size_t>(count);
+        for (std::size_t i = 1; i < n; ++i) good &= at[i] > at[i - 1];
+        at += n;
+    }
+    return good;
+}
+
 std::uint64_t check_buckets(Body body, std::size_t page_size) noexcept {
     const std::size_t buckets = buckets_of(page_size);
     if (page_size > small_page || body.size() <= buckets) return 0;
+    const auto counts = body.first(buckets);
     std::size_t n = 0;
-    for (std::size_t b = 0; b < buckets; ++b) n += std::to_integer<std::size_t>(body[b]);
+    for (const auto count : counts) n += std::to_integer<std::size_t>(count);
     if (n == 0 || body.size() != buckets + 2 * n) return 0;
-    const std::byte* at = body.data() + buckets;
-    bool good = true;
-    unsigned last = 0;
-    for (std::size_t b = 0; b < buckets; ++b) {
-        const auto count = std::to_integer<unsigned>(body[b]);
-        if (count == 0) continue;
-        last = std::to_integer<unsigned>(*at++);
-        for (unsigned i = 1; i < count; ++i) {
-            const auto next = std::to_integer<unsigned>(*at++);
-            good &= next > last;
-            last = next;
-        }
-    }
+    const auto at = body.subspan(buckets, n);
+    bool good = n <= window ? few_ascend(at.data(), counts, n) : ascend(at.data(), counts);
     // Only the last bucket may be cut by the page's end.
-    if (body[buckets - 1] != std::byte{0}) {
+    if (counts.back() != std::byte{0}) {
+        const auto last = std::to_integer<std::size_t>(at.back());
         good &= (buckets - 1) * bucket_size + last < page_size;
     }
     return good ? n : 0;
@@ -120,11 +136,27 @@ void visit_offsets(Body body, Sink& sink) {
     }
 }
 
+// Of few changed bytes in few buckets: no branch depends on how they are spread. Each bucket's
+// number is written from where it begins, and the next one's over what is too much.
+template <class Sink>
+void visit_few(const std::byte* at, Body counts, std::size_t n, Sink& sink) {
+    std::array<std::uint8_t, 2 * window> bucket_of;
+    std::size_t begin = 0;
+    for (std::size_t b = 0; b != counts.size(); ++b) {
+        std::memset(bucket_of.data() + begin, static_cast<int>(b), window);
+        begin += std::to_integer<std::size_t>(counts[b]);
+    }
+    for (std::size_t i = 0; i != n; ++i)
+        sink.one(bucket_of[i] * bucket_size + std::to_integer<std::size_t>(at[i]), at + n + i);
+}
+
 template <class Sink>
 void visit_buckets(Body body, std::size_t page_size, Sink& sink) {
     const std::size_t buckets = buckets_of(page_size);
     const std::size_t n = (body.size() - buckets) / 2;
     const std::byte* at = body.data() + buckets;
+    constexpr std::size_t few_buckets = 16;
+    if (n <= window && buckets <= few_buckets) return visit_few(at, body.first(buckets), n, sink);
     for (std::size_t b = 0; b < buckets; ++b) {
         for (auto left = std::to_integer<unsigned>(body[b]); left != 0; --left, ++at) {
             sink.one(b * bucket_size + std::to_integer<std::size_t>(*at), at + n);
@@ -203,6 +235,16 @@ struct SharedSink {
 using SharedSink = PageSink;
 #endif
 
+struct PrefetchSink {
+    const std::byte* page;
+    void one(std::size_t offset, const std::byte*) noexcept {
+        __builtin_prefetch(page + offset, 1);
+    }
+    void many(std::size_t offset, std::span<const std::byte>) noexcept {
+        __builtin_prefetch(page + offset, 1);  // the processor foresees the rest
+    }
+};
+
 struct PartSink {
     std::size_t offset;
     std::span<std::byte> part;
@@ -276,6 +318,11 @@ void apply_shared(std::span<const std::byte> encoded, std::span<std::byte> page)
     SharedSink sink{page.data()};
     visit(encoded, page.size(), sink);
     std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+void prefetch(std::span<const std::byte> encoded, std::span<const std::byte> page) noexcept {
+    PrefetchSink sink{page.data()};
+    visit(encoded, page.size(), sink);
 }
 
 void apply_part(std::span<const std::byte> encoded, std::size_t page_size, std::size_t offset,

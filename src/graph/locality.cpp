@@ -35,7 +35,7 @@ bool add_lanes(std::size_t parent, std::span<const ByteRange> changed, std::size
 
 // Of several parents they come mixed.
 void put_in_order(std::vector<ByteRange>& ranges) {
-    if (ranges.empty()) return;
+    if (ranges.size() < 2) return;
     std::ranges::sort(ranges, {}, &ByteRange::offset);
     auto last = ranges.begin();
     for (auto at = last + 1; at != ranges.end(); ++at) {

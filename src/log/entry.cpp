@@ -115,13 +115,9 @@ void read_formula(base::ByteReader& in, bool added, FormulaEntry& entry) noexcep
     if (entry.function.empty() || entry.parents.empty() || !are_page_ids(entry.parents)) in.fail();
 }
 
-void read_entry(base::ByteReader& in, Entry& entry) noexcept {
-    const unsigned first = in.fixed<std::uint8_t>();
-    if (first < edge_added) {
-        entry.kind = EntryKind::page;
-        entry.page = {};
-        read_page(in, first, entry.page);
-    } else if (first <= edge_removed) {
+// One that says nothing of a page; `first` is its first byte.
+void read_graph_entry(base::ByteReader& in, unsigned first, Entry& entry) noexcept {
+    if (first <= edge_removed) {
         entry.kind = EntryKind::edge;
         read_edge(in, first == edge_added, entry.edge);
     } else if (first <= formula_removed) {
@@ -198,6 +194,20 @@ void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out) {
     write_block(entry.parents, writer);
 }
 
+bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages) {
+    base::ByteReader in(body);
+    while (!in.failed() && !in.at_end()) {
+        const unsigned first = in.fixed<std::uint8_t>();
+        if (first < edge_added) {
+            read_page(in, first, pages.emplace_back());
+        } else {
+            Entry other;
+            read_graph_entry(in, first, other);
+        }
+    }
+    return !in.failed();
+}
+
 void write_page_ids(std::span<const PageId> pages, std::vector<std::byte>& out) {
     base::ByteWriter writer(out);
     for (const auto page : pages) writer.varint(number(page));
@@ -221,7 +231,14 @@ void write_metadata(std::string_view key, std::string_view value, std::vector<st
 bool EntryReader::next(Entry& entry) noexcept {
     if (in_.empty()) return false;
     base::ByteReader in(in_);
-    read_entry(in, entry);
+    const unsigned first = in.fixed<std::uint8_t>();
+    if (first < edge_added) {
+        entry.kind = EntryKind::page;
+        entry.page = {};
+        read_page(in, first, entry.page);
+    } else {
+        read_graph_entry(in, first, entry);
+    }
     if (in.failed()) {
         failed_ = true;
         in_ = {};

@@ -28,13 +28,10 @@ inline constexpr std::uint8_t structural = 1, tag = 2, label = 4, durable = 8, b
 inline constexpr std::uint8_t all = structural | tag | label | durable | blob;
 }  // namespace flag
 
-/// The first half of a seed, the same for a whole segment.
-[[nodiscard]] inline std::uint32_t salt_seed(std::uint64_t salt) noexcept {
-    return base::crc32c(~std::uint32_t{0}, std::as_bytes(std::span(&salt, 1)));
-}
 /// What both checksums of the record at `start` begin with.
-[[nodiscard]] inline std::uint32_t record_seed(std::uint32_t salted, Lsn start) noexcept {
-    return base::crc32c(salted, std::as_bytes(std::span(&start, 1)));
+[[nodiscard]] inline std::uint32_t record_seed(std::uint64_t salt, Lsn start) noexcept {
+    const std::uint64_t both[]{salt, start};
+    return base::crc32c(~std::uint32_t{0}, std::as_bytes(std::span(both)));
 }
 /// The 16-bit check of a head. Its seed differs from the record's, else it would be a part of the
 /// same sum and say nothing new.

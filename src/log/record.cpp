@@ -14,8 +14,12 @@ namespace {
 constexpr std::size_t incarnation_size = 16;
 constexpr Lsn durable_reach = Lsn{1} << 24U;  // Farther back is not said.
 
-bool all_zero(std::span<const std::byte> bytes) noexcept {
-    return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
+// In all of the first 8 bytes, or of fewer that there are.
+bool begins_with_zeros(std::span<const std::byte> bytes) noexcept {
+    std::uint64_t word = 0;
+    if (bytes.size() < sizeof word) return base::all_zero(bytes);
+    std::memcpy(&word, bytes.data(), sizeof word);
+    return word == 0;
 }
 
 bool says_durable(const RecordFields& fields, Lsn start) noexcept {
@@ -100,7 +104,7 @@ std::size_t finish(const RecordFields& fields, std::size_t at, Lsn start, const 
           .kind = static_cast<std::uint8_t>(fields.kind),
           .flags = flags_of(fields, start),
           .size = static_cast<std::uint32_t>(size)},
-         record_seed(salt_seed(context.salt), start));
+         record_seed(context.salt, start));
     return padded;
 }
 
@@ -150,15 +154,12 @@ void read_fields(base::ByteReader& in, std::uint8_t flags, const Context& contex
     }
 }
 
-/// What is wrong with the body; nullptr: nothing. `see` is shown a commit's entries.
-template <class See>
-const char* body_error(const Record& record, const See& see) {
+/// What is wrong with the body; nullptr: nothing. `are_entries` looks at a commit's.
+template <class AreEntries>
+const char* body_error(const Record& record, const AreEntries& are_entries) {
     switch (record.kind) {
-        case RecordKind::commit: {
-            EntryReader entries(record.body);
-            for (Entry entry{}; entries.next(entry);) see(entry);
-            return entries.failed() ? "a commit's entries" : nullptr;
-        }
+        case RecordKind::commit:
+            return are_entries(record.body) ? nullptr : "a commit's entries";
         case RecordKind::source:
             return read_source(record.body) ? nullptr : "a source's number and name";
         case RecordKind::incarnation:
@@ -221,7 +222,7 @@ void write_filler(std::size_t size, Lsn start, const Context& context,
           .kind = static_cast<std::uint8_t>(RecordKind::filler),
           .flags = 0,
           .size = static_cast<std::uint32_t>(size)},
-         record_seed(salt_seed(context.salt), start));
+         record_seed(context.salt, start));
 }
 
 std::size_t record_overhead(std::size_t label_size) noexcept {
@@ -233,7 +234,7 @@ std::size_t record_overhead(std::size_t label_size) noexcept {
 }
 
 Parsed check_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
-    if (all_zero(bytes.first(std::min<std::size_t>(bytes.size(), 8)))) {
+    if (begins_with_zeros(bytes)) {
         Parsed parsed{};
         parsed.status = ParseStatus::empty;
         parsed.expected = "a record";
@@ -241,7 +242,7 @@ Parsed check_record(std::span<const std::byte> bytes, Lsn start, const Context& 
     }
     if (bytes.size() < head_size) return refused("a record's head of 12 bytes");
     const auto head = load_head(bytes);
-    const auto seed = record_seed(salt_seed(context.salt), start);
+    const auto seed = record_seed(context.salt, start);
     if (!plausible(head)) return refused("a record's kind, flags and size");
     if (head.check != head_check(seed, head)) return refused("a record's head with its check");
     const auto padded = base::round_up(head.size, 8);
@@ -254,7 +255,7 @@ Parsed check_record(std::span<const std::byte> bytes, Lsn start, const Context& 
     if (base::crc32c(seed, whole.subspan(sizeof head.checksum)) != head.checksum) {
         return refused("a record with its checksum", whole.size());
     }
-    if (!all_zero(whole.subspan(head.size))) return refused("zeros as padding", whole.size());
+    if (!base::all_zero(whole.subspan(head.size))) return refused("zeros as padding", whole.size());
     Parsed parsed{};
     parsed.status = ParseStatus::good;
     parsed.size = whole.size();
@@ -263,8 +264,9 @@ Parsed check_record(std::span<const std::byte> bytes, Lsn start, const Context& 
 
 namespace {
 
-template <class See>
-Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context, const See& see) {
+template <class AreEntries>
+Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context,
+             const AreEntries& are_entries) {
     auto parsed = check_record(bytes, start, context);
     if (parsed.status != ParseStatus::good) return parsed;
     parsed.status = ParseStatus::bad;
@@ -275,7 +277,8 @@ Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context
     record.start = start;
     record.end = start + whole.size();
     if (record.kind == RecordKind::filler) {
-        if (!all_zero(whole.subspan(head_size))) return refused("a filler of zeros", whole.size());
+        if (!base::all_zero(whole.subspan(head_size)))
+            return refused("a filler of zeros", whole.size());
         parsed.status = ParseStatus::good;
         return parsed;
     }
@@ -283,7 +286,8 @@ Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context
     read_fields(in, head.flags, context, record);
     record.body = in.rest();
     if (in.failed()) return refused("a record's fields", whole.size());
-    if (const char* expected = body_error(record, see)) return refused(expected, whole.size());
+    if (const char* expected = body_error(record, are_entries))
+        return refused(expected, whole.size());
     parsed.status = ParseStatus::good;
     return parsed;
 }
@@ -291,14 +295,18 @@ Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context
 }  // namespace
 
 Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
-    return parse(bytes, start, context, [](const Entry&) {});
+    return parse(bytes, start, context, [](std::span<const std::byte> body) {
+        EntryReader entries(body);
+        for (Entry entry; entries.next(entry);) {
+        }
+        return !entries.failed();
+    });
 }
 
 Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context,
                     std::vector<PageEntry>& pages) {
-    return parse(bytes, start, context, [&](const Entry& entry) {
-        if (entry.kind == EntryKind::page) pages.push_back(entry.page);
-    });
+    return parse(bytes, start, context,
+                 [&](std::span<const std::byte> body) { return read_pages(body, pages); });
 }
 
 }  // namespace mmsb::log

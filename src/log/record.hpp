@@ -184,6 +184,9 @@ private:
     std::span<const std::byte> in_;
     bool failed_ = false;
 };
+/// The whole body at once: what it says of pages is appended. False: the bytes are no entries.
+[[nodiscard]] bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages);
+
 class MetadataReader {
 public:
     explicit MetadataReader(std::span<const std::byte> in) noexcept : in_(in) {}

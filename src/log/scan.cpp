@@ -8,10 +8,6 @@
 namespace mmsb::log {
 namespace {
 
-bool all_zero(std::span<const std::byte> bytes) noexcept {
-    return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
-}
-
 constexpr std::size_t smallest_record = 16;  // Less is left: no record begins there.
 
 template <class Parse, class Visit>
@@ -29,22 +25,22 @@ ScanResult scan(std::span<const std::byte> bytes, const SegmentHeader& header, L
     if (from < header.start || from > limit || from % 8 != 0) {
         return stop(ScanEnd::bad, "a record's place inside the segment");
     }
-    bytes = bytes.first(
-        static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), limit - header.start)));
+    bytes =
+        bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), limit - from)));
     const Context context{.salt = header.salt, .base_time_ns = header.base_time_ns};
     while (result.good_until < limit) {
-        const auto at = std::min<std::uint64_t>(result.good_until - header.start, bytes.size());
+        const auto at = std::min<std::uint64_t>(result.good_until - from, bytes.size());
         const auto left = bytes.subspan(static_cast<std::size_t>(at));
         if (capacity_end - result.good_until < smallest_record) {
-            if (!all_zero(left)) return stop(ScanEnd::bad, "zeros up to the segment's end");
+            if (!base::all_zero(left)) return stop(ScanEnd::bad, "zeros up to the segment's end");
             if (left.size() < limit - result.good_until) return stop(ScanEnd::empty);
             result.good_until = limit;
             break;
         }
         const auto parsed = parse(left, result.good_until, context);
         if (parsed.status == ParseStatus::empty) {
-            return all_zero(left) ? stop(ScanEnd::empty)
-                                  : stop(ScanEnd::bad, "zeros up to the end, or a record");
+            return base::all_zero(left) ? stop(ScanEnd::empty)
+                                        : stop(ScanEnd::bad, "zeros up to the end, or a record");
         }
         if (parsed.status != ParseStatus::good) return stop(ScanEnd::bad, parsed.expected);
         result.good_until += parsed.size;
@@ -84,7 +80,6 @@ std::optional<Lsn> find_promise(std::span<const std::byte> bytes, const SegmentH
     if (distance >= bytes.size()) return {};
     const auto skipped = base::round_up(distance, 8);
     const Context context{.salt = header.salt, .base_time_ns = header.base_time_ns};
-    const auto salted = salt_seed(header.salt);
     std::uint64_t budget = looks_per_byte * (bytes.size() - distance);
     for (auto at = static_cast<std::size_t>(skipped); at + head_size <= bytes.size();) {
         const auto here = bytes.subspan(at);
@@ -92,7 +87,7 @@ std::optional<Lsn> find_promise(std::span<const std::byte> bytes, const SegmentH
         const auto head = load_head(here);
         at += 8;
         if (!plausible(head) || base::round_up(head.size, 8) > here.size()) continue;
-        if (head.check != head_check(record_seed(salted, lsn), head)) continue;
+        if (head.check != head_check(record_seed(header.salt, lsn), head)) continue;
         if (head.size > budget) return lsn;
         budget -= head.size;
         const auto parsed = parse_record(here, lsn, context);

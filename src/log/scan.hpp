@@ -23,9 +23,11 @@ struct ScanResult {
     std::uint64_t records = 0;
     const char* expected = "";  ///< For `bad`.
 };
-/// Visits each good record in order from `from`; false ends it. `bytes` begin at LSN `start` (of
-/// the segment's header) and end where the segment's range ends (`limit`) or where the file does.
-/// Fillers are not visited. What follows `good_until` is `empty` only if all of it is zero.
+/// Visits each good record in order; false ends it. `bytes` begin at LSN `from`, and end where the
+/// segment's range ends (`limit`) or where the file does. Fillers are not visited. What follows
+/// `good_until` is `empty` only if all of it is zero. Of the file's bytes no more than a part, up
+/// to anywhere, gives the same records until that part ends; `bad`, `empty` and `good_until` are
+/// then what they would be if the file ended there.
 [[nodiscard]] ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header,
                                       Lsn limit, Lsn from, FunctionRef<bool(const Record&)> visit);
 /// The same, with what each commit says of pages: parsed once, for who needs it anyhow. Views into

@@ -24,17 +24,12 @@ struct FreeContext {
     void operator()(ZSTD_CCtx* context) const noexcept { ZSTD_freeCCtx(context); }
 };
 
-bool all_zero(std::span<const std::byte> bytes) noexcept {
-    return bytes.empty() || (bytes[0] == std::byte{0} &&
-                             std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
-
 // How much of `bytes` from the start is zero units (or is not).
 std::size_t stretch(std::span<const std::byte> bytes, bool zero) noexcept {
     std::size_t at = 0;
     while (at < bytes.size()) {
         const auto unit = bytes.subspan(at, std::min(zero_unit, bytes.size() - at));
-        if (all_zero(unit) != zero) break;
+        if (base::all_zero(unit) != zero) break;
         at += unit.size();
     }
     return at;

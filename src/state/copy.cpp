@@ -202,8 +202,8 @@ private:
 
     // What was written is read back: so damage of the original is found, and of the copy.
     void check(const log::Segment& segment, const os::File& file, Lsn begin, Lsn limit) {
-        bytes_.assign(static_cast<std::size_t>(limit - segment.header.start), std::byte{0});
-        bytes_.resize(file.read(log::segment_header_size, bytes_));
+        bytes_.assign(static_cast<std::size_t>(limit - begin), std::byte{0});
+        bytes_.resize(file.read(log::segment_header_size + (begin - segment.header.start), bytes_));
         const auto scanned =
             log::scan_segment(bytes_, segment.header, limit, begin, [&](const log::Record& record) {
                 take(segment, record);

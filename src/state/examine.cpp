@@ -164,8 +164,8 @@ private:
             if (range_end <= from) finding.note = "let go of";
             return;
         }
-        bytes_.resize(static_cast<std::size_t>(std::min(limit - start, finding.bytes)));
-        bytes_.resize(segment.file.read(log::segment_header_size, bytes_));
+        bytes_.resize(static_cast<std::size_t>(std::min(limit - from, finding.bytes)));
+        bytes_.resize(segment.file.read(log::segment_header_size + (from - start), bytes_));
         const auto scanned = scan(segment, from, limit, finding);
         const auto& damage = result_.damage;
         if (damage && damage->file == finding.file)  // also where the records contradict each other

@@ -2,7 +2,9 @@
 
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
+#include "delta/codec.hpp"
 #include "log/scan.hpp"
+#include "state/lines_by_id.hpp"
 #include "state/load_image.hpp"
 #include "state/redo.hpp"
 
@@ -14,37 +16,20 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-constexpr std::size_t most_in_queue = 32;
+constexpr std::size_t most_in_queue = 64;
+constexpr std::size_t ahead = 8;                               // changes, whose bytes are asked for
+constexpr std::size_t first_window = std::size_t{256} << 10U;  // stays in a core's own cache
 
 void set_log_end(Attachment& bus, Lsn end) {
     auto& words = bus.words();
     words.reserve.store(end, relaxed);
     words.flushed.store(end, relaxed);
     words.durable.store(end, relaxed);
+    words.durable_sequence.store(words.sequence.load(relaxed), relaxed);
     words.files_seal.store(arena::seal_of(arena::files_tail_of(words)), relaxed);
     words.logged.store(end, relaxed);
     publish_applied(bus, end);
 }
-
-// Lines that pages were found at: hints. (A look-up in the catalog costs more than all the rest of
-// a record.)
-class LinesById {
-public:
-    [[nodiscard]] std::uint32_t find(PageId id) const noexcept {
-        return number(id) < lines_.size() ? lines_[number(id)] : unknown_line;
-    }
-    void set(PageId id, std::uint32_t line) {
-        constexpr std::uint64_t most = std::uint64_t{1}
-                                       << 24U;  // ids are given in order: few holes
-        if (number(id) >= most) return;
-        if (number(id) >= lines_.size())
-            lines_.resize(number(id) + number(id) / 2 + 1, unknown_line);
-        lines_[number(id)] = line;
-    }
-
-private:
-    std::vector<std::uint32_t> lines_{};
-};
 
 class Rebuilder {
 public:
@@ -126,8 +111,6 @@ private:
             const auto range_end = bus_.segments->end_of(*segment);
             if (range_end <= result_.end) continue;
             load(*segment);
-            bytes_.resize(std::min<std::size_t>(
-                bytes_.size(), static_cast<std::size_t>(range_end - segment->header.start)));
             damage.bytes += used_behind(*segment, result_.end);
             if (segment->header.start > result_.end) ++damage.segments;
         }
@@ -162,33 +145,48 @@ private:
         segment_ = &segment;
         const auto limit = std::min(bus_.segments->end_of(segment), options_.limit);
         if (limit <= result_.end) return true;  // before the checkpoint
-        bytes_.resize(bytes_in(segment, limit));
+        for (auto window = first_window;;) {
+            const auto from = std::max(result_.end, segment.header.start);
+            const auto end = read_window(segment, from, limit, window);
+            const auto scanned = log::scan_segment(
+                bytes_, segment.header, limit, from,
+                [&](const log::Record& record, std::span<const log::PageEntry> pages) {
+                    if (!queue(record, pages)) replay(record);
+                    return true;
+                });
+            apply_queue();
+            result_.end = scanned.good_until;
+            // What ends the log is judged by all that is there; what ends a window is not.
+            const bool is_all = bytes_.size() < window;
+            if (is_all || scanned.end == log::ScanEnd::complete) {
+                ends_with_log_ = end == result_.end;
+                return scanned.end == log::ScanEnd::complete;
+            }
+            if (scanned.good_until == from) window *= 4;
+        }
+    }
+
+    // Of a segment so many bytes from `from` on, or all up to `limit` that there are. Returns where
+    // they end.
+    Lsn read_window(const log::Segment& segment, Lsn from, Lsn limit, std::size_t window) {
+        const auto in_file = bytes_in(segment, limit);
+        const auto before = static_cast<std::size_t>(from - segment.header.start);
+        bytes_.resize(std::min(window, in_file - std::min(in_file, before)));
         std::size_t have = 0;
         while (have < bytes_.size()) {
-            const auto got =
-                bus_.segments->read(segment.header.start + have, std::span(bytes_).subspan(have));
+            const auto got = bus_.segments->read(from + have, std::span(bytes_).subspan(have));
             if (got == 0) break;
             have += got;
         }
         bytes_.resize(have);
-        const auto from = std::max(result_.end, segment.header.start);
-        const auto scanned = log::scan_segment(
-            bytes_, segment.header, limit, from,
-            [&](const log::Record& record, std::span<const log::PageEntry> pages) {
-                if (!queue(record, pages)) replay(record);
-                return true;
-            });
-        apply_queue();
-        result_.end = scanned.good_until;
-        ends_with_log_ = segment.header.start + have == result_.end;
-        return scanned.end == log::ScanEnd::complete;
+        return from + have;
     }
 
     // The log stops here. Nothing behind may say that it was promised to be there.
     void drop_tail(const All& all, std::size_t index) {
         const auto end = result_.end;
         for (auto i = index; i < all.size() && all[i]->header.start < options_.limit; ++i) {
-            if (i > index) load(*all[i]);
+            load(*all[i]);
             const auto from = std::max(end, all[i]->header.start);
             result_.dropped_bytes += used_behind(*all[i], from);
             if (const auto promise = log::find_promise(bytes_, all[i]->header, from, end)) {
@@ -218,12 +216,12 @@ private:
     }
 
     void load(const log::Segment& segment) {
-        bytes_.resize(bytes_in(segment, segment.header.start + segment.header.capacity));
+        bytes_.resize(bytes_in(segment, bus_.segments->end_of(segment)));
         bytes_.resize(segment.file.read(log::segment_header_size, bytes_));
     }
 
     // Most records change bytes of pages that are there, and nothing else. Some of them are
-    // gathered and applied together: by then their lines are on their way from memory.
+    // gathered and applied together: by then their lines are there, and their bytes on their way.
     bool queue(const log::Record& record, std::span<const log::PageEntry> pages) {
         const bool plain = record.kind == log::RecordKind::commit && !record.structural &&
                            !record.blob && std::ranges::none_of(pages, [](const auto& page) {
@@ -241,7 +239,10 @@ private:
     }
 
     void apply_queue() {
+        std::size_t asked = 0;
         for (const auto& [record, first, count] : queue_) {
+            for (; asked != std::min(first + count + ahead, changes_.size()); ++asked)
+                ask_for_bytes(changes_[asked]);
             begin(record);
             check_sequence(record);
             const auto changes = std::span(changes_).subspan(first, count);
@@ -252,6 +253,13 @@ private:
         }
         queue_.clear();
         changes_.clear();
+    }
+
+    void ask_for_bytes(const Change& change) const noexcept {
+        if (change.line == unknown_line || change.entry.delta.empty()) return;
+        const auto offset = bus_.arena->line(change.line)->offset.load(relaxed);
+        if (const auto bytes = bus_.arena->bytes(offset, change.entry.size))
+            delta::prefetch(change.entry.delta, *bytes);
     }
 
     // The one that is known by now, if the page is there.

@@ -48,6 +48,41 @@ TEST(ByteReader, GivesBackEveryVarintInItsShortestForm) {
     EXPECT_EQ(varint(largest).size(), mmsb::base::varint_max);
 }
 
+// Where more follows, eight bytes are looked at at once.
+TEST(ByteReader, ReadsAVarintTheSameWhateverFollowsIt) {
+    std::mt19937_64 random(2);
+    for (int round = 0; round < 200'000; ++round) {
+        // Any bytes: a number, or one byte too many, or too many bits.
+        Bytes bytes;
+        for (auto n = random() % 12; n != 0; --n)
+            bytes.push_back(static_cast<std::byte>(0x80 | (random() % 4 == 0 ? 0 : random())));
+        bytes.push_back(static_cast<std::byte>(random() % 4 == 0 ? 0 : random() % 128));
+        ByteReader alone(bytes);
+        const auto value = alone.varint();
+        const auto size = bytes.size();
+        auto followed = bytes;
+        for (int i = 0; i < 8; ++i) followed.push_back(static_cast<std::byte>(random()));
+        ByteReader reader(followed);
+        ASSERT_EQ(reader.varint(), value);
+        ASSERT_EQ(reader.failed(), alone.failed());
+        if (!reader.failed()) {
+            ASSERT_EQ(reader.position(), size);
+        }
+    }
+}
+
+TEST(Bytes, AreAllZeroOrOneOfThemIsNot) {
+    for (std::size_t size = 0; size < 100; ++size) {
+        Bytes bytes(size);
+        EXPECT_TRUE(mmsb::base::all_zero(bytes));
+        for (auto& byte : bytes) {
+            byte = std::byte{0x40};
+            EXPECT_FALSE(mmsb::base::all_zero(bytes));
+            byte = std::byte{0};
+        }
+    }
+}
+
 TEST(ByteReader, RefusesAVarintThatIsCutTooLongOrTooLarge) {
     auto cut = varint(largest);
     while (!cut.empty()) {

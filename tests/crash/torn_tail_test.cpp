@@ -19,10 +19,10 @@ namespace {
 // sequence n are pattern(size, n). The first `synced` sequences are synced. Returns up to which LSN
 // the records say so.
 log::Lsn make_and_die(const TempFolder& folder, unsigned commits, std::size_t size,
-                      unsigned synced = 0) {
+                      unsigned synced = 0, const limits::Geometry& geometry = small) {
     Pipe durable;
     Child child([&] {
-        auto bus = start_with(at(folder));
+        auto bus = start_with(at(folder), geometry);
         auto& words = detail::Bus::get(detail::Bus::handle_of(bus)).at().words();
         const auto page = bus.create_page(size, {.name = "page", .contents = pattern(size, 1)});
         for (unsigned n = 2; n <= commits; ++n) {
@@ -97,6 +97,42 @@ TEST(AnUnsyncedLog, CutAtAnyByteOpensToAGoodPrefix) {
     // The last record's padding may be zero, and is part of it.
     write_file(file, whole + std::string(64, '\0'));
     EXPECT_EQ(opened(folder, size), commits);
+}
+
+// It is read piece by piece: of records that fit into one many times, and of larger ones.
+TEST(ALongUnsyncedLog, CutAnywhereOpensToAGoodPrefix) {
+    for (const auto& [commits, size] :
+         {std::pair{1500U, std::size_t{1000}}, std::pair{8U, std::size_t{600'000}}}) {
+        const TempFolder folder;
+        const auto durable = make_and_die(folder, commits, size, 0, {});
+        const auto all = segments(folder);
+        ASSERT_EQ(all.size(), 1U);
+        const auto whole = written(read_file(all[0]));
+        ASSERT_GT(whole.size(), std::size_t{1} << 20U);
+        const auto header = log::decode_segment(std::as_bytes(std::span(whole)));
+        ASSERT_TRUE(header.value);
+        const auto seed = std::random_device{}();
+        std::cout << "seed " << seed << '\n';
+        std::mt19937 random(seed);
+        std::uniform_int_distribution<std::size_t> anywhere(
+            log::segment_header_size + durable - header.value->start, whole.size() - 8);
+        std::vector<std::size_t> cuts(30);
+        for (auto& cut : cuts) cut = anywhere(random);
+        std::ranges::sort(cuts);
+        std::uint64_t last = 0;
+        for (const auto cut : cuts) {
+            // What was only reserved says nothing, whether it is there or not.
+            const auto zeros = random() % 2 == 0 ? std::size_t{0} : whole.size() - cut;
+            write_file(all[0], whole.substr(0, cut) + std::string(zeros, '\0'));
+            const auto sequence = opened(folder, size);
+            ASSERT_GE(sequence, last) << "cut at " << cut;
+            ASSERT_LT(sequence, commits) << "cut at " << cut;
+            ASSERT_FALSE(HasFailure()) << "cut at " << cut;
+            last = sequence;
+        }
+        write_file(all[0], whole + std::string(100'000, '\0'));
+        EXPECT_EQ(opened(folder, size), commits);
+    }
 }
 
 TEST(AnUnsyncedLog, WithAnyOfItsBlocksMissingOpensToAGoodPrefix) {

@@ -87,7 +87,7 @@ private:
     void head_that_claims(std::size_t n) {
         log::Head head{
             .checksum = 1, .check = 0, .kind = 1, .flags = 0, .size = input_.take<std::uint32_t>()};
-        head.check = log::head_check(log::record_seed(log::salt_seed(header_.salt), end()), head);
+        head.check = log::head_check(log::record_seed(header_.salt, end()), head);
         const auto raw = std::as_bytes(std::span(&head, 1));
         bytes_.insert(bytes_.end(), raw.begin(), raw.end());
         bytes_.resize(bytes_.size() + n);

@@ -19,7 +19,7 @@ inline void append_sealed(std::uint8_t kind, std::uint8_t flags, std::span<const
                    .kind = kind,
                    .flags = flags,
                    .size = static_cast<std::uint32_t>(log::head_size + payload.size())};
-    const auto seed = log::record_seed(log::salt_seed(context.salt), start);
+    const auto seed = log::record_seed(context.salt, start);
     head.check = log::head_check(seed, head);
     const auto at = out.size();
     out.resize(at + log::head_size);

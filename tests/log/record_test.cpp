@@ -212,7 +212,7 @@ TEST(Fillers, AreGoodOfAnySizeAndHoldNothing) {
 /// Puts both checksums of the record in `bytes` right for what it now says.
 void reseal(Buffer& bytes) {
     auto head = load_head(bytes);
-    const auto seed = record_seed(salt_seed(context.salt), start);
+    const auto seed = record_seed(context.salt, start);
     head.check = head_check(seed, head);
     std::memcpy(bytes.data(), &head, sizeof head);
     const auto padded = std::clamp<std::uint64_t>(base::round_up(head.size, 8), 4, bytes.size());
