@@ -32,7 +32,7 @@ Image::Image(const Image& other)
       lines_(other.lines_),
       sources_(other.sources_),
       dependencies_(other.dependencies_) {
-    rebuild_index();
+    reserve_index(next_page_, pages_.size());
 }
 
 Image& Image::operator=(const Image& other) {
@@ -87,11 +87,6 @@ void Image::reserve_index(std::uint64_t next, std::size_t pages) {
 
 void Image::index_page(PageId page, ImagePage* at) noexcept {
     if (number(page) < index_.size()) index_[number(page)] = at;
-}
-
-void Image::rebuild_index() {
-    index_.clear();
-    reserve_index(next_page_, pages_.size());
 }
 
 bool Image::insert(PageId page, ImagePage contents) {

@@ -128,7 +128,6 @@ private:
     // Makes room, so that index_page cannot fail for pages below `next`.
     void reserve_index(std::uint64_t next, std::size_t pages);
     void index_page(PageId page, ImagePage* at) noexcept;
-    void rebuild_index();
 
     Keep keep_;  // its pages in order
     Sequence sequence_ = Sequence::zero;

@@ -2,6 +2,7 @@
 // which has lost what it was made with is no new one.
 #include "api/refused.hpp"
 #include "arena/layout.hpp"
+#include "log/format.hpp"
 
 #include <gtest/gtest.h>
 
@@ -55,6 +56,31 @@ TEST(Making, ABusWhoseMakerWasKilledIsMadeAnew) {
 
 // Shared memory of a bus that is gone is gone with the next one that is made, also where that is
 // in its place. Where a bus lies in another mount namespace, nobody can tell from here.
+// What is only half made goes with the attempt; what only looks like it is somebody else's.
+TEST(Making, OfSharedMemoryThatFailsLeavesNothingOfItAndNothingElseOut) {
+    const TempFolder memory, folder;
+    fs::create_directories(memory.path());
+    auto config = at(folder);
+    config.arena_folder = memory.path();
+    auto bus = start(config);
+    bus.create_page(100, {.name = "page"}).write(0, bytes_of("abc"));
+    stop(std::move(bus));
+    remove_arena(folder.path());
+    const auto mine = memory / "mmsb-notes.999999999.new";
+    write_file(mine, "precious");
+    const auto segment = folder / "log" / "0000000000000001.seg";
+    const auto whole = read_file(segment);
+    auto damaged = whole;
+    damaged[log::segment_header_size + 4] ^= 1;  // of the first record's check
+    write_file(segment, damaged);
+    thrown<Corrupt>([&] { static_cast<void>(start(config)); });
+    const auto left = std::distance(fs::directory_iterator(memory.path()), {});
+    EXPECT_EQ(left, 1);
+    EXPECT_TRUE(fs::exists(mine));
+    write_file(segment, whole);
+    EXPECT_EQ(start(config).page("page").size(), 100U);
+}
+
 TEST(Making, SweepsTheSharedMemoryOfBusesThatAreGone) {
     const TempFolder memory, gone, elsewhere, replaced;
     fs::create_directories(memory.path());

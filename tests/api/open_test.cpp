@@ -28,6 +28,19 @@ TEST(Opening, CreateMakesABusOnce) {
         [&] { static_cast<void>(start({.path = folder.path(), .open = Open::create})); });
 }
 
+// Also in memory that was only just rebuilt from them.
+TEST(Opening, WhatTheFilesHoldIsDurable) {
+    const TempFolder folder;
+    make_bus(folder);
+    for (const bool arena : {true, false})
+        for (const auto open : {Open::read_only, Open::good_prefix, Open::existing}) {
+            if (!arena) remove_arena(folder.path());
+            const auto bus = start({.path = folder.path(), .open = open});
+            EXPECT_GT(bus.sequence(), Sequence::zero);
+            EXPECT_EQ(bus.durable_sequence(), bus.sequence());
+        }
+}
+
 TEST(Opening, ExistingAndReadOnlyMakeNothing) {
     const TempFolder folder;
     for (const auto open : {Open::existing, Open::read_only}) {

@@ -155,6 +155,19 @@ TEST_F(GoodPrefix, EndsBeforeASegmentThatIsGoneOrHasNoHeader) {
     }
 }
 
+// A torn end with a segment behind it that cannot be read: one damage, and no torn tail.
+TEST_F(GoodPrefix, CountsWhatADamagedSegmentCutsOffOnce) {
+    const auto segments = plain_.files_of("log");
+    flip_byte(segments[2], 40);
+    auto torn = read_file(segments[1]);
+    torn.replace(torn.size() - 512, 512, 512, '\0');
+    write_file(segments[1], torn);
+    const auto good = open(plain_);
+    ASSERT_TRUE(good.recovery().damage);
+    EXPECT_GT(good.recovery().damage->bytes, 0U);
+    EXPECT_EQ(good.recovery().dropped_bytes, 0U);
+}
+
 TEST_F(GoodPrefix, IsThePresentWhereOnlyThePastIsDamaged) {
     const auto segments = kept_.files_of("log");
     for (const int how : {0, 1, 2}) {
@@ -289,6 +302,26 @@ TEST(GoodPrefixOfBlobs, EndsBeforeOneThatIsGoneOrDamaged) {
         EXPECT_EQ(files_in(folder.path()), before);
         write_file(blob, whole);
     }
+}
+
+// The record that names the blob is good itself: from right behind it the history can be read.
+TEST(GoodPrefixOfBlobs, BeginsRightBehindADamagedOne) {
+    const TempFolder folder;
+    auto bus = start_with(at(folder));
+    const auto page = bus.create_page(200'000, {.name = "large"});
+    bus.checkpoint();
+    page.update(pattern(200'000));
+    const auto behind = bus.checkpoint();
+    page.write(5, bytes_of("behind"));
+    bus.checkpoint();
+    page.write(5, bytes_of("newest"));
+    bus.wait_durable(Sequence::newest);
+    stop(std::move(bus));
+    remove_arena(folder.path());
+    for (const auto& entry : fs::directory_iterator(folder / "log"))
+        if (entry.path().extension() == ".blob") flip_byte(entry.path(), 100'000);
+    const auto good = start(good_prefix(folder));
+    EXPECT_EQ(good.oldest(), behind);
 }
 
 // Writes to the page while it lives.

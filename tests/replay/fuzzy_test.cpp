@@ -119,5 +119,22 @@ TEST(AChangeInACheckpoint, IsRefusedWhereItContradictsThePages) {
     EXPECT_EQ(text_of(result.value->image.find(PageId{1})->bytes), "b");
 }
 
+TEST(AChangeInACheckpoint, IsRefusedWhereItsPagesBecomeMoreThanTheReaderWants) {
+    const log::PageEntry larger{.page = PageId{1}, .epoch = Epoch{1}, .size = 11, .resized = true};
+    Forger forger;
+    forger.add_block(Items()
+                         .page({})
+                         .contents({.size = 8})
+                         .piece("12345678")
+                         .change({}, larger)
+                         .end({.contents = 1, .changes = 1})
+                         .bytes);
+    EXPECT_TRUE(read_back(forger.file(), {.keep = {}, .most_bytes = 11}).value);
+    const auto result = read_back(forger.file(), {.keep = {}, .most_bytes = 10});
+    ASSERT_FALSE(result.value);
+    EXPECT_NE(result.refusal.found.find("more than the reader wants"), std::string::npos)
+        << result.refusal.found;
+}
+
 }  // namespace
 }  // namespace mmsb::replay::test

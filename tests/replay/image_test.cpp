@@ -256,6 +256,14 @@ TEST_F(ImageTest, RefusesMoreMetadataThanAPageMayHave) {
     recorder.apply(image, {{.page = plain, .size = 100, .metadata = instead}});
     const auto too_much = metadata_of({{"third", half}});
     refused({{.page = plain, .size = 100, .metadata = too_much}}, "metadata");
+    // Just as much as it may have, and one byte more.
+    std::size_t there = std::string_view("third").size();
+    for (const auto& [key, value] : image.find(plain)->metadata) there += key.size() + value.size();
+    const std::string rest(limits::metadata_size - there, 'v');
+    const auto full = metadata_of({{"third", rest}});
+    const auto more = metadata_of({{"third", rest + "v"}});
+    refused({{.page = plain, .size = 100, .metadata = more}}, "metadata");
+    recorder.apply(image, {{.page = plain, .size = 100, .metadata = full}});
 }
 
 TEST_F(ImageTest, KnowsSourcesByNumber) {
