@@ -4,7 +4,7 @@
 // as in the plain model. Every engine in turn, round by round.
 //
 // after kill -9   what was shared memory is still there
-// after a reboot  it is not; files are as the kernel has them, in its page cache, for everybody
+// after a reboot  it is not; all files are on the disk, and in the kernel's page cache, for everybody
 //
 // And for MMSB: how long a process that goes on is held up by the death of another.
 #include "reopen/survivors.hpp"
@@ -97,7 +97,10 @@ void run(const bench::Way& way, const Options& options, After after, bench::Mode
          Times& times) {
     mmsb::test::Child writer([&]() -> int { write_and_die(way, options, after); });
     if (writer.wait() != -SIGKILL) throw std::runtime_error(way.name + ": the writer failed");
-    if (after == After::reboot) bench::lose_memory(options.folder);
+    if (after == After::reboot) {
+        bench::lose_memory(options.folder);
+        ::sync();  // no machine comes up with something that waits to be written
+    }
     times.mib = mib_in(options.folder);
     const mmsb::test::Shared<Found> found;
     mmsb::test::Child reader([&] {
