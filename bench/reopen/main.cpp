@@ -4,7 +4,8 @@
 // as in the plain model. Every engine in turn, round by round.
 //
 // after kill -9   what was shared memory is still there
-// after a reboot  it is not; all files are on the disk, and in the kernel's page cache, for everybody
+// after a reboot  it is not; all files are on the disk, and in the kernel's page cache, for
+// everybody
 //
 // And for MMSB: how long a process that goes on is held up by the death of another.
 #include "reopen/survivors.hpp"
