@@ -42,7 +42,10 @@ public:
         fs::create_directories(at_);
         made_ = run("truncate -s 96M " + image_ + " && mkfs.ext4 -q -F " + image_);
     }
-    ~Disk() { unmount(); }
+    ~Disk() {
+        if (mounted_) remove_arena(bus());
+        unmount();
+    }
     Disk(const Disk&) = delete;
     Disk& operator=(const Disk&) = delete;
     [[nodiscard]] bool made() const noexcept { return made_; }

@@ -20,13 +20,13 @@ class Doctor(tool.Tool):
 
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.forget_memory)
         if Doctor.made is None:
             Doctor.made = pathlib.Path(tempfile.mkdtemp(prefix="mmsb-tool-"))
             unittest.addModuleCleanup(shutil.rmtree, Doctor.made, ignore_errors=True)
             self.make()
             Doctor.past, Doctor.pages = self.past, self.pages
             shutil.copytree(self.folder / "x.bus", Doctor.made / "x.bus")
+            self.forget_memory()
             shutil.rmtree(self.folder / "x.bus")
         self.past, self.pages = dict(Doctor.past), dict(Doctor.pages)
         shutil.copytree(Doctor.made / "x.bus", self.folder / "x.bus")
@@ -59,10 +59,6 @@ class Doctor(tool.Tool):
         """As a reboot does."""
         arena = self.folder / (self.folder / "x.bus" / "arena").read_text()
         arena.unlink()
-
-    def forget_memory(self):
-        for arena in self.folder.glob("*/arena"):
-            pathlib.Path(arena.read_text()).unlink(missing_ok=True)
 
     def tear(self):
         self.lose_memory()

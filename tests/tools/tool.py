@@ -16,6 +16,13 @@ class Tool(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mmsb-tool-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.addCleanup(self.forget_memory)
+
+    def forget_memory(self):
+        """Of all buses in the scratch folder, also of those that a killed process has left."""
+        for arena in self.folder.rglob("arena"):
+            if arena.is_file() and arena.read_text():
+                (arena.parent / arena.read_text()).unlink(missing_ok=True)
 
     def run_mmsb(self, *arguments, code=0, text=True, **options):
         """Runs it in the scratch folder; checks the exit code, and that an error is one line on stderr."""
