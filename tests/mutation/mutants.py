@@ -50,27 +50,35 @@ def closing(code: str, opening: int) -> int:
     return -1
 
 
-def of_line(code: str, line: str):
-    """Each changed form of `line`; `code` is the same line, blanked."""
+def says_the_same(condition: str) -> bool:
+    """Its operator alone, turned round, is its negation."""
+    return condition.count(" == ") + condition.count(" != ") == 1 and " && " not in condition and " || " not in condition
+
+
+def of_line(code: str, line: str, begins: bool):
+    """Each changed form of `line`; `code` is the same line, blanked; `begins`: a statement does there."""
     for match in TOKEN.finditer(code):
         yield line[: match.start()] + OPERATORS[match.group()] + line[match.end():]
     for match in CONDITION.finditer(code):
         start, end = match.end(), closing(code, match.end() - 1)
-        if end > 0 and ";" not in code[start:end]:
+        if end > 0 and ";" not in code[start:end] and not says_the_same(code[start:end]):
             yield f"{line[:start]}!({line[start:end]}){line[end:]}"
-    if STATEMENT.match(code) and not re.match(r"^\s+(?:return|throw|co_|case|delete|else)\b", code):
+    if begins and STATEMENT.match(code) and not re.match(r"^\s+(?:return|throw|co_|case|delete|else)\b", code):
         yield ""
 
 
 def of_file(root: Path, file: Path) -> list[Mutant]:
-    """All mutants of one file, in the order of its lines. No two are the same."""
+    """All mutants of one file, in the order of its lines."""
     text = (root / file).read_text()
     found = []
+    begins = True
     for number, (code, line) in enumerate(zip(blanked(text).split("\n"), text.split("\n")), 1):
         if NO_MUTANT.search(code):
             continue
-        for after in dict.fromkeys(of_line(code, line)):
+        for after in dict.fromkeys(of_line(code, line, begins)):
             if "[[" in after or after == line:
                 continue
             found.append(Mutant(file, number, line, after))
+        if spoken := code.replace("\x01", " ").rstrip():
+            begins = spoken[-1] in ";{}:" or spoken.endswith(")") and re.match(r"\s*(?:if|for|while) \(", spoken)
     return found
