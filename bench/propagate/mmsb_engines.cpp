@@ -113,7 +113,8 @@ private:
         }
         auto& page = pages_[node];
         const mmsb::graph::Call call{.parents = sizes_, .changed = ranges_, .out = page};
-        if (!mmsb::graph::reached_ranges(mmsb::Locality::lane_wise, call, reached_)) throw 0;
+        if (!mmsb::graph::reached_ranges(mmsb::Locality::lane_wise, call, reached_))
+            throw std::logic_error("pages of one size have the same lanes");
         for (const auto& [offset, size] : reached_)
             std::memcpy(before_.data() + offset, page.data() + offset, size);
         compute_changed(shape_, node, parents_, ranges_[0], page);

@@ -225,11 +225,11 @@ void Graph::remove_link(Node parent, Node child) {
 }
 
 void Graph::remove_page(PageId page) {
-    static_cast<void>(remove_rule(page));
     auto node = node_of(page);
     if (node == no_node) return;
     std::vector<PageId> neighbours;
     for (const auto& child : nodes_[node].children) neighbours.push_back(page_of(child.node));
+    static_cast<void>(remove_rule(page));
     for (const auto child : neighbours)
         if ((kinds(page, child) & by_formula) != 0) static_cast<void>(remove_rule(child));
     node = node_of(page);
@@ -259,10 +259,11 @@ bool Graph::load(std::span<const Edge> edges,
     for (const auto& rule : rules) named += rule.second->parents.size();
     links.reserve(edges.size() + named);
     // Most edges have a parent or a child with the one before.
-    std::array<std::pair<PageId, Node>, 2> last{};
+    std::array<std::pair<PageId, Node>, 2> last{std::pair{PageId::none, no_node},
+                                                std::pair{PageId::none, no_node}};
     const auto node = [&](PageId page, std::size_t end) {
         auto& [known, is] = last[end];
-        if (known == page) return is;
+        if (known == page && is != no_node) return is;
         const auto there = made.node_of(page);
         is = there == no_node ? made.make_node(page, false) : there;
         known = page;

@@ -120,9 +120,9 @@ private:
     Node make_node(PageId page, bool first);
     void drop_if_idle(Node node);
     // Where among the parent's children the child is; no_link: nowhere. As long as the shorter of
-    // the two lists, which in a graph of n links is below the root of n on average, whatever its
-    // shape (Chiba, Nishizeki: "Arboricity and subgraph listing algorithms", SIAM J. Comput. 14,
-    // 1985): cheaper than a table of pairs.
+    // the two lists: over all links of a graph of n that is about the root of n at most, whatever
+    // its shape (Chiba, Nishizeki: "Arboricity and subgraph listing algorithms", SIAM J. Comput.
+    // 14, 1985), and cheaper than a table of pairs.
     [[nodiscard]] std::uint32_t find_link(Node parent, Node child) const noexcept;
     void add_kind(Node parent, Node child, Kinds kind);
     void remove_kind(Node parent, Node child, Kinds kind);

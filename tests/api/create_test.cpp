@@ -54,8 +54,6 @@ TEST(Making, ABusWhoseMakerWasKilledIsMadeAnew) {
     EXPECT_TRUE(bus.verify().good);
 }
 
-// Shared memory of a bus that is gone is gone with the next one that is made, also where that is
-// in its place. Where a bus lies in another mount namespace, nobody can tell from here.
 // What is only half made goes with the attempt; what only looks like it is somebody else's.
 TEST(Making, OfSharedMemoryThatFailsLeavesNothingOfItAndNothingElseOut) {
     const TempFolder memory, folder;
@@ -81,6 +79,8 @@ TEST(Making, OfSharedMemoryThatFailsLeavesNothingOfItAndNothingElseOut) {
     EXPECT_EQ(start(config).page("page").size(), 100U);
 }
 
+// Shared memory of a bus that is gone is gone with the next one that is made, also where that is
+// in its place. Where a bus lies in another mount namespace, nobody can tell from here.
 TEST(Making, SweepsTheSharedMemoryOfBusesThatAreGone) {
     const TempFolder memory, gone, elsewhere, replaced;
     fs::create_directories(memory.path());

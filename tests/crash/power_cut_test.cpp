@@ -42,16 +42,15 @@ public:
         fs::create_directories(at_);
         made_ = run("truncate -s 96M " + image_ + " && mkfs.ext4 -q -F " + image_);
     }
-    ~Disk() {
-        if (mounted_) remove_arena(bus());
-        unmount();
-    }
+    ~Disk() { unmount(); }
     Disk(const Disk&) = delete;
     Disk& operator=(const Disk&) = delete;
     [[nodiscard]] bool made() const noexcept { return made_; }
     [[nodiscard]] bool mount() { return mounted_ = run("mount -o loop " + image_ + ' ' + at_); }
     void unmount() {
-        if (std::exchange(mounted_, false)) run("umount " + at_);
+        if (!std::exchange(mounted_, false)) return;
+        remove_arena(bus());  // it is found by what is on the disk
+        run("umount " + at_);
     }
     // As if the power was gone: what the disk does not have by now it will not get.
     [[nodiscard]] bool cut() const {

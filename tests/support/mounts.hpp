@@ -36,7 +36,7 @@ inline bool be_alone_with_mounts() {
     return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
 }
 
-/// A tmpfs in a folder of its own, gone at the end.
+/// A tmpfs in a folder of its own, gone at the end; and the arena of a bus in it that is named so.
 class SmallFileSystem {
 public:
     explicit SmallFileSystem(const std::string& options) {
@@ -45,7 +45,9 @@ public:
         if (!mounted_) reason_ = errno;
     }
     ~SmallFileSystem() {
-        if (mounted_) ::umount2(path_.path().c_str(), MNT_DETACH);
+        if (!mounted_) return;
+        remove_arena(path_ / "bus");
+        ::umount2(path_.path().c_str(), MNT_DETACH);
     }
     SmallFileSystem(const SmallFileSystem&) = delete;
     SmallFileSystem& operator=(const SmallFileSystem&) = delete;

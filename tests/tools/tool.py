@@ -21,8 +21,9 @@ class Tool(unittest.TestCase):
     def forget_memory(self):
         """Of all buses in the scratch folder, also of those that a killed process has left."""
         for arena in self.folder.rglob("arena"):
-            if arena.is_file() and arena.read_text():
-                (arena.parent / arena.read_text()).unlink(missing_ok=True)
+            named = pathlib.Path(arena.read_bytes().decode(errors="replace")) if arena.is_file() else pathlib.Path()
+            if named.is_absolute() and named.name.startswith("mmsb-"):
+                named.unlink(missing_ok=True)
 
     def run_mmsb(self, *arguments, code=0, text=True, **options):
         """Runs it in the scratch folder; checks the exit code, and that an error is one line on stderr."""
