@@ -152,6 +152,7 @@ void check_page_options(const PageOptions& options, std::size_t size);
 void check_name(std::string_view name);
 /// Likewise, a formula of this page (or of an unlogged one: none).
 void check_formula(PageId child, const Formula& formula);
+void check_locality(Locality locality);  ///< That there is one of this number.
 void check_metadata(std::string_view key, std::string_view value);
 
 /// Throws PageNotFound: of a View.

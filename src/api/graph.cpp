@@ -28,6 +28,12 @@ void refuse(const std::string& what, PageId page, const std::string& expected,
 
 }  // namespace
 
+void detail::check_locality(Locality locality) {
+    if (locality > Locality::passthrough)
+        refuse("there is no such locality", PageId::none, "one of Locality",
+               std::to_string(static_cast<int>(locality)));
+}
+
 void detail::check_formula(PageId child, const Formula& formula) {
     if (formula.function.empty() || formula.function.size() > limits::name_size)
         refuse("a formula's function has a name", child,
@@ -206,9 +212,7 @@ void State::register_recompute(std::string_view name, RecomputeFunction function
             fmt::format("1 to {} bytes that do not begin with \"{}\"", limits::name_size, reserved),
             std::string(name));
     if (!function) refuse("a function is to be called", PageId::none, "a function", "none");
-    if (options.locality > Locality::passthrough)
-        refuse("there is no such locality", PageId::none, "one of Locality",
-               std::to_string(static_cast<int>(options.locality)));
+    detail::check_locality(options.locality);
     bus.at().functions.put(name, {.call = Bus::function(std::move(function)),
                                   .stale_on_throw = options.stale_on_throw,
                                   .accumulates = options.accumulates,

@@ -79,6 +79,7 @@ UnloggedPage ShadowPageGraph::derive_unlogged(std::size_t size, const std::vecto
 UnloggedPage ShadowPageGraph::derive_unlogged(std::size_t size, const std::vector<AnyPage>& parents,
                                               RecomputeFunction function, Locality locality) const {
     if (!function) refuse("a function is to be called", "a function", "none");
+    detail::check_locality(locality);
     auto made = std::make_shared<const state::RegisteredFunction>(state::RegisteredFunction{
         .call = Bus::function(std::move(function)), .locality = locality});
     return make(bus_, size, parents, std::move(made), "its function", {});

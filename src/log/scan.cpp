@@ -76,14 +76,11 @@ ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& h
 std::optional<Lsn> find_promise(std::span<const std::byte> bytes, const SegmentHeader& header,
                                 Lsn from, Lsn promised) {
     constexpr std::uint64_t looks_per_byte = 64;
-    const Lsn distance = from > header.start ? from - header.start : 0;
-    if (distance >= bytes.size()) return {};
-    const auto skipped = base::round_up(distance, 8);
     const Context context{.salt = header.salt, .base_time_ns = header.base_time_ns};
-    std::uint64_t budget = looks_per_byte * (bytes.size() - distance);
-    for (auto at = static_cast<std::size_t>(skipped); at + head_size <= bytes.size();) {
+    std::uint64_t budget = looks_per_byte * bytes.size();
+    for (std::size_t at = 0; at + head_size <= bytes.size();) {
         const auto here = bytes.subspan(at);
-        const Lsn lsn = header.start + at;
+        const Lsn lsn = from + at;
         const auto head = load_head(here);
         at += 8;
         if (!plausible(head) || base::round_up(head.size, 8) > here.size()) continue;

@@ -36,10 +36,10 @@ struct ScanResult {
     std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit, Lsn from,
     FunctionRef<bool(const Record&, std::span<const PageEntry>)> visit);
 
-/// Is there, at or behind `from` in these bytes, a good record that says durable > `promised`? Its
-/// LSN, else nothing. Linear: the 16-bit check rules out most places, and the bytes that checksums
-/// may look at are bounded (64 x the input); what exceeds the bound counts as found (refuse to
-/// guess).
+/// Is there in these bytes, which begin at LSN `from` (a multiple of 8), a good record that says
+/// durable > `promised`? Its LSN, else nothing. Linear: the 16-bit check rules out most places, and
+/// the bytes that checksums may look at are bounded (64 x the input); what exceeds the bound counts
+/// as found (refuse to guess).
 [[nodiscard]] std::optional<Lsn> find_promise(std::span<const std::byte> bytes,
                                               const SegmentHeader& header, Lsn from, Lsn promised);
 

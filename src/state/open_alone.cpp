@@ -28,6 +28,9 @@ void make_durable(Attachment& bus, const Rebuilt& rebuilt) {
         at += got;
     }
     bus.segments->sync(rebuilt.promised, rebuilt.end);
+    auto& words = bus.words();
+    words.durable_sequence.store(words.sequence.load());
+    words.files_seal.store(arena::seal_of(arena::files_tail_of(words)));
 }
 
 void say_why_rebuilt(Attachment& bus, Found found) {

@@ -17,15 +17,17 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr std::size_t most_in_queue = 64;
-constexpr std::size_t ahead = 8;                               // changes, whose bytes are asked for
+constexpr std::size_t ahead = 8;  // So many changes before it is made, its bytes are asked for.
 constexpr std::size_t first_window = std::size_t{256} << 10U;  // stays in a core's own cache
 
-void set_log_end(Attachment& bus, Lsn end) {
+// `durable`: what the disk is known to have. The rest has only been read, and may be in the page
+// cache alone.
+void set_log_end(Attachment& bus, Lsn end, Sequence durable) {
     auto& words = bus.words();
     words.reserve.store(end, relaxed);
     words.flushed.store(end, relaxed);
     words.durable.store(end, relaxed);
-    words.durable_sequence.store(words.sequence.load(relaxed), relaxed);
+    words.durable_sequence.store(number(durable), relaxed);
     words.files_seal.store(arena::seal_of(arena::files_tail_of(words)), relaxed);
     words.logged.store(end, relaxed);
     publish_applied(bus, end);
@@ -60,7 +62,9 @@ public:
                         result_.dropped_bytes == 0 && !result_.damage;
         result_.clean =
             last_was_close_ && ends_with_log_ && result_.dropped_bytes == 0 && !result_.damage;
-        set_log_end(bus_, result_.end);
+        const auto base = start_ == nullptr ? Sequence::zero : start_->sequence();
+        set_log_end(bus_, result_.end,
+                    result_.clean ? Sequence{words_.sequence.load(relaxed)} : base);
         if (!bus_.arena->rebuild_allocator()) damaged(0, "pages that do not overlap");
         return result_;
     }
@@ -111,7 +115,7 @@ private:
             const auto range_end = bus_.segments->end_of(*segment);
             if (range_end <= result_.end) continue;
             load(*segment);
-            damage.bytes += used_behind(*segment, result_.end);
+            damage.bytes += used_behind(result_.end);
             if (segment->header.start > result_.end) ++damage.segments;
         }
         result_.dropped_bytes = 0;
@@ -179,6 +183,7 @@ private:
             have += got;
         }
         bytes_.resize(have);
+        at_ = from;
         return from + have;
     }
 
@@ -186,10 +191,11 @@ private:
     void drop_tail(const All& all, std::size_t index) {
         const auto end = result_.end;
         for (auto i = index; i < all.size() && all[i]->header.start < options_.limit; ++i) {
-            load(*all[i]);
-            const auto from = std::max(end, all[i]->header.start);
-            result_.dropped_bytes += used_behind(*all[i], from);
-            if (const auto promise = log::find_promise(bytes_, all[i]->header, from, end)) {
+            // What ended the log was at hand when it did: by now somebody may have gone on with it.
+            if (i > index) load(*all[i]);
+            result_.dropped_bytes += used_behind(end);
+            if (const auto promise =
+                    log::find_promise(bytes_behind(end), all[i]->header, std::max(end, at_), end)) {
                 segment_ = all[index].get();
                 damaged(end, "a record that was synced: one at " + std::to_string(*promise) +
                                  " says so");
@@ -197,12 +203,14 @@ private:
         }
     }
 
-    // Of the segment whose bytes are at hand: how many there are from `lsn` on, but for zeros at
-    // their end.
-    [[nodiscard]] std::uint64_t used_behind(const log::Segment& segment, Lsn lsn) const {
-        const auto from = std::max(lsn, segment.header.start) - segment.header.start;
-        const auto behind = std::span(bytes_).subspan(
-            static_cast<std::size_t>(std::min<std::uint64_t>(bytes_.size(), from)));
+    [[nodiscard]] std::span<const std::byte> bytes_behind(Lsn lsn) const {
+        const auto before = std::min<std::uint64_t>(bytes_.size(), std::max(lsn, at_) - at_);
+        return std::span(bytes_).subspan(static_cast<std::size_t>(before));
+    }
+
+    // Of the bytes at hand: how many there are from `lsn` on, but for zeros at their end.
+    [[nodiscard]] std::uint64_t used_behind(Lsn lsn) const {
+        const auto behind = bytes_behind(lsn);
         const auto last = std::find_if(behind.rbegin(), behind.rend(),
                                        [](std::byte b) { return b != std::byte{0}; });
         return static_cast<std::uint64_t>(behind.rend() - last);
@@ -218,6 +226,7 @@ private:
     void load(const log::Segment& segment) {
         bytes_.resize(bytes_in(segment, bus_.segments->end_of(segment)));
         bytes_.resize(segment.file.read(log::segment_header_size, bytes_));
+        at_ = segment.header.start;
     }
 
     // Most records change bytes of pages that are there, and nothing else. Some of them are
@@ -365,7 +374,8 @@ private:
     const replay::Image* start_;
     const RebuildOptions options_;
     const log::Segment* segment_ = nullptr;
-    std::vector<std::byte> bytes_{};
+    std::vector<std::byte> bytes_{};  // of the segment at hand,
+    Lsn at_ = 0;                      // from here on
     std::vector<std::uint32_t> lines_{};
     struct Queued {
         log::Record record{};

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace mmsb::test {
 namespace {
 
@@ -39,6 +41,29 @@ TEST(Opening, WhatTheFilesHoldIsDurable) {
             EXPECT_GT(bus.sequence(), Sequence::zero);
             EXPECT_EQ(bus.durable_sequence(), bus.sequence());
         }
+}
+
+// What a process that died has left in the page cache is not on the disk for that.
+TEST(Opening, ToReadTakesNothingForDurableThatNobodySynced) {
+    const TempFolder folder;
+    Child child([&] {
+        const auto bus = start(at(folder));
+        bus.create_page(8, {.name = "page"});
+        const auto& words = detail::Bus::get(detail::Bus::handle_of(bus)).at().words();
+        while (words.flushed.load() < words.logged.load())
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        ::raise(SIGKILL);
+        return 0;
+    });
+    EXPECT_EQ(child.wait(), -SIGKILL);
+    remove_arena(folder.path());
+    for (const auto open : {Open::read_only, Open::good_prefix}) {
+        const auto bus = start({.path = folder.path(), .open = open});
+        EXPECT_EQ(number(bus.sequence()), 1U);
+        EXPECT_EQ(bus.durable_sequence(), Sequence::zero);
+    }
+    const auto bus = start(at(folder));
+    EXPECT_EQ(bus.durable_sequence(), bus.sequence());
 }
 
 TEST(Opening, ExistingAndReadOnlyMakeNothing) {

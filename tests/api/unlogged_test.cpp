@@ -283,6 +283,10 @@ TEST(AnUnloggedPage, ThatWasMovedFromIsNoPage) {
             8, {a}, formula::call("mmsb.copy/1", Bytes(limits::formula_arguments + 1))));
     });
     raises<InvalidArgument>(bus, [&] {
+        static_cast<void>(
+            bus.graph().derive_unlogged(8, {a}, [](Recompute&) {}, static_cast<Locality>(9)));
+    });
+    raises<InvalidArgument>(bus, [&] {
         bus.register_recompute("test.any/1", [](Recompute&) {},
                                {.locality = static_cast<Locality>(9)});
     });

@@ -3,6 +3,7 @@
 // given up so.
 #include "log/format.hpp"
 #include "support/child.hpp"
+#include "support/mounts.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
@@ -164,6 +165,45 @@ TEST(AnUnsyncedLog, WithAnyOfItsBlocksMissingOpensToAGoodPrefix) {
     }
     for (const auto& [file, bytes] : whole) write_file(file, bytes);
     EXPECT_EQ(opened(folder, size), commits);
+}
+
+// As from another container: the files are there, and the shared memory is not. What is written and
+// synced while the log is read makes no damage of it.
+TEST(ALogInUseAcrossProcesses, IsWholeForWhoSeesItsFilesOnly) {
+    const TempFolder folder;
+    Pipe begun;
+    Child writer([&] {
+        const auto bus = start(at(folder));
+        const auto page = bus.create_page(100, {.name = "page"});
+        for (unsigned n = 1;; ++n) {
+            page.update(pattern(100, n));
+            if (n % 8 == 0) bus.wait_durable(Sequence::newest);
+            if (n == 1000) begun.write(n);
+        }
+        return 0;
+    });
+    begun.close_writing();
+    ASSERT_TRUE(begun.read<unsigned>());
+    constexpr int cannot = 77;
+    Child reader([&] {
+        if (!be_alone_with_mounts() || ::mount("mmsb", "/dev/shm", "tmpfs", 0, nullptr) != 0)
+            return cannot;
+        std::uint64_t last = 0;
+        for (int i = 0; i < 30; ++i) {
+            const auto bus = start(quiet(folder, i % 2 == 0 ? Open::read_only : Open::good_prefix));
+            if (bus.recovery().damage || number(bus.sequence()) < last) return 1;
+            last = number(bus.sequence());
+            const auto page = bus.page("page");
+            const auto n = static_cast<unsigned>(number(page.epoch()));
+            if (page.read() != pattern(100, n)) return 2;
+        }
+        return 0;
+    });
+    const auto status = reader.wait();
+    writer.signal(SIGKILL);
+    EXPECT_EQ(writer.wait(), -SIGKILL);
+    if (status == cannot) GTEST_SKIP() << "no mounts of our own are allowed here: not tried";
+    EXPECT_EQ(status, 0);
 }
 
 TEST(ASyncedPartOfALog, IsNotGivenUpAsATornTail) {

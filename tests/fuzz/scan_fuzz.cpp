@@ -131,7 +131,9 @@ void check_scan(std::span<const std::byte> bytes, const log::SegmentHeader& head
 
 void check_promise(std::span<const std::byte> bytes, const log::SegmentHeader& header, Lsn from,
                    Lsn promised) {
-    const auto found = log::find_promise(bytes, header, from, promised);
+    const auto behind = bytes.subspan(
+        static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), from - header.start)));
+    const auto found = log::find_promise(behind, header, from, promised);
     if (!found) return;
     FUZZ_CHECK(*found >= from && *found % 8 == 0 && *found < header.start + bytes.size());
     const auto here = bytes.subspan(static_cast<std::size_t>(*found - header.start));
@@ -150,7 +152,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     log::SegmentHeader header{.id = 1, .salt = 0x5a17, .start = 4096};
     header.capacity = 16 + 8 * std::uint64_t{input.take<std::uint16_t>()};
     const Lsn limit = header.start + 8 * Lsn{input.take<std::uint16_t>()};
-    const Lsn from = header.start + input.take<std::uint16_t>();
+    const Lsn from = base::round_up(header.start + input.take<std::uint16_t>(), 8);
     const auto bytes = Builder(input, header).build();
     check_scan(bytes, header, limit);
     check_scan(bytes, header, header.start + header.capacity);

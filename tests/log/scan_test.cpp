@@ -197,6 +197,11 @@ TEST(Truncation, OfAFileWithRoomReservedIsSeenAsATornRecord) {
     }
 }
 
+std::optional<Lsn> promise_in(const SmallLog& log, Lsn from, Lsn promised) {
+    return find_promise(std::span(log.bytes).subspan(from - log.header.start), log.header, from,
+                        promised);
+}
+
 TEST(StaleBytes, OfAnotherLifeOfThePlaceNeverPass) {
     Random random(seed_or(35));
     const auto old = [&] {
@@ -212,7 +217,7 @@ TEST(StaleBytes, OfAnotherLifeOfThePlaceNeverPass) {
     const auto scanned = scan(log);
     EXPECT_EQ(scanned.result.end, ScanEnd::bad);
     EXPECT_EQ(scanned.result.good_until, good);
-    EXPECT_EQ(find_promise(log.bytes, log.header, good, 0), std::nullopt);
+    EXPECT_EQ(promise_in(log, good, 0), std::nullopt);
 }
 
 TEST(StaleBytes, OfAnotherPlaceInTheSameSegmentNeverPass) {
@@ -242,14 +247,14 @@ TEST(Promise, TellsATornTailFromDamage) {
     flip(torn.bytes, (log.starts[6] - 4096) * 8 + 200);
     const auto x = scan(torn).result.good_until;
     ASSERT_EQ(x, log.starts[6]);
-    EXPECT_EQ(find_promise(torn.bytes, torn.header, x, x), std::nullopt);
+    EXPECT_EQ(promise_in(torn, x, x), std::nullopt);
     // The same where a later record says that record 7's predecessors were on the disk: still torn.
     torn.commit(10, some_body(50, random), synced);
-    EXPECT_EQ(find_promise(torn.bytes, torn.header, x, x), std::nullopt);
+    EXPECT_EQ(promise_in(torn, x, x), std::nullopt);
     // And where one says that record 7 itself was: damage.
     const auto teller = torn.end();
     torn.commit(11, some_body(50, random), log.starts[7]);
-    EXPECT_EQ(find_promise(torn.bytes, torn.header, x, x), teller);
+    EXPECT_EQ(promise_in(torn, x, x), teller);
 }
 
 TEST(Promise, OfACloseRecordCoversAllBeforeIt) {
@@ -261,7 +266,7 @@ TEST(Promise, OfACloseRecordCoversAllBeforeIt) {
         flip(copy.bytes, (log.starts[record] - 4096) * 8 + 130);
         const auto x = scan(copy).result.good_until;
         ASSERT_EQ(x, log.starts[record]);
-        EXPECT_EQ(find_promise(copy.bytes, copy.header, x, x), close);
+        EXPECT_EQ(promise_in(copy, x, x), close);
     }
 }
 
@@ -282,17 +287,16 @@ TEST(Promise, IsNotFoundBeforeWhereItIsLookedForNorInsideARecordsBytes) {
     log.commit(1, body);
     std::ranges::copy(planted, log.bytes.begin() + 64);
     // The outer record is broken by it: then the inner one counts, as nobody can tell.
-    EXPECT_EQ(find_promise(log.bytes, log.header, 4096, 4096), 4096 + 64);
+    EXPECT_EQ(promise_in(log, 4096, 4096), 4096 + 64);
     // It is made good again: the inner one is only its bytes.
     auto head = load_head(log.bytes);
     const auto seed = record_seed(log.header.salt, 4096);
     head.checksum = base::crc32c(seed, std::span(log.bytes).subspan(4));
     std::memcpy(log.bytes.data(), &head, sizeof head);
     ASSERT_EQ(scan(log).result.records, 1U);
-    EXPECT_EQ(find_promise(log.bytes, log.header, 4096, 4096), std::nullopt);
-    EXPECT_EQ(find_promise(log.bytes, log.header, 4096 + 72, 4096), std::nullopt);
-    EXPECT_EQ(find_promise(log.bytes, log.header, 4096 + 8, 4096), 4096 + 64);
-    EXPECT_EQ(find_promise(log.bytes, log.header, ~Lsn{0}, 4096), std::nullopt);
+    EXPECT_EQ(promise_in(log, 4096, 4096), std::nullopt);
+    EXPECT_EQ(promise_in(log, 4096 + 72, 4096), std::nullopt);
+    EXPECT_EQ(promise_in(log, 4096 + 8, 4096), 4096 + 64);
     EXPECT_EQ(find_promise({}, log.header, 4096, 4096), std::nullopt);
 }
 
