@@ -158,10 +158,10 @@ TEST_F(GoodPrefix, EndsBeforeASegmentThatIsGoneOrHasNoHeader) {
 // A torn end with a segment behind it that cannot be read: one damage, and no torn tail.
 TEST_F(GoodPrefix, CountsWhatADamagedSegmentCutsOffOnce) {
     const auto segments = plain_.files_of("log");
-    flip_byte(segments[2], 40);
-    auto torn = read_file(segments[1]);
+    flip_byte(segments.back(), 40);
+    auto torn = read_file(segments.end()[-2]);
     torn.replace(torn.size() - 512, 512, 512, '\0');
-    write_file(segments[1], torn);
+    write_file(segments.end()[-2], torn);
     const auto good = open(plain_);
     ASSERT_TRUE(good.recovery().damage);
     EXPECT_GT(good.recovery().damage->bytes, 0U);
