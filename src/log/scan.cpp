@@ -95,4 +95,10 @@ std::optional<Lsn> find_promise(std::span<const std::byte> bytes, const SegmentH
     return {};
 }
 
+std::uint64_t used_bytes(std::span<const std::byte> bytes) noexcept {
+    const auto last =
+        std::find_if(bytes.rbegin(), bytes.rend(), [](std::byte b) { return b != std::byte{0}; });
+    return static_cast<std::uint64_t>(bytes.rend() - last);
+}
+
 }  // namespace mmsb::log

@@ -36,6 +36,9 @@ struct ScanResult {
     std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit, Lsn from,
     FunctionRef<bool(const Record&, std::span<const PageEntry>)> visit);
 
+/// How many of these bytes there are, but for zeros at their end: a log is written into zeros.
+[[nodiscard]] std::uint64_t used_bytes(std::span<const std::byte> bytes) noexcept;
+
 /// Is there in these bytes, which begin at LSN `from` (a multiple of 8), a good record that says
 /// durable > `promised`? Its LSN, else nothing. Linear: the 16-bit check rules out most places, and
 /// the bytes that checksums may look at are bounded (64 x the input); what exceeds the bound counts

@@ -208,12 +208,8 @@ private:
         return std::span(bytes_).subspan(static_cast<std::size_t>(before));
     }
 
-    // Of the bytes at hand: how many there are from `lsn` on, but for zeros at their end.
     [[nodiscard]] std::uint64_t used_behind(Lsn lsn) const {
-        const auto behind = bytes_behind(lsn);
-        const auto last = std::find_if(behind.rbegin(), behind.rend(),
-                                       [](std::byte b) { return b != std::byte{0}; });
-        return static_cast<std::uint64_t>(behind.rend() - last);
+        return log::used_bytes(bytes_behind(lsn));
     }
 
     // Of its range up to `limit` what its file has: mostly much less than it may have.

@@ -1,5 +1,6 @@
 #include "state/salvage.hpp"
 
+#include "log/scan.hpp"
 #include "state/checkpoints.hpp"
 #include "state/cursor.hpp"
 #include "state/found_arena.hpp"
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace mmsb::state {
 
@@ -72,6 +74,15 @@ void begin_history(Attachment& bus, const Beginning& at) {
     bus.words().history_lsn.store(at.lsn);
 }
 
+// Of a segment whose header is not good.
+std::uint64_t bytes_in(os::Folder& log, std::uint64_t id) {
+    const auto file = log.open(log::segment_name(id), os::Create::never, false);
+    if (!file) return 0;
+    std::vector<std::byte> bytes(file->size());
+    bytes.resize(file->read(0, bytes));
+    return log::used_bytes(bytes);
+}
+
 // What cannot be read of a segment is what ended the log, where it is the one that comes next.
 void tell_problem(Attachment& bus, const Rebuilt& rebuilt,
                   const std::vector<log::Segments::Problem>& problems) {
@@ -80,18 +91,18 @@ void tell_problem(Attachment& bus, const Rebuilt& rebuilt,
     const auto next = std::ranges::find_if(problems, [&](const auto& p) { return p.id > id; });
     if (next == problems.end()) return;
     auto& damage = bus.recovery.damage;
+    const bool within = damage && last && damage->file == last->file.path() &&
+                        rebuilt.end < bus.segments->end_of(*last);
+    if (!damage) damage.emplace().bytes = std::exchange(bus.recovery.dropped_bytes, 0);
+    for (auto lost = next; lost != problems.end(); ++lost)
+        damage->bytes += bytes_in(*bus.log_folder, lost->id);
     // Damage within the last good segment comes first.
-    if (damage && last && damage->file == last->file.path() &&
-        rebuilt.end < bus.segments->end_of(*last))
-        return;
-    if (!damage) damage.emplace();
+    if (within) return;
     damage->file = next->path;
     damage->offset = next->why.offset;
     damage->expected = next->why.expected;
     damage->found = next->why.found;
     damage->good_until = Sequence{bus.words().sequence.load()};
-    if (damage->bytes == 0) damage->bytes = bus.recovery.dropped_bytes;
-    bus.recovery.dropped_bytes = 0;
 }
 
 void rebuild_upto(Attachment& bus, std::optional<Lsn> limit,
