@@ -227,27 +227,27 @@ void State::register_recompute(std::string_view name, RecomputeFunction function
 void Transaction::derive(Page child, PageList parents, const Formula& formula) {
     detail::check_same_bus(child, impl_->bus);
     for (const auto& parent : parents.get()) detail::check_same_bus(parent, impl_->bus);
-    impl_->graph.push_back({Kind::set_rule,
-                            {PageId::none, child.id(), EdgeType::data},
-                            rule_of(child, parents, formula)});
+    impl_->staged.graph.push_back({Kind::set_rule,
+                                   {PageId::none, child.id(), EdgeType::data},
+                                   rule_of(child, parents, formula)});
 }
 
 void Transaction::underive(Page child) {
     detail::check_same_bus(child, impl_->bus);
-    impl_->graph.push_back(
+    impl_->staged.graph.push_back(
         {Kind::remove_rule, {PageId::none, child.id(), EdgeType::data}, nullptr});
 }
 
 void Transaction::add_dependency(Page parent, Page child, EdgeType type) {
     detail::check_same_bus(parent, impl_->bus);
     detail::check_same_bus(child, impl_->bus);
-    impl_->graph.push_back({Kind::add_edge, {parent.id(), child.id(), type}, nullptr});
+    impl_->staged.graph.push_back({Kind::add_edge, {parent.id(), child.id(), type}, nullptr});
 }
 
 void Transaction::remove_dependency(Page parent, Page child) {
     detail::check_same_bus(parent, impl_->bus);
     detail::check_same_bus(child, impl_->bus);
-    for (auto& change : removals(parent, child)) impl_->graph.push_back(std::move(change));
+    for (auto& change : removals(parent, child)) impl_->staged.graph.push_back(std::move(change));
 }
 
 }  // namespace mmsb

@@ -38,6 +38,11 @@ public:
     OnePage& operator=(const OnePage&) = delete;
 
     [[nodiscard]] state::StagedPage* operator->() noexcept { return &staged_->pages.front(); }
+    /// All that is written.
+    void write(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
+        write_ = {offset, bytes};
+        staged_->pages.front().writes = {&write_, 1};
+    }
     [[nodiscard]] state::Staged& staged() noexcept { return *staged_; }
     Committed commit(const CommitOptions& options) {
         staged_->pages.front().expected = options.expected;
@@ -48,6 +53,7 @@ private:
     static thread_local std::unique_ptr<state::Staged> spare_;
     Bus& bus_;
     std::unique_ptr<state::Staged> staged_;
+    state::Write write_{};
 };
 thread_local std::unique_ptr<state::Staged> OnePage::spare_{};
 
@@ -135,7 +141,7 @@ Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& op
              .expected = fmt::format("{} bytes", size),
              .found = fmt::format("{}", bytes.size())});
     OnePage change(*this);
-    change->writes.push_back({0, bytes});
+    change.write(0, bytes);
     return change.commit(options);
 }
 
@@ -161,7 +167,7 @@ Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
         // Only what the edit changed is written; it was computed from the whole page, so the page
         // must still be what it was.
         OnePage change(*this);
-        change->writes.push_back({0, copy.bytes()});
+        change.write(0, copy.bytes());
         change->expected = before.version.epoch;
         const auto result = state::commit(bus.at(), bus.handle, change.staged(), options);
         if (result.status != CommitStatus::conflict) return result.committed;
@@ -179,7 +185,7 @@ Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
 Committed Page::write(std::size_t offset, std::span<const std::byte> bytes,
                       const CommitOptions& options) const {
     OnePage change(*this);
-    change->writes.push_back({offset, bytes});
+    change.write(offset, bytes);
     return change.commit(options);
 }
 
@@ -197,8 +203,11 @@ Committed Page::apply(const Delta& delta, const CommitOptions& options) const {
     const auto runs = delta.runs();
     if (runs.size() > most_writes)
         return update_with([&](std::span<std::byte> bytes) { delta.apply_to(bytes); }, options);
+    std::vector<state::Write> writes;
+    writes.reserve(runs.size());
+    for (const auto& run : runs) writes.push_back({run.offset, run.bytes});
     OnePage change(*this);
-    for (const auto& run : runs) change->writes.push_back({run.offset, run.bytes});
+    change->writes = writes;
     return change.commit(options);
 }
 
@@ -241,7 +250,8 @@ Page Page::clone(const PageOptions& options) const {
     page.location = detail::location_for(bus, theirs.location);
     page.name = std::string(theirs.name);
     page.metadata.assign(theirs.metadata.begin(), theirs.metadata.end());
-    if (!theirs.contents.empty()) page.writes.push_back({0, theirs.contents});
+    const state::Write contents{0, theirs.contents};
+    if (!theirs.contents.empty()) page.writes = {&contents, 1};
     bus.commit(s, {});
     return Bus::page(bus_, s.pages.front().line, s.pages.front().page);
 }

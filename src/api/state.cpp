@@ -95,7 +95,8 @@ std::optional<Page> create_one(const detail::Handle& handle, std::size_t size,
     page.location = detail::location_for(bus, options.location);
     if (!options.name.empty()) page.name = std::string(options.name);
     page.metadata.assign(options.metadata.begin(), options.metadata.end());
-    if (!options.contents.empty()) page.writes.push_back({0, options.contents});
+    const state::Write contents{0, options.contents};
+    if (!options.contents.empty()) page.writes = {&contents, 1};
     if (only_if_free) s.names.push_back({std::string(options.name), PageId::none});
     const auto result = state::commit(bus.at(), bus.handle, s, {});
     if (result.status == CommitStatus::conflict) return std::nullopt;

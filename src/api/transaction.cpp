@@ -6,103 +6,83 @@
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <cstring>
 
 namespace mmsb {
 
 using detail::Bus;
 
-namespace detail {
-
-void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
-    if (bytes.empty()) return;
-    const auto end = offset + bytes.size();
-    const auto end_of = [](const auto& stretch) { return stretch.first + stretch.second.size(); };
-    auto at = stretches_.upper_bound(offset);
-    if (at != stretches_.begin()) --at;
-    if (at != stretches_.end() && at->first <= offset && end_of(*at) >= end) {  // inside one
-        std::memcpy(at->second.data() + (offset - at->first), bytes.data(), bytes.size());
-        return;
-    }
-    // First what may fail: who goes on after it has lost nothing that was staged.
-    Stretches fresh(stretches_.get_allocator());
-    fresh.try_emplace(offset, bytes.begin(), bytes.end());
-    const auto behind = stretches_.lower_bound(end);
-    if (behind != stretches_.begin()) {
-        const auto& [start, there] = *std::prev(behind);
-        if (start + there.size() > end)
-            fresh.try_emplace(end, there.begin() + static_cast<std::ptrdiff_t>(end - start),
-                              there.end());
-    }
-    while (at != behind) {
-        if (at->first < offset) {
-            if (end_of(*at) > offset)
-                at->second.resize(static_cast<std::size_t>(offset - at->first));
-            ++at;
-        } else {
-            at = stretches_.erase(at);
-        }
-    }
-    stretches_.merge(fresh);
-}
-
-void Overlay::cut(std::uint64_t size) {
-    for (auto at = stretches_.begin(); at != stretches_.end();) {
-        if (at->first >= size) {
-            at = stretches_.erase(at);
-            continue;
-        }
-        if (at->first + at->second.size() > size)
-            at->second.resize(static_cast<std::size_t>(size - at->first));
-        ++at;
-    }
-}
-
-void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
-    const auto end = offset + out.size();
-    auto at = stretches_.upper_bound(offset);
-    if (at != stretches_.begin()) --at;
-    for (; at != stretches_.end() && at->first < end; ++at) {
-        const auto from = std::max(at->first, offset),
-                   to = std::min(at->first + at->second.size(), end);
-        if (from >= to) continue;
-        std::memcpy(out.data() + (from - offset), at->second.data() + (from - at->first),
-                    static_cast<std::size_t>(to - from));
-    }
-}
-
-}  // namespace detail
-
 // ---- what it holds
 // --------------------------------------------------------------------------------
+
+namespace {
+
+thread_local std::unique_ptr<Transaction::Impl::Memory> spare;
+
+}  // namespace
+
+Transaction::Impl::Impl(const detail::Handle& handle)
+    : bus(handle),
+      memory(spare ? std::move(spare) : std::make_unique<Memory>()),
+      resource(memory->pieces),
+      staged(memory->staged),
+      pages(&resource),
+      reads(&resource) {}
+
+Transaction::Impl::~Impl() {
+    constexpr std::size_t most_kept = 4096;
+    clear();
+    if (staged.pages.capacity() <= most_kept) spare = std::move(memory);
+}
 
 void Transaction::Impl::clear() noexcept {
     pages.clear();
     reads.clear();
     names.clear();
-    graph.clear();
-    memory.release();
+    staged.pages.clear();
+    staged.reads.clear();
+    staged.names.clear();
+    staged.graph.clear();
+    staged.clear_made();
+    memory->pieces.clear();
     as_of = 0;
 }
 
-const detail::TransactionPage* Transaction::Impl::staged(const Page& page) const {
-    const auto found = pages.find(page.id());
-    if (found == pages.end()) return nullptr;
-    if (found->second.staged.deleted)
+detail::TransactionPage Transaction::Impl::there(StagedAt& page) const {
+    auto& its = staged.pages[page.at];
+    if (its.deleted)
         throw PageNotFound(ErrorCode::page_not_found,
-                           fmt::format("page {} is deleted in this transaction", number(page.id())),
-                           {.page = page.id()});
-    return &found->second;
+                           fmt::format("page {} is deleted in this transaction", number(its.page)),
+                           {.page = its.page});
+    return {its, page.overlay};
 }
 
-detail::TransactionPage& Transaction::Impl::stage(const Page& page) {
+std::optional<detail::TransactionPage> Transaction::Impl::find(const Page& page) {
     detail::check_same_bus(page, bus);
-    if (staged(page) != nullptr) return pages.at(page.id());
+    const auto found = pages.find(page.id());
+    if (found == pages.end()) return std::nullopt;
+    return there(found->second);
+}
+
+detail::TransactionPage Transaction::Impl::add(Pages::const_iterator place, PageId page) {
+    const auto at =
+        pages.emplace_hint(place, page, StagedAt{staged.pages.size(), detail::Overlay(resource)});
+    try {
+        return {staged.pages.emplace_back(), at->second.overlay};
+    } catch (...) {
+        pages.erase(at);
+        throw;
+    }
+}
+
+detail::TransactionPage Transaction::Impl::stage(const Page& page) {
+    detail::check_same_bus(page, bus);
+    const auto place = pages.lower_bound(page.id());
+    if (place != pages.end() && place->first == page.id()) return there(place->second);
     auto line = Bus::handle_of(page).line;
     auto& attachment = at().at();
     state::prefetch(attachment, Bus::handle_of(page).hint);  // compared by the commit
     static_cast<void>(state::find_line(attachment, page.id(), line));
-    auto& made = pages.try_emplace(page.id()).first->second;
+    const auto made = add(place, page.id());
     made.staged.page = page.id();
     made.staged.line = line;
     return made;
@@ -155,6 +135,11 @@ void Transaction::Impl::read_live(const Page& page, std::span<std::byte> out,
     }
 }
 
+std::uint64_t Transaction::Impl::size_of(const state::StagedPage& page) const {
+    auto line = page.line;
+    return page.size ? *page.size : state::read_line(at().at(), page.page, line).size;
+}
+
 CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
     auto& open = at();
     open.refuse_writing();
@@ -162,19 +147,11 @@ CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
         throw InvalidArgument(ErrorCode::invalid_argument,
                               "CommitOptions::expected is for one page's call",
                               {.expected = "none", .found = "an epoch"});
-    state::Staged s;
-    s.pages.reserve(pages.size());
-    s.reads.reserve(reads.size());
-    for (auto& [id, page] : pages) {
-        if (page.staged.created && page.staged.deleted) continue;
-        for (const auto& [offset, bytes] : page.overlay.stretches())
-            page.staged.writes.push_back({offset, bytes});
-        s.pages.push_back(std::move(page.staged));
-    }
-    for (const auto& [id, read] : reads) s.reads.push_back(read);
-    for (const auto& [name, found] : names) s.names.push_back({name, found});
-    s.graph = graph;
-    const auto result = state::commit(open.at(), open.handle, s, options);
+    for (auto& [id, page] : pages) staged.pages[page.at].writes = page.overlay.writes();
+    std::erase_if(staged.pages, [](const auto& page) { return page.created && page.deleted; });
+    for (const auto& [id, read] : reads) staged.reads.push_back(read);
+    for (const auto& [name, found] : names) staged.names.push_back({name, found});
+    const auto result = state::commit(open.at(), open.handle, staged, options);
     return {result.status, result.committed, result.conflict};
 }
 
@@ -211,10 +188,8 @@ void Transaction::discard() noexcept {
 }
 
 std::size_t Transaction::size(Page page) {
-    const auto* staged = impl_->staged(page);
-    if (staged != nullptr && staged->staged.size)
-        return static_cast<std::size_t>(*staged->staged.size);
-    detail::check_same_bus(page, impl_->bus);
+    const auto staged = impl_->find(page);
+    if (staged && staged->staged.size) return static_cast<std::size_t>(*staged->staged.size);
     return static_cast<std::size_t>(impl_->live_size(page));
 }
 
@@ -234,36 +209,35 @@ void Transaction::read_into(Page page, std::span<std::byte> out, std::size_t off
                                .expected = fmt::format("at most {} bytes", whole),
                                .found = fmt::format("{}", offset + out.size()),
                                .offset = offset});
-    const auto* staged = impl_->staged(page);
-    if (staged != nullptr && staged->staged.created)
+    const auto staged = impl_->find(page);
+    if (staged && staged->staged.created)
         std::ranges::fill(out, std::byte{0});
     else
         impl_->read_live(page, out, offset);
-    if (staged != nullptr) staged->overlay.over(out, offset);
+    if (staged) staged->overlay.over(out, offset);
 }
 
 std::optional<Page> Transaction::find_page(std::string_view name) {
-    for (const auto& [id, page] : impl_->pages)
-        if (!page.staged.deleted && page.staged.name && *page.staged.name == name)
-            return Bus::page(impl_->bus, page.staged.line, id);
+    for (const auto& page : impl_->staged.pages)
+        if (!page.deleted && page.name && *page.name == name)
+            return Bus::page(impl_->bus, page.line, page.page);
     auto& bus = impl_->at().at();
     bus.catalog.follow_logged(bus);
     const auto found = bus.catalog.find(name);
     impl_->names.emplace(std::string(name), found ? found->first : PageId::none);
     if (!found) return std::nullopt;
     const auto staged = impl_->pages.find(found->first);
-    if (staged != impl_->pages.end() &&
-        (staged->second.staged.deleted || staged->second.staged.name))
-        return std::nullopt;
+    if (staged != impl_->pages.end()) {
+        const auto& page = impl_->staged.pages[staged->second.at];
+        if (page.deleted || page.name) return std::nullopt;
+    }
     return Bus::page(impl_->bus, found->second, found->first);
 }
 
 void Transaction::update(Page page, std::span<const std::byte> bytes) {
-    auto& staged = impl_->stage(page);
+    const auto [staged, overlay] = impl_->stage(page);
     // A whole update must fit the page as it is at the commit, whatever it is then: a blind write.
-    auto line = staged.staged.line;
-    const auto now = staged.staged.size ? *staged.staged.size
-                                        : state::read_line(impl_->at().at(), page.id(), line).size;
+    const auto now = impl_->size_of(staged);
     if (bytes.size() != now)
         throw InvalidArgument(
             ErrorCode::invalid_argument,
@@ -271,14 +245,12 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
             {.page = page.id(),
              .expected = fmt::format("{} bytes", now),
              .found = fmt::format("{}", bytes.size())});
-    staged.overlay.put(0, bytes);
+    overlay.put(0, bytes);
 }
 
 void Transaction::write(Page page, std::size_t offset, std::span<const std::byte> bytes) {
-    auto& staged = impl_->stage(page);
-    auto line = staged.staged.line;
-    const auto size = staged.staged.size ? *staged.staged.size
-                                         : state::read_line(impl_->at().at(), page.id(), line).size;
+    const auto [staged, overlay] = impl_->stage(page);
+    const auto size = impl_->size_of(staged);
     if (offset > size || bytes.size() > size - offset)
         throw InvalidArgument(ErrorCode::invalid_argument,
                               fmt::format("page {}: a write of [{}, {}) is outside its {} bytes",
@@ -287,14 +259,12 @@ void Transaction::write(Page page, std::size_t offset, std::span<const std::byte
                                .expected = fmt::format("at most {} bytes", size),
                                .found = fmt::format("{}", offset + bytes.size()),
                                .offset = offset});
-    staged.overlay.put(offset, bytes);
+    overlay.put(offset, bytes);
 }
 
 void Transaction::apply(Page page, const Delta& delta) {
-    auto& staged = impl_->stage(page);
-    auto line = staged.staged.line;
-    const auto size = staged.staged.size ? *staged.staged.size
-                                         : state::read_line(impl_->at().at(), page.id(), line).size;
+    const auto [staged, overlay] = impl_->stage(page);
+    const auto size = impl_->size_of(staged);
     if (delta.page_size() != size)
         throw InvalidDelta(ErrorCode::invalid_delta,
                            fmt::format("a delta of {} bytes for page {} of {}", delta.page_size(),
@@ -302,7 +272,7 @@ void Transaction::apply(Page page, const Delta& delta) {
                            {.page = page.id(),
                             .expected = fmt::format("{} bytes", size),
                             .found = fmt::format("{}", delta.page_size())});
-    for (const auto& run : delta.runs()) staged.overlay.put(run.offset, run.bytes);
+    for (const auto& run : delta.runs()) overlay.put(run.offset, run.bytes);
 }
 
 void Transaction::restore(const View& view, PageList pages) {
@@ -323,38 +293,37 @@ Page Transaction::create_page(std::size_t size, const PageOptions& options) {
     open.refuse_read_only();
     detail::check_page_options(options, size);
     const auto id = state::take_page_id(open.at());
-    auto& page = impl_->pages.try_emplace(id).first->second;
-    page.staged.page = id;
-    page.staged.created = true;
-    page.staged.size = size;
-    page.staged.location = detail::location_for(open, options.location);
-    if (!options.name.empty()) page.staged.name = std::string(options.name);
-    page.staged.metadata.assign(options.metadata.begin(), options.metadata.end());
-    page.overlay.put(0, options.contents);
+    const auto [page, overlay] = impl_->add(impl_->pages.end(), id);
+    page.page = id;
+    page.created = true;
+    page.size = size;
+    page.location = detail::location_for(open, options.location);
+    if (!options.name.empty()) page.name = std::string(options.name);
+    page.metadata.assign(options.metadata.begin(), options.metadata.end());
+    overlay.put(0, options.contents);
     return Bus::page(impl_->bus, state::unknown_line, id);
 }
 
 void Transaction::delete_page(Page page) {
-    auto& staged = impl_->stage(page);
-    staged.staged.deleted = true;
-    staged.overlay.clear();
+    const auto [staged, overlay] = impl_->stage(page);
+    staged.deleted = true;
+    overlay.clear();
 }
 
 void Transaction::resize(Page page, std::size_t size) {
     detail::check_page_options({}, size);
-    auto& staged = impl_->stage(page);
+    const auto [staged, overlay] = impl_->stage(page);
     // Growing again after shrinking shows zeros, not what was there: what is live beyond the
     // smallest size on the way is covered by zeros.
-    auto line = staged.staged.line;
-    const auto live =
-        staged.staged.created ? 0 : state::read_line(impl_->at().at(), page.id(), line).size;
-    const auto before = staged.staged.size.value_or(live);
-    staged.overlay.cut(size);
+    auto line = staged.line;
+    const auto live = staged.created ? 0 : state::read_line(impl_->at().at(), page.id(), line).size;
+    const auto before = staged.size.value_or(live);
+    overlay.cut(size);
     if (size > before && before < live) {
         const Bytes zeros(static_cast<std::size_t>(std::min<std::uint64_t>(size, live) - before));
-        staged.overlay.put(before, zeros);
+        overlay.put(before, zeros);
     }
-    staged.staged.size = size;
+    staged.size = size;
 }
 
 void Transaction::rename(Page page, std::string_view name) {

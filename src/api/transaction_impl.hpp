@@ -2,69 +2,67 @@
 #pragma once
 
 #include "api/bus.hpp"
-
-#include <map>
-#include <memory_resource>
+#include "api/overlay.hpp"
 
 namespace mmsb {
 
 namespace detail {
 
-/// Bytes written over a page: disjoint stretches by offset; later ones replace what they cover.
-class Overlay {
-public:
-    using allocator_type = std::pmr::polymorphic_allocator<>;
-    using Stretches = std::pmr::map<std::uint64_t, Bytes>;
-    explicit Overlay(const allocator_type& memory) : stretches_(memory) {}
-    void put(std::uint64_t offset, std::span<const std::byte> bytes);
-    /// Drops what lies behind the new end of the page.
-    void cut(std::uint64_t size);
-    void clear() noexcept { stretches_.clear(); }
-    /// Writes what falls into [offset, offset + out.size()).
-    void over(std::span<std::byte> out, std::uint64_t offset) const;
-    [[nodiscard]] const Stretches& stretches() const noexcept { return stretches_; }
-
-private:
-    Stretches stretches_;
-};
-
+/// A page that a transaction changes. Valid until it stages another one.
 struct TransactionPage {
-    using allocator_type = Overlay::allocator_type;
-    explicit TransactionPage(const allocator_type& memory) : overlay(memory) {}
-    state::StagedPage staged{};
-    Overlay overlay;
+    state::StagedPage& staged;
+    Overlay& overlay;
 };
 
 }  // namespace detail
 
 struct Transaction::Impl {
-    explicit Impl(const detail::Handle& handle) : bus(handle) {}
+    explicit Impl(const detail::Handle& handle);
+    ~Impl();
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+
+    /// What a thread keeps for its next transaction, which then allocates little.
+    struct Memory {
+        state::Staged staged{};
+        state::Pieces pieces{};
+    };
+    struct StagedAt {
+        std::size_t at = 0;  ///< In staged.pages.
+        detail::Overlay overlay;
+    };
+    using Pages = std::pmr::map<PageId, StagedAt>;
 
     detail::Handle bus;
-    /// Of the nodes below it: small, many, and let go of together. (Not the pool that libstdc++
-    /// has: where its own allocation fails it goes on with a null pointer.)
-    std::pmr::monotonic_buffer_resource memory{};
-    std::pmr::map<PageId, detail::TransactionPage> pages{&memory};
-    std::pmr::map<PageId, state::WatchedPage> reads{&memory};
+    std::unique_ptr<Memory> memory;
+    detail::PieceResource resource;
+    state::Staged& staged;  ///< Its pages in the order in which they were first changed;
+    Pages pages;            ///< where each of them is, and what is written over it.
+    std::pmr::map<PageId, state::WatchedPage> reads;
     std::map<std::string, PageId, std::less<>> names{};
-    std::vector<state::GraphChange> graph{};
     std::uint64_t as_of = 0;  ///< `logged` when all that was read was last known to go together.
 
     [[nodiscard]] detail::Bus& at() const { return detail::Bus::get(bus); }
     [[nodiscard]] bool empty() const noexcept {
-        return pages.empty() && reads.empty() && names.empty() && graph.empty();
+        return pages.empty() && reads.empty() && names.empty() && staged.graph.empty();
     }
     void clear() noexcept;
     /// The page's staged part, made if need be. Throws PageNotFound where this transaction deletes
     /// it.
-    detail::TransactionPage& stage(const Page& page);
-    [[nodiscard]] const detail::TransactionPage* staged(const Page& page) const;
+    detail::TransactionPage stage(const Page& page);
+    /// Of a page that is not staged yet: `place` in `pages` is where it belongs.
+    detail::TransactionPage add(Pages::const_iterator place, PageId page);
+    /// Nothing where it is not staged. Throws as stage().
+    [[nodiscard]] std::optional<detail::TransactionPage> find(const Page& page);
+    [[nodiscard]] detail::TransactionPage there(StagedAt& page) const;
     /// Remembers the version that was read; throws Conflict where it does not go with what was read
     /// before.
     void watch(PageId page, std::uint32_t line, Epoch epoch);
     /// Live bytes of [offset, offset + out.size()), watched; zeros behind the live end.
     void read_live(const Page& page, std::span<std::byte> out, std::uint64_t offset);
     [[nodiscard]] std::uint64_t live_size(const Page& page);
+    /// The size that the staged page will have.
+    [[nodiscard]] std::uint64_t size_of(const state::StagedPage& staged) const;
     CommitOutcome commit(const CommitOptions& options);
 };
 

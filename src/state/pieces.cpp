@@ -37,11 +37,11 @@ std::span<std::byte> Pieces::take(std::size_t size) {
     return piece;
 }
 
-std::byte* Pieces::take_small(std::size_t size) {
+std::span<std::byte> Pieces::take_small(std::size_t size) {
     const auto rounded = base::round_up(size, small_alignment);
     make_room(rounded);
     room_ = room_.first(room_.size() - rounded);
-    return room_.data() + room_.size();
+    return {room_.data() + room_.size(), size};
 }
 
 void Pieces::clear() noexcept {

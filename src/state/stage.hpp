@@ -1,6 +1,6 @@
 /// state/stage: a change before it is committed: what was read, what shall be written.
 ///
-/// Values only; the bytes of writes belong to whoever stages. Nothing here is seen by others.
+/// Values only; writes and their bytes belong to whoever stages. Nothing here is seen by others.
 #pragma once
 
 #include "state/attachment.hpp"
@@ -21,7 +21,7 @@ struct StagedPage {
     std::optional<std::uint64_t> size{};  ///< Created or resized.
     std::optional<std::string> name{};
     std::vector<std::pair<std::string, std::string>> metadata{};  ///< An empty value erases.
-    std::vector<Write> writes{};      ///< Ascending, disjoint, inside the size after.
+    std::span<const Write> writes{};  ///< Ascending, disjoint, inside the size after.
     std::optional<Epoch> expected{};  ///< Else Conflict.
 
     /// A delta that was found before the lock, right if the page still has this epoch.
@@ -36,7 +36,7 @@ struct StagedPage {
     std::optional<std::span<const Write>> computed{};
     std::optional<bool> stale{};  ///< Whether it is afterwards; else as it is, or written anew.
     [[nodiscard]] std::span<const Write> all_writes() const noexcept {
-        return computed ? *computed : std::span<const Write>(writes);
+        return computed.value_or(writes);
     }
 
     /// As new, with the memory of before.
@@ -48,7 +48,7 @@ struct StagedPage {
         size.reset();
         name.reset();
         metadata.clear();
-        writes.clear();
+        writes = {};
         expected.reset();
         ahead.reset();
         computed.reset();
@@ -83,10 +83,13 @@ public:
         requires std::is_trivially_destructible_v<T>
     [[nodiscard]] std::span<T> make(std::size_t n) {
         static_assert(alignof(T) <= small_alignment);
-        auto* const at = reinterpret_cast<T*>(take_small(n * sizeof(T)));
+        auto* const at = reinterpret_cast<T*>(take_small(n * sizeof(T)).data());
         std::uninitialized_value_construct_n(at, n);
         return {at, n};
     }
+    /// The same, aligned to small_alignment only: for what is small.
+    [[nodiscard]] std::span<std::byte> take_small(std::size_t size);  // from the other end
+    static constexpr std::size_t small_alignment = 16;
     /// Lets go of all of them; some of the memory is kept for the next ones.
     void clear() noexcept;
 
@@ -95,9 +98,7 @@ private:
         std::unique_ptr<std::byte[]> bytes{};
         std::size_t size = 0;
     };
-    static constexpr std::size_t small_alignment = 16;
     void make_room(std::size_t size);
-    [[nodiscard]] std::byte* take_small(std::size_t size);  // from the other end
 
     std::vector<Block> blocks_{};
     std::size_t next_ = 0;  // the first block that is not begun
