@@ -101,8 +101,14 @@ public:
     [[nodiscard]] ShadowPageGraph graph() const;
     /// The code for a formula's function, for all handles of this bus in this process; in place of
     /// what the name had. Computes what is stale for want of it (ShadowPageGraph::propagate),
-    /// unless this State only reads. InvalidArgument (a name that is empty, too long, or begins
-    /// with "mmsb."), and what propagate() throws: it is registered all the same.
+    /// unless this State only reads. What processes without the code leave stale from then on is
+    /// computed by this one's next commit that reaches it; at once, where it subscribes to that:
+    ///
+    ///     auto fresh = bus.subscribe({.types = {EventType::page_stale}},
+    ///                                [&](const Event&) { bus.graph().propagate(); });
+    ///
+    /// InvalidArgument (a name that is empty, too long, or begins with "mmsb."), and what
+    /// propagate() throws: it is registered all the same.
     void register_recompute(std::string_view name, RecomputeFunction function,
                             const RecomputeOptions& options = {}) const;
 

@@ -307,6 +307,39 @@ TEST(SubscriptionsAcrossProcesses, AreToldOfWhatOthersCommit) {
     EXPECT_EQ(child.wait(), 0);
 }
 
+// As State::register_recompute says.
+TEST(SubscriptionsAcrossProcesses, KeepFreshWhatOthersHaveNoFunctionFor) {
+    const TempFolder folder;
+    Pipe ready;
+    Child other([&] {
+        if (!ready.read<int>()) return 1;
+        const auto theirs = start(at(folder));
+        const auto a = theirs.page("a"), c = theirs.page("c");
+        for (int i = 1; i <= 20; ++i) {
+            auto seen = a.update(byte(i)).sequence;
+            while (c.info().stale)
+                if (const auto newer = theirs.wait(seen, 20s); newer)
+                    seen = *newer;
+                else
+                    return 2;
+            if (byte_of(c) != i + 1) return 3;
+        }
+        return 0;
+    });
+    const auto bus = start(at(folder));
+    add_next(bus);
+    const auto a = bus.create_page(1, {.name = "a"}), b = bus.create_page(1),
+               c = bus.create_page(1, {.name = "c"});
+    bus.graph().derive(b, {a}, formula::call("test.next/1"));
+    bus.graph().derive(c, {b}, formula::copy());
+    const auto fresh = bus.subscribe({.types = {Type::page_stale}},
+                                     [&](const Event&) { bus.graph().propagate(); });
+    ready.write<int>(1);
+    EXPECT_EQ(other.wait(), 0);
+    EXPECT_FALSE(b.info().stale || c.info().stale);
+    EXPECT_TRUE(bus.verify({.recompute_every = 1}).good);
+}
+
 TEST(Why, NamesTheWayFromTheCommitThatCausedIt) {
     const auto bus = start({.source = "sensor"});
     add_next(bus);
