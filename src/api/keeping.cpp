@@ -84,7 +84,7 @@ void State::compact(std::optional<Sequence> oldest_kept) const {
             throw InvalidArgument(ErrorCode::invalid_argument,
                                   "a bus without a path folds its past as Config says",
                                   {.expected = "no sequence", .found = "one"});
-        return state::fold_past(bus);
+        return state::fold_past(bus, true);
     }
     state::compact_to(bus, oldest_kept, open.config.lock_timeout);
 }

@@ -318,7 +318,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     if (bus.is_lost()) throw_lost_committed(bus, outcome.result.committed.sequence);
     wake(bus, outcome.wakes);
     wake_timer(bus);
-    if (bus.is_private) fold_past(bus);
+    if (bus.is_private) fold_past(bus, false);
     if (durability == Durability::sync) {
         if (!outcome.late)
             outcome.late.emplace(

@@ -65,6 +65,7 @@ void open_private(Attachment& bus, const OpenOptions& options) {
     const auto& base = *bus.past.base;
     bus.words().history_sequence.store(number(base.sequence()));
     bus.words().history_lsn.store(std::max<Lsn>(first_lsn, base::round_up(base.lsn(), 8)));
+    bus.past.base_time_ns.store(base.time_ns());
     const auto rebuilt = rebuild(bus, &base);
     map_locks(bus);
     bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(bus.words().time.load()));

@@ -25,6 +25,8 @@ void throw_contradiction(const Attachment& bus, const log::Record& record,
 
 namespace {
 
+constexpr std::uint64_t most_at_once = 64 * limits::kib;  // of log, folded by one commit
+
 [[noreturn]] void dropped(Attachment& bus, Sequence at) {
     const auto oldest = oldest_view(bus);
     throw HistoryDropped(
@@ -35,24 +37,86 @@ namespace {
          .sequence = oldest});
 }
 
-// Is there more of the past than the limits and an eighth, or (exactly) than the limits?
-bool over_limits(Attachment& bus, bool exactly) {
-    const auto with_slack = [&](std::uint64_t limit) {
-        return exactly ? limit : limit + limit / 8;
-    };
-    auto& past = bus.past;
-    const auto& words = bus.words();
-    const auto logged = words.logged.load(std::memory_order_relaxed);
-    const auto kept = logged - words.history_lsn.load(std::memory_order_relaxed);
-    if (past.max_bytes != 0 && kept + past.blob_bytes > with_slack(past.max_bytes)) return true;
-    const auto base = past.base ? number(past.base->sequence()) : 0;
-    const auto sequence = words.sequence.load(std::memory_order_relaxed);
-    if (past.max_records != 0 && sequence > base + with_slack(past.max_records)) return true;
-    const auto age = std::chrono::duration_cast<std::chrono::nanoseconds>(past.max_age).count();
-    return age != 0 && past.base && !bus.changing.age_suspended.load() &&
-           os::clock_ns() - past.base->time_ns() >
-               static_cast<std::int64_t>(with_slack(static_cast<std::uint64_t>(age)));
+// Where the kept past of a private bus begins.
+struct Beginning {
+    Lsn lsn = 0;
+    Sequence sequence = Sequence::zero;
+    std::int64_t time_ns = 0;
+};
+
+Beginning beginning_of(const Attachment& bus) noexcept {
+    constexpr auto acquire = std::memory_order_acquire;
+    return {bus.words().history_lsn.load(acquire),
+            Sequence{bus.words().history_sequence.load(acquire)}, bus.past.base_time_ns.load()};
 }
+
+// A commit folds what the commits since the last time have added, and no long pause comes of that:
+// so the limits may be passed by a little. Where others read the base meanwhile, it may be more.
+enum class Slack : std::uint8_t { none, little, eighth };
+
+std::uint64_t with_slack(std::uint64_t limit, Slack slack, std::uint64_t little) noexcept {
+    const auto eighth = limit / 8;
+    return limit + (slack == Slack::none     ? 0
+                    : slack == Slack::little ? std::min(eighth, little)
+                                             : eighth);
+}
+
+bool is_too_much(const Attachment& bus, const Beginning& from, Slack slack) {
+    constexpr std::uint64_t few_bytes = 16 * limits::kib, few_records = 256;
+    const auto& past = bus.past;
+    const auto& words = bus.words();
+    const auto bytes = words.logged.load(std::memory_order_relaxed) - from.lsn + past.blob_bytes;
+    if (past.max_bytes != 0 && bytes > with_slack(past.max_bytes, slack, few_bytes)) return true;
+    const auto records = words.sequence.load(std::memory_order_relaxed) - number(from.sequence);
+    return past.max_records != 0 && records > with_slack(past.max_records, slack, few_records);
+}
+
+bool is_too_old(const Attachment& bus, const Beginning& from, Slack slack) {
+    constexpr std::uint64_t short_time_ns = 10'000'000;
+    const auto age = std::chrono::nanoseconds(bus.past.max_age).count();
+    return age != 0 && !bus.changing.age_suspended.load() &&
+           os::clock_ns() - from.time_ns >
+               static_cast<std::int64_t>(
+                   with_slack(static_cast<std::uint64_t>(age), slack, short_time_ns));
+}
+
+// REQUIRES Past::mutex.
+class Folding {
+public:
+    explicit Folding(Attachment& bus) : bus_(bus) {}
+    ~Folding() { publish(); }
+    Folding(const Folding&) = delete;
+    Folding& operator=(const Folding&) = delete;
+
+    [[nodiscard]] const Beginning& at() const noexcept { return at_; }
+
+    void fold(Cursor& cursor) {
+        const auto& record = cursor.record();
+        auto& base = *bus_.past.base;
+        if (bus_.logging) {
+            if (const auto wrong = base.apply(record, cursor.body()); !wrong.empty())
+                throw_contradiction(bus_, record, wrong);
+        } else {
+            base.set_position(record.sequence, record.time_ns, cursor.at(), 1);
+        }
+        at_ = {cursor.at(), base.sequence(), base.time_ns()};
+        if (!record.blob) return;
+        publish();
+        bus_.past.blob_bytes -= record.blob->size;
+        bus_.segments->remove_blob(record.blob->id);
+    }
+    // Before anything goes: who read it is told then that it is history no more.
+    void publish() const noexcept {
+        auto& words = bus_.words();
+        words.history_sequence.store(number(at_.sequence));
+        words.history_lsn.store(at_.lsn);
+        bus_.past.base_time_ns.store(at_.time_ns);
+    }
+
+private:
+    Attachment& bus_;
+    Beginning at_ = beginning_of(bus_);
+};
 
 void copy_kept(const replay::Image& from, const replay::Keep& keep, replay::Image& to) {
     for (const auto& [id, page] : from.pages()) {
@@ -68,38 +132,31 @@ void copy_kept(const replay::Image& from, const replay::Keep& keep, replay::Imag
 
 }  // namespace
 
-void fold_past(Attachment& bus) noexcept {
+void fold_past(Attachment& bus, bool exactly) noexcept {
     auto& past = bus.past;
-    {
-        const std::shared_lock lock(past.mutex, std::try_to_lock);
-        if (!lock || !over_limits(bus, false)) return;
-    }
+    const auto wanted = exactly ? Slack::none : Slack::little;
+    const auto begun = beginning_of(bus);
+    if (!is_too_much(bus, begun, wanted) && !is_too_old(bus, begun, wanted)) return;
     try {
         if (past.max_age.count() != 0) look_at_clock(bus, bus.lock_timeout);
         const std::unique_lock lock(past.mutex, std::try_to_lock);
         if (!lock) return;  // another thread folds
         const auto upto = bus.words().applied.load(std::memory_order_acquire);
         bus.catalog.follow(bus);  // the structure chain must not lead to what is dropped
-        auto& words = bus.words();
-        Cursor cursor(bus, words.history_lsn.load(), upto);
-        while (over_limits(bus, true) && cursor.next()) {
-            if (bus.logging) {
-                if (const auto wrong = past.base->apply(cursor.record(), cursor.body());
-                    !wrong.empty())
-                    throw_contradiction(bus, cursor.record(), wrong);
-            } else {
-                past.base->set_position(cursor.record().sequence, cursor.record().time_ns,
-                                        cursor.at(), 1);
-            }
-            words.history_sequence.store(number(past.base->sequence()));
-            words.history_lsn.store(cursor.at());
-            if (const auto& blob = cursor.record().blob) {
-                past.blob_bytes -= blob->size;
-                bus.segments->remove_blob(blob->id);
-            }
-        }
+        Folding folding(bus);
+        Cursor cursor(bus, folding.at().lsn, upto);
+        cursor.use(std::move(past.buffer));
+        const auto batch_end = folding.at().lsn + most_at_once;
+        const auto goes_on = [&] {
+            const auto& at = folding.at();
+            if (!exactly && at.lsn >= batch_end) return is_too_much(bus, at, Slack::eighth);
+            return is_too_much(bus, at, Slack::none) || is_too_old(bus, at, Slack::none);
+        };
+        while (goes_on() && cursor.next()) folding.fold(cursor);
+        folding.publish();
+        past.buffer = cursor.take_buffer();
         // What is not written out yet still needs its segment.
-        bus.segments->drop_before(std::min(words.history_lsn.load(), words.flushed.load()));
+        bus.segments->drop_before(std::min(folding.at().lsn, bus.words().flushed.load()));
     } catch (const std::exception& e) {
         try {
             bus.notice(Notice::Level::warning,

@@ -8,8 +8,9 @@
 
 namespace mmsb::state {
 
-/// Folds what the limits of a private bus allow, in batches; cheap when there is nothing to fold.
-void fold_past(Attachment& bus) noexcept;
+/// Folds what is above the limits of a private bus: `exactly` all of that, or a part, as a commit
+/// can bear it. Cheap when there is nothing to fold.
+void fold_past(Attachment& bus, bool exactly) noexcept;
 
 /// The bus as of the commit `at`, or of the newest. Walks the log from its start. Throws
 /// HistoryDropped (oldest), InvalidArgument (not committed yet), Corrupt. `progress` as in
