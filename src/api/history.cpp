@@ -44,15 +44,24 @@ public:
                                      std::to_string(number(oldest) + 1),
                                  {.sequence = oldest + 1});
         log::Lsn from = 0;
-        structure_ = state::base_image(attachment, std::move(keep), from);
+        structure_ = bounds_.from == Sequence::zero
+                         ? state::base_image(attachment, std::move(keep), from)
+                         : state::start_image(attachment, std::max(oldest, bounds_.from - 1),
+                                              std::move(keep), from);
         cursor_.emplace(attachment, from);
+        cursor_->gather(pages_);
     }
+    Commits(const Commits&) = delete;
+    Commits& operator=(const Commits&) = delete;
+
     /// Moves to the next one; structure() is as after it.
     bool next() {
         const auto& attachment = Bus::get(bus_).at();
         while (!ended_ && cursor_->next()) {
             const auto& record = cursor_->record();
-            if (const auto wrong = structure_.apply(record, cursor_->body()); !wrong.empty())
+            const auto wrong = record.only_bytes ? structure_.apply_bytes(record, pages_)
+                                                 : structure_.apply(record, cursor_->body());
+            if (!wrong.empty())
                 throw Corrupt(ErrorCode::corrupt,
                               "a record contradicts the ones before it: " + wrong,
                               {.path = attachment.path,
@@ -81,7 +90,20 @@ public:
     }
     [[nodiscard]] const Handle& bus() const noexcept { return bus_; }
     [[nodiscard]] const log::Record& record() const { return cursor_->record(); }
-    [[nodiscard]] std::span<const std::byte> body() { return cursor_->body(); }
+    /// Each entry of the record at hand, until one answers false.
+    void each_entry(FunctionRef<bool(const log::Entry&)> visit) {
+        if (record().only_bytes) {
+            log::Entry entry;
+            for (const auto& page : pages_) {
+                entry.page = page;
+                if (!visit(entry)) return;
+            }
+            return;
+        }
+        log::EntryReader reader(cursor_->body());
+        for (log::Entry entry; reader.next(entry);)
+            if (!visit(entry)) return;
+    }
     [[nodiscard]] const replay::Image& structure() const { return structure_; }
     [[nodiscard]] std::string source() const {
         const auto known = structure_.sources().find(record().source);
@@ -101,19 +123,21 @@ private:
     Bounds bounds_;
     replay::Image structure_{};
     std::optional<state::Cursor> cursor_{};
-    bool ended_ = false;  ///< A record behind the bounds was met.
+    std::vector<log::PageEntry> pages_{};  ///< Of the record at hand.
+    bool ended_ = false;                   ///< A record behind the bounds was met.
 };
 
 // What the record at hand did to the page, if it names it.
 bool next_change(Commits& commits, PageId page, Change& change, bool& deleted) {
-    log::EntryReader reader(commits.body());
-    for (log::Entry entry; reader.next(entry);) {
-        if (entry.kind != log::EntryKind::page || entry.page.page != page) continue;
+    bool found = false;
+    commits.each_entry([&](const log::Entry& entry) {
+        found = entry.kind == log::EntryKind::page && entry.page.page == page;
+        if (!found) return true;
         change = change_of(commits.record(), entry.page, commits.source());
         deleted = entry.page.deleted;
-        return true;
-    }
-    return false;
+        return false;
+    });
+    return found;
 }
 
 void add_type(Record& out, RecordType type) {
@@ -137,6 +161,14 @@ void add_dependency(const log::Entry& entry, Record& out) {
 
 // The facade's record; false where it names none of the pages that are asked for.
 bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) {
+    bool asked = pages.empty();
+    if (!asked)
+        commits.each_entry([&](const log::Entry& entry) {
+            asked = entry.kind == log::EntryKind::page &&
+                    std::ranges::find(pages, entry.page.page) != pages.end();
+            return !asked;
+        });
+    if (!asked) return false;
     const auto& record = commits.record();
     out = {};
     out.sequence = record.sequence;
@@ -145,15 +177,12 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
     out.label = record.label;
     out.tag = record.tag;
     out.process = record.process;
-    bool asked = pages.empty();
-    log::EntryReader reader(commits.body());
-    for (log::Entry entry; reader.next(entry);) {
+    commits.each_entry([&](const log::Entry& entry) {
         if (entry.kind != log::EntryKind::page) {
             add_dependency(entry, out);
-            continue;
+            return true;
         }
         const auto& e = entry.page;
-        asked = asked || std::find(pages.begin(), pages.end(), e.page) != pages.end();
         if (e.created) add_type(out, RecordType::page_created);
         if (e.deleted) add_type(out, RecordType::page_deleted);
         if (e.resized) add_type(out, RecordType::page_resized);
@@ -166,7 +195,7 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
                 delta::make_delta(e.page, e.epoch, static_cast<std::size_t>(e.size), e.delta));
         }
         if (!e.created && !e.deleted && !e.resized && !e.renamed && e.metadata.empty() && !e.stale)
-            continue;
+            return true;
         if (const auto* page = commits.structure().find(e.page)) {
             out.pages.push_back(commits.structure().info(e.page, *page));
         } else {
@@ -174,8 +203,9 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
             gone.id = e.page;
             gone.epoch = e.epoch;
         }
-    }
-    return asked;
+        return true;
+    });
+    return true;
 }
 
 }  // namespace

@@ -194,13 +194,19 @@ void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out) {
     write_block(entry.parents, writer);
 }
 
-bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages) {
+bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages, bool& only_bytes) {
     base::ByteReader in(body);
+    only_bytes = true;
     while (!in.failed() && !in.at_end()) {
         const unsigned first = in.fixed<std::uint8_t>();
         if (first < edge_added) {
-            read_page(in, first, pages.emplace_back());
+            auto& page = pages.emplace_back();
+            read_page(in, first, page);
+            if (page.created || page.deleted || page.resized || page.renamed ||
+                !page.metadata.empty())
+                only_bytes = false;
         } else {
+            only_bytes = false;
             Entry other;
             read_graph_entry(in, first, other);
         }

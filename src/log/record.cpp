@@ -305,8 +305,14 @@ Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& 
 
 Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context,
                     std::vector<PageEntry>& pages) {
-    return parse(bytes, start, context,
-                 [&](std::span<const std::byte> body) { return read_pages(body, pages); });
+    bool only_bytes = false;
+    auto parsed = parse(bytes, start, context, [&](std::span<const std::byte> body) {
+        return read_pages(body, pages, only_bytes);
+    });
+    auto& record = parsed.record;
+    record.only_bytes =
+        only_bytes && record.kind == RecordKind::commit && !record.structural && !record.blob;
+    return parsed;
 }
 
 }  // namespace mmsb::log

@@ -75,6 +75,9 @@ inline constexpr Lsn no_lsn = ~Lsn{0};
 struct Record : RecordFields {
     Lsn start = 0, end = 0;             ///< end: start + padded size. A record is named by its end.
     std::span<const std::byte> body{};  ///< Entries, or the kind's own bytes. Empty with a blob.
+    /// Of one that was parsed with its pages: it says nothing but that bytes of pages change which
+    /// are there.
+    bool only_bytes = false;
 };
 
 /// Appends head, fields, body and padding to `out` for LSN `start`, checksums included.
@@ -185,7 +188,10 @@ private:
     bool failed_ = false;
 };
 /// The whole body at once: what it says of pages is appended. False: the bytes are no entries.
-[[nodiscard]] bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages);
+/// `only_bytes`: there are no other entries, and all pages are there and keep name, size and
+/// metadata.
+[[nodiscard]] bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages,
+                              bool& only_bytes);
 
 class MetadataReader {
 public:

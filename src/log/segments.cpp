@@ -2,6 +2,7 @@
 
 #include "base/steps.hpp"
 #include "log/segments_new_file.hpp"
+#include "os/file_system.hpp"
 #include "os/process.hpp"
 
 #include <mmsb/error.hpp>
@@ -262,7 +263,9 @@ public:
             if (from < size) file.allocate(from, size - from);
         }
         if (have >= std::min(upto, end)) return have;
-        const auto step = std::clamp(have - segment->header.start, smallest_step, largest_step);
+        // Memory is zeroed as it is allocated: a large step would be a pause.
+        const auto most = os::is_in_memory(file) ? smallest_step : largest_step;
+        const auto step = std::clamp(have - segment->header.start, smallest_step, most);
         const auto target = std::min(end, std::max(upto, have + step));
         grown_.emplace_back(segment, size);
         file.allocate(size, file_offset(*segment, target) - size);

@@ -1,5 +1,6 @@
 // Image::apply. A record is walked and checked whole, then everything that needs memory is made
 // ready (Staging), then the change itself is made of steps that cannot fail.
+#include "base/assert.hpp"
 #include "base/limits.hpp"
 #include "delta/codec.hpp"
 #include "replay/image.hpp"
@@ -47,15 +48,6 @@ std::string change_problem(const ImagePage& page, const log::PageEntry& entry) {
     const auto size = next_size(page, entry);
     if (entry.size != size) return differs(entry.page, "size", size, entry.size);
     return {};
-}
-
-// Does the record change bytes of one page, and nothing else? Its first entry then ends with a
-// delta that is the body's end.
-bool is_plain(const log::Entry& first, std::span<const std::byte> body) noexcept {
-    const auto& entry = first.page;
-    return first.kind == log::EntryKind::page && !entry.created && !structural(entry) &&
-           !entry.delta.empty() &&
-           entry.delta.data() + entry.delta.size() == body.data() + body.size();
 }
 
 void change_page(ImagePage& page, Epoch epoch, bool stale, std::span<const std::byte> delta,
@@ -293,6 +285,10 @@ std::string Image::read_entries(log::EntryReader& reader, log::Entry& next,
         last = next.page.page;
         if (auto problem = read_entry(next.page, staging); !problem.empty()) return problem;
     } while (reader.next(next));
+    return twice_problem(in_order);
+}
+
+std::string Image::twice_problem(bool in_order) {
     if (in_order) return {};
     std::sort(steps_.begin(), steps_.end(),
               [](const Step& a, const Step& b) { return a.id < b.id; });
@@ -312,15 +308,6 @@ std::string Image::apply_commit(const log::Record& record, std::span<const std::
     log::EntryReader reader(body);
     log::Entry next;
     if (!reader.next(next)) return reader.failed() ? damaged_entries : std::string();
-    if (is_plain(next, body)) {
-        const auto& entry = next.page;
-        auto* const page = lookup(entry.page);
-        if (page != nullptr && entry.epoch == next_epoch(*page, entry) &&
-            entry.size == page->size) {
-            change_page(*page, entry.epoch, entry.stale, entry.delta, record);
-            return {};
-        }
-    }
     std::optional<Staging> staging;
     DependencyChange dependencies;
     if (auto problem = read_entries(reader, next, staging, dependencies); !problem.empty())
@@ -343,6 +330,32 @@ std::string Image::apply_commit(const log::Record& record, std::span<const std::
     constexpr std::size_t worth_keeping = 4096;
     if (steps_.capacity() > worth_keeping) std::vector<Step>().swap(steps_);
     return {};
+}
+
+std::string Image::apply_bytes(const log::Record& record, std::span<const log::PageEntry> pages) {
+    if (auto problem = position_problem(record); !problem.empty()) return problem;
+    if (record.source != 0 && !sources_.contains(record.source))
+        return fmt::format("source {} has no name", record.source);
+    steps_.clear();
+    bool in_order = true;
+    std::optional<Staging> none;
+    for (const auto& page : pages) {
+        MMSB_ASSERT(!page.created && !structural(page));
+        in_order = in_order && (steps_.empty() || page.page > steps_.back().id);
+        if (auto problem = read_entry(page, none); !problem.empty()) return problem;
+    }
+    if (auto problem = twice_problem(in_order); !problem.empty()) return problem;
+    for (const auto& step : steps_)
+        change_page(*step.page, step.epoch, step.stale, step.delta, record);
+    take_position(record);
+    return {};
+}
+
+void Image::take_position(const log::Record& record) noexcept {
+    if (record.structural) structure_head_ = record.start;
+    sequence_ = record.sequence;
+    time_ns_ = record.time_ns;
+    lsn_ = record.end;
 }
 
 std::string Image::apply(const log::Record& record, std::span<const std::byte> body) {
@@ -372,10 +385,7 @@ std::string Image::apply(const log::Record& record, std::span<const std::byte> b
             return fmt::format("there is no kind {} of records",
                                static_cast<unsigned>(record.kind));
     }
-    if (record.structural) structure_head_ = record.start;
-    sequence_ = record.sequence;
-    time_ns_ = record.time_ns;
-    lsn_ = record.end;
+    take_position(record);
     return {};
 }
 

@@ -1,6 +1,7 @@
 #include "replay/image.hpp"
 
 #include "base/limits.hpp"
+#include "delta/codec.hpp"
 
 #include <fmt/format.h>
 
@@ -53,6 +54,20 @@ const ImagePage* Image::find(PageId page) const noexcept {
 
 ImagePage* Image::lookup(PageId page) noexcept {
     return const_cast<ImagePage*>(std::as_const(*this).find(page));
+}
+
+void Image::prefetch(PageId page) const noexcept {
+    constexpr std::size_t line = 64;
+    if (number(page) >= index_.size() || index_[number(page)] == nullptr) return;
+    const auto* const at = reinterpret_cast<const char*>(index_[number(page)]);
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + line);
+}
+
+void Image::prefetch(const log::PageEntry& entry) const noexcept {
+    if (entry.delta.empty()) return;
+    if (const auto* page = find(entry.page); page != nullptr && page->bytes.size() == entry.size)
+        delta::prefetch(entry.delta, page->bytes);
 }
 
 const ImagePage* Image::find(std::string_view name) const noexcept {

@@ -32,9 +32,9 @@ struct ImagePage {
     log::Lsn lsn = 0;                    ///< End of that record.
     Location location = Location::cpu;
     bool stale = false;  ///< What it depends on has changed since its bytes were made.
+    Bytes bytes{};       ///< Empty where the image was asked not to keep this page's bytes.
     std::string name{};
     Metadata metadata{};
-    Bytes bytes{};  ///< Empty where the image was asked not to keep this page's bytes.
 };
 
 /// Which pages' bytes an image keeps.
@@ -65,6 +65,13 @@ public:
     [[nodiscard]] std::string apply(const log::Record& record) {
         return apply(record, record.body);
     }
+
+    /// The same of one that was parsed with its pages. REQUIRES Record::only_bytes.
+    [[nodiscard]] std::string apply_bytes(const log::Record& record,
+                                          std::span<const log::PageEntry> pages);
+    /// Asks for a page, and later for its bytes that an entry changes, before they are needed.
+    void prefetch(PageId page) const noexcept;
+    void prefetch(const log::PageEntry& entry) const noexcept;
 
     [[nodiscard]] Sequence sequence() const noexcept { return sequence_; }
     [[nodiscard]] std::int64_t time_ns() const noexcept { return time_ns_; }
@@ -120,6 +127,9 @@ private:
     [[nodiscard]] std::string read_entries(log::EntryReader& reader, log::Entry& next,
                                            std::optional<Staging>& staging,
                                            DependencyChange& dependencies);
+    // Of the steps in order.
+    [[nodiscard]] std::string twice_problem(bool in_order);
+    void take_position(const log::Record& record) noexcept;
     [[nodiscard]] std::string read_entry(const log::PageEntry& entry,
                                          std::optional<Staging>& staging);
     [[nodiscard]] ImagePage* lookup(PageId page) noexcept;

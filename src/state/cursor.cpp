@@ -98,7 +98,6 @@ log::Parsed Cursor::parse() {
 }
 
 bool Cursor::next() {
-    blob_read_ = false;
     for (;;) {
         if (at_ >= to_) return false;
         if (!range_.holds(at_)) {
@@ -117,12 +116,28 @@ bool Cursor::next() {
             parsed = parse();
         }
         if (parsed.status != log::ParseStatus::good) damaged(parsed.expected);
-        at_ += parsed.size;
-        if (parsed.record.kind == log::RecordKind::filler) continue;
-        record_ = parsed.record;
-        last_ = record_.sequence;
-        return true;
+        if (take(parsed)) return true;
     }
+}
+
+bool Cursor::next_at_hand() {
+    for (;;) {
+        if (at_ >= to_ || !range_.holds(at_) || range_.end - at_ <= 8) return false;
+        if (at_ + log::head_size > buffer_start_ + buffer_.size()) return false;
+        const auto parsed = parse();
+        if (parsed.status != log::ParseStatus::good) return false;  // next() says why
+        if (take(parsed)) return true;
+    }
+}
+
+// False: it is none that counts.
+bool Cursor::take(const log::Parsed& parsed) noexcept {
+    at_ += parsed.size;
+    if (parsed.record.kind == log::RecordKind::filler) return false;
+    record_ = parsed.record;
+    last_ = record_.sequence;
+    blob_read_ = false;
+    return true;
 }
 
 std::span<const std::byte> Cursor::body() {

@@ -19,6 +19,9 @@ public:
     /// Moves to the next record (never a filler). False: at `to`. Throws Corrupt where the bytes
     /// are none, HistoryDropped where a private bus folded them away, Io.
     bool next();
+    /// The same, but only where the next record lies in memory already: then false says nothing of
+    /// what follows, and what record() said before stays valid beside it.
+    bool next_at_hand();
     /// REQUIRES that next() returned true. Valid until the next call of it.
     [[nodiscard]] const log::Record& record() const noexcept { return record_; }
     /// The entries: the record's own, or its blob file's.
@@ -39,6 +42,7 @@ public:
 private:
     [[nodiscard]] bool fill(std::size_t least);
     [[nodiscard]] log::Parsed parse();
+    [[nodiscard]] bool take(const log::Parsed& parsed) noexcept;
     [[noreturn]] void damaged(const char* expected);
     [[noreturn]] void throw_folded() const;
     [[nodiscard]] Lsn oldest() const noexcept;  // where the kept log begins

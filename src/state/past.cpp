@@ -3,8 +3,8 @@
 #include "arena/shared_bytes.hpp"
 #include "state/checkpoints.hpp"
 #include "state/clock.hpp"
-#include "state/cursor.hpp"
 #include "state/redo.hpp"
+#include "state/replayer.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -90,16 +90,9 @@ public:
 
     [[nodiscard]] const Beginning& at() const noexcept { return at_; }
 
-    void fold(Cursor& cursor) {
-        const auto& record = cursor.record();
-        auto& base = *bus_.past.base;
-        if (bus_.logging) {
-            if (const auto wrong = base.apply(record, cursor.body()); !wrong.empty())
-                throw_contradiction(bus_, record, wrong);
-        } else {
-            base.set_position(record.sequence, record.time_ns, cursor.at(), 1);
-        }
-        at_ = {cursor.at(), base.sequence(), base.time_ns()};
+    // The base is behind this record now.
+    void folded(const log::Record& record) {
+        at_ = {record.end, record.sequence, record.time_ns};
         if (!record.blob) return;
         publish();
         bus_.past.blob_bytes -= record.blob->size;
@@ -144,17 +137,26 @@ void fold_past(Attachment& bus, bool exactly) noexcept {
         const auto upto = bus.words().applied.load(std::memory_order_acquire);
         bus.catalog.follow(bus);  // the structure chain must not lead to what is dropped
         Folding folding(bus);
-        Cursor cursor(bus, folding.at().lsn, upto);
-        cursor.use(std::move(past.buffer));
         const auto batch_end = folding.at().lsn + most_at_once;
         const auto goes_on = [&] {
             const auto& at = folding.at();
             if (!exactly && at.lsn >= batch_end) return is_too_much(bus, at, Slack::eighth);
             return is_too_much(bus, at, Slack::none) || is_too_old(bus, at, Slack::none);
         };
-        while (goes_on() && cursor.next()) folding.fold(cursor);
+        if (bus.logging) {
+            Replayer replayer(bus, *past.base, folding.at().lsn, upto);
+            replayer.use(std::move(past.buffer));
+            while (goes_on() && replayer.next()) folding.folded(replayer.record());
+            past.buffer = replayer.take_buffer();
+        } else {  // what is there of a log is not the pages'
+            Cursor cursor(bus, folding.at().lsn, upto);
+            while (goes_on() && cursor.next()) {
+                const auto& record = cursor.record();
+                past.base->set_position(record.sequence, record.time_ns, record.end, 1);
+                folding.folded(record);
+            }
+        }
         folding.publish();
-        past.buffer = cursor.take_buffer();
         // What is not written out yet still needs its segment.
         bus.segments->drop_before(std::min(folding.at().lsn, bus.words().flushed.load()));
     } catch (const std::exception& e) {
@@ -209,14 +211,12 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
     if (image.sequence() > at) dropped(bus, at);
     const auto target = newest(bus);
     const auto to = std::min(at, target.sequence);
-    Cursor cursor(bus, from, target.lsn);
+    Replayer replayer(bus, image, from, target.lsn);
     std::uint64_t n = 0;
-    while (image.sequence() < to && cursor.next()) {
-        if (const auto wrong = image.apply(cursor.record(), cursor.body()); !wrong.empty())
-            throw_contradiction(bus, cursor.record(), wrong);
+    while (image.sequence() < to && replayer.next()) {
         constexpr std::uint64_t often = 4096;
         if (progress && ++n % often == 0 &&
-            !progress(static_cast<double>(cursor.at() - from) /
+            !progress(static_cast<double>(replayer.at() - from) /
                       static_cast<double>(target.lsn - from)))
             break;
     }
@@ -246,9 +246,9 @@ replay::Image live_image(Attachment& bus, std::chrono::nanoseconds timeout) {
                           .lsn = now.lsn,
                           .location = page.location,
                           .stale = now.stale(),
+                          .bytes = std::move(bytes),
                           .name = page.name,
-                          .metadata = page.metadata,
-                          .bytes = std::move(bytes)});
+                          .metadata = page.metadata});
     }
     image.set_dependencies(structure.dependencies);
     image.set_structure(structure.head);

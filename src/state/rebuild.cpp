@@ -228,12 +228,8 @@ private:
     // Most records change bytes of pages that are there, and nothing else. Some of them are
     // gathered and applied together: by then their lines are there, and their bytes on their way.
     bool queue(const log::Record& record, std::span<const log::PageEntry> pages) {
-        const bool plain = record.kind == log::RecordKind::commit && !record.structural &&
-                           !record.blob && std::ranges::none_of(pages, [](const auto& page) {
-                               return page.created || page.deleted || page.resized;
-                           });
-        if (!plain || queue_.size() == most_in_queue) apply_queue();
-        if (!plain) return false;
+        if (!record.only_bytes || queue_.size() == most_in_queue) apply_queue();
+        if (!record.only_bytes) return false;
         queue_.push_back({record, changes_.size(), pages.size()});
         for (const auto& page : pages) {
             const auto line = lines_by_id_.find(page.page);

@@ -1,8 +1,8 @@
 #include "delta/compare.hpp"
-#include "state/cursor.hpp"
 #include "state/past.hpp"
 #include "state/read.hpp"
 #include "state/recompute.hpp"
+#include "state/replayer.hpp"
 
 #include <algorithm>
 
@@ -30,10 +30,10 @@ public:
         : bus_(bus),
           options_(options),
           image_(base_image(bus, {}, from_)),
-          cursor_(bus, from_, bus.words().applied.load(std::memory_order_acquire)) {}
+          replayer_(bus, image_, from_, bus.words().applied.load(std::memory_order_acquire)) {}
 
     VerifyReport run() {
-        if (!advance(cursor_.to())) return report_;
+        if (!advance(replayer_.to())) return report_;
         bus_.catalog.follow(bus_);
         for (const auto& [id, line] : bus_.catalog.pages())
             if (!check(id, line)) return report_;
@@ -48,18 +48,16 @@ public:
 private:
     // False: the progress function ended it.
     bool advance(Lsn upto) {
-        while (cursor_.at() < upto && cursor_.next()) {
-            const auto wrong = image_.apply(cursor_.record(), cursor_.body());
-            if (!wrong.empty()) throw_contradiction(bus_, cursor_.record(), wrong);
-            if (cursor_.record().kind != log::RecordKind::commit) continue;
+        while (replayer_.at() < upto && replayer_.next()) {
+            if (replayer_.record().kind != log::RecordKind::commit) continue;
             constexpr std::uint64_t often = 4096;
             ++report_.records;
             if (options_.recompute_every != 0 && report_.records % options_.recompute_every == 0 &&
                 !recompute())
                 return false;
             if (report_.records % often != 0 || !options_.progress) continue;
-            const auto all = static_cast<double>(std::max<Lsn>(cursor_.to() - from_, 1));
-            if (!options_.progress(static_cast<double>(cursor_.at() - from_) / all)) return false;
+            const auto all = static_cast<double>(std::max<Lsn>(replayer_.to() - from_, 1));
+            if (!options_.progress(static_cast<double>(replayer_.at() - from_) / all)) return false;
         }
         return true;
     }
@@ -92,8 +90,8 @@ private:
                 return true;  // deleted since
             }
             if (!live.found) return true;
-            if (live.info.lsn > cursor_.at()) {
-                cursor_.extend(bus_.words().logged.load(std::memory_order_acquire));
+            if (live.info.lsn > replayer_.at()) {
+                replayer_.extend(bus_.words().logged.load(std::memory_order_acquire));
                 if (!advance(live.info.lsn)) return false;
             }
             const auto* replayed = image_.find(id);
@@ -132,8 +130,8 @@ private:
         for (const auto& [id, page] : image_.pages())
             if (!bus_.catalog.page(id)) missing.push_back(id);
         if (missing.empty()) return true;
-        cursor_.extend(bus_.words().logged.load(std::memory_order_acquire));
-        if (!advance(cursor_.to())) return false;
+        replayer_.extend(bus_.words().logged.load(std::memory_order_acquire));
+        if (!advance(replayer_.to())) return false;
         for (const auto id : missing)
             if (image_.find(id) != nullptr) return differs(id, 0);
         return true;
@@ -146,8 +144,8 @@ private:
             const auto known = bus_.catalog.snapshot();
             if (known.head == image_.structure_head())
                 return known.dependencies == image_.dependencies() || differs(PageId::none, 0);
-            cursor_.extend(bus_.words().applied.load(std::memory_order_acquire));
-            if (!advance(cursor_.to())) return false;
+            replayer_.extend(bus_.words().applied.load(std::memory_order_acquire));
+            if (!advance(replayer_.to())) return false;
         }
     }
 
@@ -156,7 +154,7 @@ private:
     VerifyReport report_{};
     Lsn from_ = 0;
     replay::Image image_;
-    Cursor cursor_;
+    Replayer replayer_;
     Recomputer recomputer_{bus_.functions};
 };
 

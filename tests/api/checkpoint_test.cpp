@@ -55,6 +55,37 @@ TEST_F(Checkpoints, ABusMadeFromOneIsWhatItWas) {
     }
 }
 
+// Reading begins at a checkpoint near the first that is asked for.
+TEST_F(Checkpoints, TheLogFromACommitOnSaysWhatTheWholeLogSaysOfIt) {
+    auto bus = start_with(at(folder));
+    const auto page = bus.page("page 5");
+    for (unsigned i = 0; i < 3; ++i) {
+        page.write(i, bytes_of("x"), {.source = "writer " + std::to_string(i)});
+        page.rename("renamed " + std::to_string(i));
+        if (i < 2) bus.checkpoint();
+        page.write(i, bytes_of("y"), {.source = "writer " + std::to_string(i / 2)});
+    }
+    const auto told = [](const LogFilter& filter, const State& of) {
+        std::vector<std::string> all;
+        for (const auto& record : of.tlog(filter)) {
+            auto& text = all.emplace_back(std::to_string(number(record.sequence)) + record.source);
+            for (const auto& delta : record.deltas)
+                text += " " + std::to_string(number(delta.epoch()));
+            for (const auto& info : record.pages) text += " " + info.name;
+        }
+        return all;
+    };
+    auto whole = told({}, bus);
+    ASSERT_EQ(whole.size(), number(bus.sequence()));
+    for (auto from = Sequence{1}; from <= bus.sequence() + 1; from = from + 1) {
+        EXPECT_EQ(told({.from = from}, bus), whole) << number(from);
+        if (!whole.empty()) whole.erase(whole.begin());
+        std::vector<Epoch> epochs;
+        for (const auto& change : page.history({.from = from})) epochs.push_back(change.epoch);
+        EXPECT_TRUE(epochs.empty() || epochs.back() == page.epoch()) << number(from);
+    }
+}
+
 TEST_F(Checkpoints, ABusWithoutALogIsWrittenAsItIsNow) {
     auto bus = start_with({.enable_logging = false});
     const auto left = bus.create_page(100'000, {.name = "left", .metadata = {{"side", "l"}}});

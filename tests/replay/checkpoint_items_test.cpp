@@ -255,9 +255,9 @@ TEST(CheckpointLayout, IsAsTheTablesSay) {
                                          .lsn = 8,
                                          .location = Location::unified,
                                          .stale = true,
+                                         .bytes = Bytes(4, std::byte{0xee}),
                                          .name = "n",
-                                         .metadata = {{"k", "v"}},
-                                         .bytes = Bytes(4, std::byte{0xee})}));
+                                         .metadata = {{"k", "v"}}}));
     const auto file = written(image);
     base::ByteReader in(file);
     const auto text = in.bytes(8);

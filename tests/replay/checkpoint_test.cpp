@@ -38,8 +38,8 @@ void put(Image& image, std::uint64_t id, Bytes bytes, std::string name = {}) {
                                           .size = size,
                                           .sequence = Sequence{1},
                                           .lsn = 8,
-                                          .name = std::move(name),
-                                          .bytes = std::move(bytes)}));
+                                          .bytes = std::move(bytes),
+                                          .name = std::move(name)}));
 }
 
 // A page of a little text, one of zeros and an empty one.

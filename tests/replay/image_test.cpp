@@ -297,7 +297,7 @@ TEST_F(ImageTest, StartsAtThePositionThatItIsGiven) {
 }
 
 TEST_F(ImageTest, TakesInNoPageThatDoesNotFit) {
-    const ImagePage good{.line = 7, .size = 2, .name = "new", .bytes = Bytes(2)};
+    const ImagePage good{.line = 7, .size = 2, .bytes = Bytes(2), .name = "new"};
     const auto refuses = [&](PageId id, auto change) {
         auto page = good;
         change(page);

@@ -1,0 +1,50 @@
+/// state/replayer: the log's records applied to an image, one after the other.
+///
+/// Looks ahead: some records are parsed before they are applied, so that by then the pages that
+/// they change are on their way from memory. (Pages lie anywhere, and each is two misses.)
+#pragma once
+
+#include "replay/image.hpp"
+#include "state/cursor.hpp"
+
+#include <vector>
+
+namespace mmsb::state {
+
+/// Threads: one. Both outlive it.
+class Replayer {
+public:
+    /// From where `from` is a record's beginning, up to `to`; `logged` as of now where not given.
+    Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optional<Lsn> to = std::nullopt)
+        : bus_(bus), image_(image), cursor_(bus, from, to), at_(from) {}
+
+    /// Applies the next record (never a filler). False: at `to`. Throws what Cursor::next does, and
+    /// Corrupt where the record contradicts the image, which then is as it was.
+    bool next();
+    /// That was applied. REQUIRES that next() returned true. Valid until the next call of it.
+    [[nodiscard]] const log::Record& record() const noexcept { return ahead_[next_ - 1].record; }
+    [[nodiscard]] Lsn at() const noexcept { return at_; }  ///< Behind it.
+    [[nodiscard]] Lsn to() const noexcept { return cursor_.to(); }
+    void extend(Lsn to) noexcept { cursor_.extend(to); }
+    /// As Cursor's.
+    void use(std::vector<std::byte>&& buffer) noexcept { cursor_.use(std::move(buffer)); }
+    [[nodiscard]] std::vector<std::byte> take_buffer() noexcept { return cursor_.take_buffer(); }
+
+private:
+    struct Ahead {
+        log::Record record{};
+        std::vector<log::PageEntry> pages{};  ///< What it says of pages, but for a blob's.
+    };
+    [[nodiscard]] bool look_ahead();
+    void take(Ahead& to);
+    void ask_for_bytes(std::size_t n) const noexcept;
+
+    Attachment& bus_;
+    replay::Image& image_;
+    Cursor cursor_;
+    Lsn at_;
+    std::vector<Ahead> ahead_{};        // its elements are kept, for their memory
+    std::size_t next_ = 0, count_ = 0;  // to be applied, of those that are there
+};
+
+}  // namespace mmsb::state
