@@ -58,10 +58,9 @@ struct WriterScratch {
 /// What a private bus keeps of the time before its oldest record, and how much of the time behind
 /// it. (Of a bus with a path that is in files: state/checkpoints.)
 struct Past {
-    std::shared_mutex mutex{};  ///< Of `base`, `buffer`, and of moving `history_lsn`.
+    std::shared_mutex mutex{};  ///< Of `base`, and of moving `history_lsn`.
     std::optional<replay::Image> base{};
     std::atomic<std::int64_t> base_time_ns{0};  ///< The base's.
-    std::vector<std::byte> buffer{};            ///< For reading what is folded.
     std::atomic<std::uint64_t> blob_bytes{0};   ///< Of a private bus's blobs: memory like its log.
     std::uint64_t max_bytes = 0, max_records = 0;
     std::chrono::seconds max_age{0};

@@ -34,6 +34,8 @@ public:
         buffer_ = std::move(buffer);
         buffer_.clear();
     }
+    /// Likewise: about so many bytes of log will be wanted.
+    void expect(std::size_t bytes) noexcept { chunk_ = bytes; }
     /// Likewise: next() puts what the record itself says of pages here (not what its blob does).
     void gather(std::vector<log::PageEntry>& pages) noexcept { pages_ = &pages; }
     /// At the end: the memory, for the next one.

@@ -25,6 +25,7 @@ void throw_contradiction(const Attachment& bus, const log::Record& record,
 
 namespace {
 
+constexpr std::uint64_t few_bytes = 16 * limits::kib;     // that history may be too long
 constexpr std::uint64_t most_at_once = 64 * limits::kib;  // of log, folded by one commit
 
 [[noreturn]] void dropped(Attachment& bus, Sequence at) {
@@ -62,7 +63,7 @@ std::uint64_t with_slack(std::uint64_t limit, Slack slack, std::uint64_t little)
 }
 
 bool is_too_much(const Attachment& bus, const Beginning& from, Slack slack) {
-    constexpr std::uint64_t few_bytes = 16 * limits::kib, few_records = 256;
+    constexpr std::uint64_t few_records = 256;
     const auto& past = bus.past;
     const auto& words = bus.words();
     const auto bytes = words.logged.load(std::memory_order_relaxed) - from.lsn + past.blob_bytes;
@@ -145,9 +146,8 @@ void fold_past(Attachment& bus, bool exactly) noexcept {
         };
         if (bus.logging) {
             Replayer replayer(bus, *past.base, folding.at().lsn, upto);
-            replayer.use(std::move(past.buffer));
+            replayer.expect(few_bytes + 4 * limits::kib);  // and a record that is begun
             while (goes_on() && replayer.next()) folding.folded(replayer.record());
-            past.buffer = replayer.take_buffer();
         } else {  // what is there of a log is not the pages'
             Cursor cursor(bus, folding.at().lsn, upto);
             while (goes_on() && cursor.next()) {

@@ -13,6 +13,26 @@ constexpr std::size_t bytes_ahead = 8;  // so many records before it is applied
 
 }  // namespace
 
+thread_local std::unique_ptr<Replayer::Memory> Replayer::spare_{};
+
+Replayer::Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optional<Lsn> to)
+    : bus_(bus),
+      image_(image),
+      cursor_(bus, from, to),
+      at_(from),
+      memory_(spare_ ? std::move(spare_) : std::make_unique<Memory>()),
+      ahead_(memory_->ahead) {
+    cursor_.use(std::move(memory_->buffer));
+}
+
+Replayer::~Replayer() {
+    constexpr std::size_t most_kept = 1 * limits::mib, most_pages = 64;
+    memory_->buffer = cursor_.take_buffer();
+    const bool large = std::ranges::any_of(
+        ahead_, [](const Ahead& ahead) { return ahead.pages.capacity() > most_pages; });
+    if (!large && memory_->buffer.capacity() <= most_kept) spare_ = std::move(memory_);
+}
+
 bool Replayer::next() {
     if (next_ == count_ && !look_ahead()) return false;
     ask_for_bytes(next_ + bytes_ahead);

@@ -7,6 +7,7 @@
 #include "replay/image.hpp"
 #include "state/cursor.hpp"
 
+#include <memory>
 #include <vector>
 
 namespace mmsb::state {
@@ -15,8 +16,10 @@ namespace mmsb::state {
 class Replayer {
 public:
     /// From where `from` is a record's beginning, up to `to`; `logged` as of now where not given.
-    Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optional<Lsn> to = std::nullopt)
-        : bus_(bus), image_(image), cursor_(bus, from, to), at_(from) {}
+    Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optional<Lsn> to = std::nullopt);
+    ~Replayer();
+    Replayer(const Replayer&) = delete;
+    Replayer& operator=(const Replayer&) = delete;
 
     /// Applies the next record (never a filler). False: at `to`. Throws what Cursor::next does, and
     /// Corrupt where the record contradicts the image, which then is as it was.
@@ -26,15 +29,21 @@ public:
     [[nodiscard]] Lsn at() const noexcept { return at_; }  ///< Behind it.
     [[nodiscard]] Lsn to() const noexcept { return cursor_.to(); }
     void extend(Lsn to) noexcept { cursor_.extend(to); }
-    /// As Cursor's.
-    void use(std::vector<std::byte>&& buffer) noexcept { cursor_.use(std::move(buffer)); }
-    [[nodiscard]] std::vector<std::byte> take_buffer() noexcept { return cursor_.take_buffer(); }
+    /// Before the first next(): about so many bytes of log will be wanted.
+    void expect(std::size_t bytes) noexcept { cursor_.expect(bytes); }
 
 private:
     struct Ahead {
         log::Record record{};
         std::vector<log::PageEntry> pages{};  ///< What it says of pages, but for a blob's.
     };
+    // A thread keeps it for its next one.
+    struct Memory {
+        std::vector<std::byte> buffer{};
+        std::vector<Ahead> ahead{};  // its elements are kept, for their memory
+    };
+    static thread_local std::unique_ptr<Memory> spare_;
+
     [[nodiscard]] bool look_ahead();
     void take(Ahead& to);
     void ask_for_bytes(std::size_t n) const noexcept;
@@ -43,7 +52,8 @@ private:
     replay::Image& image_;
     Cursor cursor_;
     Lsn at_;
-    std::vector<Ahead> ahead_{};        // its elements are kept, for their memory
+    std::unique_ptr<Memory> memory_;
+    std::vector<Ahead>& ahead_;
     std::size_t next_ = 0, count_ = 0;  // to be applied, of those that are there
 };
 
