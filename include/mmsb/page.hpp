@@ -123,7 +123,8 @@ public:
     /// PageNotFound where the page is deleted meanwhile, BusClosed where the State is stopped.
     [[nodiscard]] std::optional<Version> wait(Epoch seen, Timeout timeout = forever) const;
 
-    // -- the past. Reads the log from its start (a private bus: from its oldest record).
+    // -- the past. Reads the log from the checkpoint before `from`, else from its start (of a
+    // private bus: from its oldest record).
     [[nodiscard]] History history(const HistoryOptions& options = {}) const;
 
 private:

@@ -319,7 +319,7 @@ struct Damage {
     std::string found{};
     Sequence good_until = Sequence::zero;
     std::uint64_t bytes = 0;     ///< Of the log behind it: good or not, nothing leads there.
-    std::uint64_t segments = 0;  ///< Files of the log that begin behind it.
+    std::uint64_t segments = 0;  ///< Files of the log of which nothing is left.
 };
 
 /// What opening found.

@@ -40,7 +40,7 @@ void EventSource::begin(state::Attachment& bus, Sequence at) {
         if (page.stale) maker_.add_stale(id);
     sources_ = image.sources();
     sequence_ = image.sequence();
-    cursor_.emplace(bus, image.lsn() != 0 ? image.lsn() : bus.words().history_lsn.load());
+    cursor_.emplace(bus, image.lsn() != 0 ? image.lsn() : state::first_lsn);
     reads_ = &bus;
     queue_.clear();
 }

@@ -37,17 +37,15 @@ public:
     Commits(Handle bus, Bounds bounds, replay::Keep keep) : bus_(bus), bounds_(std::move(bounds)) {
         auto& attachment = Bus::get(bus_).at();
         const auto oldest = state::oldest_view(attachment);
-        if (!attachment.logging ||
-            (bounds_.from != Sequence::zero && bounds_.from <= oldest && oldest != Sequence::zero))
-            throw HistoryDropped(ErrorCode::history_dropped,
-                                 "that part of the past is not kept; the oldest commit is " +
-                                     std::to_string(number(oldest) + 1),
-                                 {.sequence = oldest + 1});
+        if (!attachment.logging) dropped(oldest);
         log::Lsn from = 0;
         structure_ = bounds_.from == Sequence::zero
                          ? state::base_image(attachment, std::move(keep), from)
                          : state::start_image(attachment, std::max(oldest, bounds_.from - 1),
                                               std::move(keep), from);
+        // Now: a private bus may have folded more of it meanwhile.
+        const auto before = std::max(oldest, structure_.sequence());
+        if (bounds_.from != Sequence::zero && bounds_.from <= before) dropped(before);
         cursor_.emplace(attachment, from);
         cursor_->gather(pages_);
     }
@@ -111,6 +109,12 @@ public:
     }
 
 private:
+    [[noreturn]] static void dropped(Sequence oldest) {
+        throw HistoryDropped(ErrorCode::history_dropped,
+                             "that part of the past is not kept; the oldest commit is " +
+                                 std::to_string(number(oldest) + 1),
+                             {.sequence = oldest + 1});
+    }
     // Where only what comes until some moment counts, there is no waiting beyond it.
     [[nodiscard]] state::Deadline within(const state::Deadline& end) const {
         if (!bounds_.until) return end;

@@ -1,26 +1,30 @@
 #include "api/overlay.hpp"
 
-#include "state/prefetch.hpp"
-
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace mmsb::detail {
 
-namespace {
-
-std::uint64_t end_of(const std::pair<const std::uint64_t, std::span<std::byte>>& stretch) {
-    return stretch.first + stretch.second.size();
+Overlay::Stretch Overlay::copy(std::span<const std::byte> bytes) {
+    constexpr std::size_t short_write = 4096;
+    const bool is_short = !std::exchange(written_, true) && bytes.size() <= short_write;
+    auto made = is_short ? Stretch(pieces_.take(bytes.size())) : Stretch(bytes.size());
+    std::memcpy(made.bytes.data(), bytes.data(), bytes.size());
+    return made;
 }
 
-}  // namespace
-
-// What is long is compared fastest where it is aligned as pages are.
-std::span<std::byte> Overlay::copy(std::span<const std::byte> bytes) {
-    const auto size = bytes.size();
-    const auto to = size < state::cache_line ? pieces_.take_small(size) : pieces_.take(size);
-    std::memcpy(to.data(), bytes.data(), size);
-    return to;
+// A little rest does not keep the memory of much.
+Overlay::Stretch Overlay::rest_of(const Stretch& stretch, std::uint64_t from) {
+    const auto rest = stretch.bytes.subspan(static_cast<std::size_t>(from));
+    if (rest.size() >= stretch.owned / 2) {
+        auto same = stretch;
+        same.bytes = rest;
+        return same;
+    }
+    Stretch made(rest.size());
+    std::memcpy(made.bytes.data(), rest.data(), rest.size());
+    return made;
 }
 
 void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -29,7 +33,7 @@ void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
     auto at = stretches_.upper_bound(offset);
     if (at != stretches_.begin()) --at;
     if (at != stretches_.end() && at->first <= offset && end_of(*at) >= end) {  // inside one
-        std::memcpy(at->second.data() + (offset - at->first), bytes.data(), bytes.size());
+        std::memcpy(at->second.bytes.data() + (offset - at->first), bytes.data(), bytes.size());
         return;
     }
     // First what may fail: who goes on after it has lost nothing that was staged.
@@ -38,13 +42,11 @@ void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
     const auto behind = stretches_.lower_bound(end);
     if (behind != stretches_.begin()) {
         const auto& last = *std::prev(behind);
-        if (end_of(last) > end)
-            fresh.try_emplace(end, last.second.subspan(static_cast<std::size_t>(end - last.first)));
+        if (end_of(last) > end) fresh.try_emplace(end, rest_of(last.second, end - last.first));
     }
     while (at != behind) {
         if (at->first < offset) {
-            const auto before = static_cast<std::size_t>(offset - at->first);
-            at->second = at->second.first(std::min(before, at->second.size()));
+            at->second.cut(offset - at->first);
             ++at;
         } else {
             at = stretches_.erase(at);
@@ -56,8 +58,8 @@ void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
 void Overlay::cut(std::uint64_t size) {
     stretches_.erase(stretches_.lower_bound(size), stretches_.end());
     if (stretches_.empty()) return;
-    auto& [offset, bytes] = *stretches_.rbegin();
-    bytes = bytes.first(std::min(bytes.size(), static_cast<std::size_t>(size - offset)));
+    auto& [offset, last] = *stretches_.rbegin();
+    last.cut(size - offset);
 }
 
 void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
@@ -67,7 +69,7 @@ void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
     for (; at != stretches_.end() && at->first < end; ++at) {
         const auto from = std::max(at->first, offset), to = std::min(end_of(*at), end);
         if (from >= to) continue;
-        std::memcpy(out.data() + (from - offset), at->second.data() + (from - at->first),
+        std::memcpy(out.data() + (from - offset), at->second.bytes.data() + (from - at->first),
                     static_cast<std::size_t>(to - from));
     }
 }
@@ -75,7 +77,7 @@ void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
 std::span<const state::Write> Overlay::writes() const {
     const auto all = pieces_.make<state::Write>(stretches_.size());
     std::ranges::transform(stretches_, all.begin(), [](const auto& stretch) {
-        return state::Write{stretch.first, stretch.second};
+        return state::Write{stretch.first, stretch.second.bytes};
     });
     return all;
 }

@@ -4,6 +4,7 @@
 #include "state/stage.hpp"
 
 #include <map>
+#include <memory>
 #include <memory_resource>
 
 namespace mmsb::detail {
@@ -27,7 +28,9 @@ private:
     state::Pieces& pieces_;
 };
 
-/// Disjoint stretches by offset; later ones replace what they cover. Its memory is the resource's.
+/// Disjoint stretches by offset; later ones replace what they cover. Nodes are the resource's, and
+/// so are the bytes of a page's first write, if it is short: most pages are written once. Others
+/// own theirs, and let go of them when they are written over.
 class Overlay {
 public:
     explicit Overlay(PieceResource& memory) : stretches_(&memory), pieces_(memory.pieces()) {}
@@ -38,15 +41,33 @@ public:
     void clear() noexcept { stretches_.clear(); }
     /// Writes what falls into [offset, offset + out.size()).
     void over(std::span<std::byte> out, std::uint64_t offset) const;
-    /// Ascending, disjoint. Lives as long as the pieces.
+    /// Ascending, disjoint. Lives as long as this and the pieces, until the next change.
     [[nodiscard]] std::span<const state::Write> writes() const;
 
 private:
-    using Stretches = std::pmr::map<std::uint64_t, std::span<std::byte>>;
-    [[nodiscard]] std::span<std::byte> copy(std::span<const std::byte> bytes);
+    struct Stretch {
+        std::span<std::byte> bytes{};
+        std::shared_ptr<std::byte[]> owner{};  ///< None where the bytes are the resource's.
+        std::size_t owned = 0;                 ///< As many as the owner has.
+        explicit Stretch(std::span<std::byte> from) noexcept : bytes(from) {}
+        explicit Stretch(std::size_t size)
+            : owner(std::make_shared_for_overwrite<std::byte[]>(size)), owned(size) {
+            bytes = {owner.get(), size};
+        }
+        void cut(std::uint64_t size) {
+            if (size < bytes.size()) bytes = bytes.first(static_cast<std::size_t>(size));
+        }
+    };
+    using Stretches = std::pmr::map<std::uint64_t, Stretch>;
+    static std::uint64_t end_of(const Stretches::value_type& stretch) noexcept {
+        return stretch.first + stretch.second.bytes.size();
+    }
+    [[nodiscard]] Stretch copy(std::span<const std::byte> bytes);
+    [[nodiscard]] static Stretch rest_of(const Stretch& stretch, std::uint64_t from);
 
     Stretches stretches_;
     state::Pieces& pieces_;
+    bool written_ = false;  ///< The first write has been.
 };
 
 }  // namespace mmsb::detail

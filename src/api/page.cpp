@@ -1,4 +1,5 @@
 #include "api/bus.hpp"
+#include "base/spare.hpp"
 #include "state/commit.hpp"
 #include "state/read.hpp"
 #include "state/turn.hpp"
@@ -19,12 +20,8 @@ namespace {
 // thread's last one, so that an update allocates nothing.
 class OnePage {
 public:
-    explicit OnePage(const Page& page)
-        : bus_(Bus::get(Bus::handle_of(page))), staged_(std::exchange(spare_, nullptr)) {
-        if (!staged_) {
-            staged_ = std::make_unique<state::Staged>();
-            staged_->pages.resize(1);
-        }
+    explicit OnePage(const Page& page) : bus_(Bus::get(Bus::handle_of(page))) {
+        staged_->pages.resize(1);
         auto& change = staged_->pages.front();
         change.page = page.id();
         change.line = Bus::handle_of(page).line;
@@ -32,7 +29,6 @@ public:
     ~OnePage() {
         staged_->pages.front().clear();
         staged_->clear_made();
-        spare_ = std::move(staged_);
     }
     OnePage(const OnePage&) = delete;
     OnePage& operator=(const OnePage&) = delete;
@@ -50,12 +46,10 @@ public:
     }
 
 private:
-    static thread_local std::unique_ptr<state::Staged> spare_;
     Bus& bus_;
-    std::unique_ptr<state::Staged> staged_;
+    base::Spare<state::Staged> staged_{};
     state::Write write_{};
 };
-thread_local std::unique_ptr<state::Staged> OnePage::spare_{};
 
 // A private copy for an edit, aligned as pages are, so that it can be seen as a T.
 class EditCopy {

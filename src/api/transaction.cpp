@@ -14,24 +14,10 @@ using detail::Bus;
 // ---- what it holds
 // --------------------------------------------------------------------------------
 
-namespace {
-
-thread_local std::unique_ptr<Transaction::Impl::Memory> spare;
-
-}  // namespace
-
-Transaction::Impl::Impl(const detail::Handle& handle)
-    : bus(handle),
-      memory(spare ? std::move(spare) : std::make_unique<Memory>()),
-      resource(memory->pieces),
-      staged(memory->staged),
-      pages(&resource),
-      reads(&resource) {}
-
 Transaction::Impl::~Impl() {
     constexpr std::size_t most_kept = 4096;
     clear();
-    if (staged.pages.capacity() <= most_kept) spare = std::move(memory);
+    if (staged.pages.capacity() > most_kept) memory.drop();
 }
 
 void Transaction::Impl::clear() noexcept {
@@ -67,7 +53,9 @@ detail::TransactionPage Transaction::Impl::add(Pages::const_iterator place, Page
     const auto at =
         pages.emplace_hint(place, page, StagedAt{staged.pages.size(), detail::Overlay(resource)});
     try {
-        return {staged.pages.emplace_back(), at->second.overlay};
+        auto& made = staged.pages.emplace_back();
+        made.page = page;
+        return {made, at->second.overlay};
     } catch (...) {
         pages.erase(at);
         throw;
@@ -83,9 +71,13 @@ detail::TransactionPage Transaction::Impl::stage(const Page& page) {
     state::prefetch(attachment, Bus::handle_of(page).hint);  // compared by the commit
     static_cast<void>(state::find_line(attachment, page.id(), line));
     const auto made = add(place, page.id());
-    made.staged.page = page.id();
     made.staged.line = line;
     return made;
+}
+
+void Transaction::Impl::unstage() noexcept {
+    pages.erase(staged.pages.back().page);
+    staged.pages.pop_back();
 }
 
 void Transaction::Impl::watch(PageId page, std::uint32_t line, Epoch epoch) {
@@ -154,6 +146,27 @@ CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
     const auto result = state::commit(open.at(), open.handle, staged, options);
     return {result.status, result.committed, result.conflict};
 }
+
+namespace {
+
+// Where a call throws, the page that it staged is not staged.
+class Staging {
+public:
+    explicit Staging(Transaction::Impl& impl) : impl_(impl), before_(impl.staged.pages.size()) {}
+    ~Staging() {
+        if (!done_ && impl_.staged.pages.size() != before_) impl_.unstage();
+    }
+    Staging(const Staging&) = delete;
+    Staging& operator=(const Staging&) = delete;
+    void done() noexcept { done_ = true; }
+
+private:
+    Transaction::Impl& impl_;
+    std::size_t before_;
+    bool done_ = false;
+};
+
+}  // namespace
 
 namespace detail {
 // Whatever comes of a commit, the transaction is empty afterwards and may be used again.
@@ -235,6 +248,7 @@ std::optional<Page> Transaction::find_page(std::string_view name) {
 }
 
 void Transaction::update(Page page, std::span<const std::byte> bytes) {
+    Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage(page);
     // A whole update must fit the page as it is at the commit, whatever it is then: a blind write.
     const auto now = impl_->size_of(staged);
@@ -246,9 +260,11 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
              .expected = fmt::format("{} bytes", now),
              .found = fmt::format("{}", bytes.size())});
     overlay.put(0, bytes);
+    staging.done();
 }
 
 void Transaction::write(Page page, std::size_t offset, std::span<const std::byte> bytes) {
+    Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage(page);
     const auto size = impl_->size_of(staged);
     if (offset > size || bytes.size() > size - offset)
@@ -260,9 +276,11 @@ void Transaction::write(Page page, std::size_t offset, std::span<const std::byte
                                .found = fmt::format("{}", offset + bytes.size()),
                                .offset = offset});
     overlay.put(offset, bytes);
+    staging.done();
 }
 
 void Transaction::apply(Page page, const Delta& delta) {
+    Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage(page);
     const auto size = impl_->size_of(staged);
     if (delta.page_size() != size)
@@ -273,6 +291,7 @@ void Transaction::apply(Page page, const Delta& delta) {
                             .expected = fmt::format("{} bytes", size),
                             .found = fmt::format("{}", delta.page_size())});
     for (const auto& run : delta.runs()) overlay.put(run.offset, run.bytes);
+    staging.done();
 }
 
 void Transaction::restore(const View& view, PageList pages) {
@@ -293,14 +312,15 @@ Page Transaction::create_page(std::size_t size, const PageOptions& options) {
     open.refuse_read_only();
     detail::check_page_options(options, size);
     const auto id = state::take_page_id(open.at());
+    Staging staging(*impl_);
     const auto [page, overlay] = impl_->add(impl_->pages.end(), id);
-    page.page = id;
     page.created = true;
     page.size = size;
     page.location = detail::location_for(open, options.location);
     if (!options.name.empty()) page.name = std::string(options.name);
     page.metadata.assign(options.metadata.begin(), options.metadata.end());
     overlay.put(0, options.contents);
+    staging.done();
     return Bus::page(impl_->bus, state::unknown_line, id);
 }
 
@@ -312,18 +332,20 @@ void Transaction::delete_page(Page page) {
 
 void Transaction::resize(Page page, std::size_t size) {
     detail::check_page_options({}, size);
+    Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage(page);
     // Growing again after shrinking shows zeros, not what was there: what is live beyond the
     // smallest size on the way is covered by zeros.
     auto line = staged.line;
     const auto live = staged.created ? 0 : state::read_line(impl_->at().at(), page.id(), line).size;
     const auto before = staged.size.value_or(live);
-    overlay.cut(size);
     if (size > before && before < live) {
         const Bytes zeros(static_cast<std::size_t>(std::min<std::uint64_t>(size, live) - before));
         overlay.put(before, zeros);
     }
+    overlay.cut(size);
     staged.size = size;
+    staging.done();
 }
 
 void Transaction::rename(Page page, std::string_view name) {
@@ -333,9 +355,13 @@ void Transaction::rename(Page page, std::string_view name) {
 
 void Transaction::set_metadata(Page page, std::string_view key, std::string_view value) {
     detail::check_metadata(key, value);
+    std::pair<std::string, std::string> fresh(key, value);
+    Staging staging(*impl_);
     auto& metadata = impl_->stage(page).staged.metadata;
-    std::erase_if(metadata, [&](const auto& had) { return had.first == key; });
-    metadata.emplace_back(key, value);
+    metadata.reserve(metadata.size() + 1);
+    std::erase_if(metadata, [&](const auto& had) { return had.first == fresh.first; });
+    metadata.push_back(std::move(fresh));
+    staging.done();
 }
 
 CommitOutcome Transaction::try_commit(const CommitOptions& options) {

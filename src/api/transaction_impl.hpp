@@ -3,6 +3,7 @@
 
 #include "api/bus.hpp"
 #include "api/overlay.hpp"
+#include "base/spare.hpp"
 
 namespace mmsb {
 
@@ -17,7 +18,7 @@ struct TransactionPage {
 }  // namespace detail
 
 struct Transaction::Impl {
-    explicit Impl(const detail::Handle& handle);
+    explicit Impl(const detail::Handle& handle) : bus(handle) {}
     ~Impl();
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
@@ -34,11 +35,12 @@ struct Transaction::Impl {
     using Pages = std::pmr::map<PageId, StagedAt>;
 
     detail::Handle bus;
-    std::unique_ptr<Memory> memory;
-    detail::PieceResource resource;
-    state::Staged& staged;  ///< Its pages in the order in which they were first changed;
-    Pages pages;            ///< where each of them is, and what is written over it.
-    std::pmr::map<PageId, state::WatchedPage> reads;
+    base::Spare<Memory> memory{};
+    detail::PieceResource resource{memory->pieces};
+    /// Its pages are in the order in which they were first changed.
+    state::Staged& staged = memory->staged;
+    Pages pages{&resource};  ///< Where each of them is, and what is written over it.
+    std::pmr::map<PageId, state::WatchedPage> reads{&resource};
     std::map<std::string, PageId, std::less<>> names{};
     std::uint64_t as_of = 0;  ///< `logged` when all that was read was last known to go together.
 
@@ -47,6 +49,8 @@ struct Transaction::Impl {
         return pages.empty() && reads.empty() && names.empty() && staged.graph.empty();
     }
     void clear() noexcept;
+    /// Drops the page that was staged last.
+    void unstage() noexcept;
     /// The page's staged part, made if need be. Throws PageNotFound where this transaction deletes
     /// it.
     detail::TransactionPage stage(const Page& page);

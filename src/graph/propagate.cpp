@@ -12,10 +12,7 @@ constexpr std::size_t bits = 64;
 
 }  // namespace
 
-thread_local std::unique_ptr<Propagation::Memory> Propagation::spare{};
-
-Propagation::Propagation(const Graph& graph)
-    : graph_(graph), memory_(spare ? std::move(spare) : std::make_unique<Memory>()) {
+Propagation::Propagation(const Graph& graph) : graph_(graph) {
     auto& why = memory_->why;
     auto& marked = memory_->marked;
     auto& summary = memory_->summary;
@@ -27,8 +24,7 @@ Propagation::Propagation(const Graph& graph)
 }
 
 Propagation::~Propagation() {
-    if (at_ == memory_->summary.size())
-        spare = std::move(memory_);  // else it was left in the middle
+    if (at_ != memory_->summary.size()) memory_.drop();  // it was left in the middle
 }
 
 void Propagation::mark(Node node, std::uint8_t why) noexcept {

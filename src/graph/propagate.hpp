@@ -8,9 +8,9 @@
 /// Threads: one; the graph does not change meanwhile.
 #pragma once
 
+#include "base/spare.hpp"
 #include "graph/graph.hpp"
 
-#include <memory>
 #include <utility>
 
 namespace mmsb::graph {
@@ -92,10 +92,9 @@ private:
         std::vector<std::uint8_t> shaded{};  // by node: something marked leads to it
         std::vector<Node> way{}, shaded_nodes{};
     };
-    static thread_local std::unique_ptr<Memory> spare;
 
     const Graph& graph_;
-    std::unique_ptr<Memory> memory_;
+    base::Spare<Memory> memory_{};
     std::size_t at_ = 0;               // the summary's word that is scanned
     std::size_t edges_left_ = 16'384;  // that gather() may go along
 };

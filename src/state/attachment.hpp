@@ -44,6 +44,7 @@ struct WriterScratch {
     /// built around them where they lie.
     std::vector<std::byte> body{};
     std::size_t body_at = 0;
+    std::vector<std::byte> source_body{};  ///< Of the record that names a source.
     std::vector<std::byte> batch{};     ///< What goes in front of that record: fillers, a source.
     std::vector<std::byte> unlogged{};  ///< Deltas of a bus without a log.
     std::vector<std::byte> metadata{};  ///< Of the page at hand.

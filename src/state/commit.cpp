@@ -45,7 +45,7 @@ std::uint32_t name_source(Attachment& bus, Appender& appender, std::string_view 
         throw OutOfSpace(
             ErrorCode::out_of_space, "too many different sources on this bus",
             {.path = "source names", .needed = number, .available = limits::source_names});
-    static thread_local std::vector<std::byte> body;
+    auto& body = scratch.source_body;  // until it is published
     body.clear();
     log::write_source({static_cast<std::uint32_t>(number), name}, body);
     auto fields = appender.fields(log::RecordKind::source);

@@ -11,8 +11,6 @@ namespace mmsb::state {
 
 using Kind = GraphChange::Kind;
 
-thread_local std::unique_ptr<Computing::Memory> Computing::spare_{};
-
 void Computing::run(std::span<const GraphChange> net) {
     graph::Propagation propagation(graph_);
     start(propagation, net);

@@ -24,15 +24,13 @@ public:
           graph_(graph),
           mode_(mode),
           chosen_(chosen),
-          pages_(bus, staged, by_id, graph),
-          memory_(spare_ ? std::move(spare_) : std::make_unique<Memory>()) {}
+          pages_(bus, staged, by_id, graph) {}
     ~Computing() {
         memory_->known.clear();
         // A user's exception goes with the commit that it failed.
         memory_->job.failure = nullptr;
         if (out_of_order_)
             for (auto& job : memory_->jobs) job.failure = nullptr;
-        spare_ = std::move(memory_);
     }
     Computing(const Computing&) = delete;
     Computing& operator=(const Computing&) = delete;
@@ -69,7 +67,6 @@ private:
         Job job{};
         std::vector<Job> jobs{};  // as many as there were at once
     };
-    static thread_local std::unique_ptr<Memory> spare_;
 
     void start(graph::Propagation& propagation, std::span<const GraphChange> net);
     void set_free(PageId page, graph::Propagation& propagation);
@@ -107,7 +104,7 @@ private:
     std::size_t last_known_ = 0;
     std::size_t made_before_ = 0;  // entries, of pages that are not visited
     bool out_of_order_ = false;    // entries, because pages were visited together
-    std::unique_ptr<Memory> memory_;
+    base::Spare<Memory> memory_{};
 };
 
 }  // namespace mmsb::state

@@ -25,7 +25,7 @@ void throw_contradiction(const Attachment& bus, const log::Record& record,
 
 namespace {
 
-constexpr std::uint64_t few_bytes = 16 * limits::kib;     // that history may be too long
+constexpr std::uint64_t few_bytes = 16 * limits::kib, few_records = 256;  // too much is no harm
 constexpr std::uint64_t most_at_once = 64 * limits::kib;  // of log, folded by one commit
 
 [[noreturn]] void dropped(Attachment& bus, Sequence at) {
@@ -63,13 +63,20 @@ std::uint64_t with_slack(std::uint64_t limit, Slack slack, std::uint64_t little)
 }
 
 bool is_too_much(const Attachment& bus, const Beginning& from, Slack slack) {
-    constexpr std::uint64_t few_records = 256;
     const auto& past = bus.past;
     const auto& words = bus.words();
     const auto bytes = words.logged.load(std::memory_order_relaxed) - from.lsn + past.blob_bytes;
     if (past.max_bytes != 0 && bytes > with_slack(past.max_bytes, slack, few_bytes)) return true;
     const auto records = words.sequence.load(std::memory_order_relaxed) - number(from.sequence);
     return past.max_records != 0 && records > with_slack(past.max_records, slack, few_records);
+}
+
+// That are to be folded, as far as their number is limited; else many. A hint.
+std::uint64_t records_above(const Attachment& bus, const Beginning& from) {
+    const auto& past = bus.past;
+    if (past.max_records == 0) return few_records;
+    const auto all = bus.words().sequence.load(std::memory_order_relaxed) - number(from.sequence);
+    return std::clamp<std::uint64_t>(all - std::min(all, past.max_records), 1, few_records);
 }
 
 bool is_too_old(const Attachment& bus, const Beginning& from, Slack slack) {
@@ -141,12 +148,15 @@ void fold_past(Attachment& bus, bool exactly) noexcept {
         const auto batch_end = folding.at().lsn + most_at_once;
         const auto goes_on = [&] {
             const auto& at = folding.at();
-            if (!exactly && at.lsn >= batch_end) return is_too_much(bus, at, Slack::eighth);
-            return is_too_much(bus, at, Slack::none) || is_too_old(bus, at, Slack::none);
+            const auto slack = exactly || at.lsn < batch_end ? Slack::none : Slack::eighth;
+            return is_too_much(bus, at, slack) || is_too_old(bus, at, slack);
         };
         if (bus.logging) {
             Replayer replayer(bus, *past.base, folding.at().lsn, upto);
-            replayer.expect(few_bytes + 4 * limits::kib);  // and a record that is begun
+            if (const auto few = records_above(bus, begun); few < few_records)
+                replayer.expect(4 * limits::kib, static_cast<std::size_t>(few));
+            else
+                replayer.expect(few_bytes + 4 * limits::kib, few_records);
             while (goes_on() && replayer.next()) folding.folded(replayer.record());
         } else {  // what is there of a log is not the pages'
             Cursor cursor(bus, folding.at().lsn, upto);

@@ -1,6 +1,7 @@
 #include "state/read_slow.hpp"
 
 #include "arena/shared_bytes.hpp"
+#include "base/spare.hpp"
 #include "base/steps.hpp"
 #include "delta/codec.hpp"
 #include "state/cursor.hpp"
@@ -105,32 +106,31 @@ struct WalkMemory {
 class Walk {
 public:
     Walk(Attachment& bus, Lsn from, Lsn to) : cursor_(bus, from, to) {
-        cursor_.use(std::move(kept.bytes));
-        cursor_.gather(kept.pages);
+        cursor_.use(std::move(kept_->bytes));
+        cursor_.gather(kept_->pages);
     }
     ~Walk() {
         constexpr std::size_t most = limits::mib;
-        kept.bytes = cursor_.take_buffer();
-        if (kept.bytes.capacity() > most) kept.bytes = {};
-        if (kept.pages.capacity() * sizeof(log::PageEntry) > most) kept.pages = {};
+        kept_->bytes = cursor_.take_buffer();
+        if (kept_->bytes.capacity() > most) kept_->bytes = {};
+        if (kept_->pages.capacity() * sizeof(log::PageEntry) > most) kept_->pages = {};
     }
     Walk(const Walk&) = delete;
     Walk& operator=(const Walk&) = delete;
     [[nodiscard]] Cursor& cursor() noexcept { return cursor_; }
     /// What the record says of pages.
     [[nodiscard]] std::span<const log::PageEntry> pages() {
-        if (!cursor_.record().blob) return kept.pages;
+        if (!cursor_.record().blob) return kept_->pages;
         log::EntryReader reader(cursor_.body());
         for (log::Entry entry; reader.next(entry);)
-            if (entry.kind == log::EntryKind::page) kept.pages.push_back(entry.page);
-        return kept.pages;
+            if (entry.kind == log::EntryKind::page) kept_->pages.push_back(entry.page);
+        return kept_->pages;
     }
 
 private:
-    static thread_local WalkMemory kept;
+    base::Spare<WalkMemory> kept_{};
     Cursor cursor_;
 };
-thread_local WalkMemory Walk::kept{};
 
 // What the log said of the pages, up to a position.
 struct Followed {

@@ -8,20 +8,12 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr std::size_t most_ahead = 64;
 constexpr std::size_t bytes_ahead = 8;  // so many records before it is applied
 
 }  // namespace
 
-thread_local std::unique_ptr<Replayer::Memory> Replayer::spare_{};
-
 Replayer::Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optional<Lsn> to)
-    : bus_(bus),
-      image_(image),
-      cursor_(bus, from, to),
-      at_(from),
-      memory_(spare_ ? std::move(spare_) : std::make_unique<Memory>()),
-      ahead_(memory_->ahead) {
+    : bus_(bus), image_(image), cursor_(bus, from, to), at_(from) {
     cursor_.use(std::move(memory_->buffer));
 }
 
@@ -30,7 +22,7 @@ Replayer::~Replayer() {
     memory_->buffer = cursor_.take_buffer();
     const bool large = std::ranges::any_of(
         ahead_, [](const Ahead& ahead) { return ahead.pages.capacity() > most_pages; });
-    if (!large && memory_->buffer.capacity() <= most_kept) spare_ = std::move(memory_);
+    if (large || memory_->buffer.capacity() > most_kept) memory_.drop();
 }
 
 bool Replayer::next() {
@@ -49,11 +41,11 @@ bool Replayer::next() {
 
 bool Replayer::look_ahead() {
     next_ = count_ = 0;
-    ahead_.resize(most_ahead);
+    if (ahead_.size() < most_ahead_) ahead_.resize(most_ahead_);
     cursor_.gather(ahead_.front().pages);
     if (!cursor_.next()) return false;
     take(ahead_.front());
-    while (count_ != most_ahead && !ahead_[count_ - 1].record.blob) {
+    while (count_ != most_ahead_ && !ahead_[count_ - 1].record.blob) {
         cursor_.gather(ahead_[count_].pages);
         if (!cursor_.next_at_hand()) break;
         take(ahead_[count_]);

@@ -4,10 +4,11 @@
 /// they change are on their way from memory. (Pages lie anywhere, and each is two misses.)
 #pragma once
 
+#include "base/spare.hpp"
 #include "replay/image.hpp"
 #include "state/cursor.hpp"
 
-#include <memory>
+#include <algorithm>
 #include <vector>
 
 namespace mmsb::state {
@@ -29,8 +30,11 @@ public:
     [[nodiscard]] Lsn at() const noexcept { return at_; }  ///< Behind it.
     [[nodiscard]] Lsn to() const noexcept { return cursor_.to(); }
     void extend(Lsn to) noexcept { cursor_.extend(to); }
-    /// Before the first next(): about so many bytes of log will be wanted.
-    void expect(std::size_t bytes) noexcept { cursor_.expect(bytes); }
+    /// Before the first next(): about so many bytes of log and records will be wanted.
+    void expect(std::size_t bytes, std::size_t records) noexcept {
+        cursor_.expect(bytes);
+        most_ahead_ = std::min(records, most_ahead_);
+    }
 
 private:
     struct Ahead {
@@ -42,7 +46,6 @@ private:
         std::vector<std::byte> buffer{};
         std::vector<Ahead> ahead{};  // its elements are kept, for their memory
     };
-    static thread_local std::unique_ptr<Memory> spare_;
 
     [[nodiscard]] bool look_ahead();
     void take(Ahead& to);
@@ -52,8 +55,9 @@ private:
     replay::Image& image_;
     Cursor cursor_;
     Lsn at_;
-    std::unique_ptr<Memory> memory_;
-    std::vector<Ahead>& ahead_;
+    base::Spare<Memory> memory_{};
+    std::vector<Ahead>& ahead_ = memory_->ahead;
+    std::size_t most_ahead_ = 64;
     std::size_t next_ = 0, count_ = 0;  // to be applied, of those that are there
 };
 

@@ -74,12 +74,15 @@ void begin_history(Attachment& bus, const Beginning& at) {
     bus.words().history_lsn.store(at.lsn);
 }
 
-// Of a segment whose header is not good.
-std::uint64_t bytes_in(os::Folder& log, std::uint64_t id) {
-    const auto file = log.open(log::segment_name(id), os::Create::never, false);
-    if (!file) return 0;
-    std::vector<std::byte> bytes(file->size());
-    bytes.resize(file->read(0, bytes));
+// Of a segment whose header is not good: how much of its file is used behind that. Nothing: there
+// is no file.
+std::optional<std::uint64_t> bytes_in(const Attachment& bus, std::uint64_t id) {
+    const auto file = bus.log_folder->open(log::segment_name(id), os::Create::never, false);
+    if (!file) return std::nullopt;
+    const auto& geometry = bus.header.geometry;
+    const auto size = std::min(file->size(), log::segment_header_size + geometry.segment_size);
+    std::vector<std::byte> bytes(size - std::min<std::uint64_t>(size, log::segment_header_size));
+    bytes.resize(file->read(log::segment_header_size, bytes));
     return log::used_bytes(bytes);
 }
 
@@ -94,8 +97,11 @@ void tell_problem(Attachment& bus, const Rebuilt& rebuilt,
     const bool within = damage && last && damage->file == last->file.path() &&
                         rebuilt.end < bus.segments->end_of(*last);
     if (!damage) damage.emplace().bytes = std::exchange(bus.recovery.dropped_bytes, 0);
-    for (auto lost = next; lost != problems.end(); ++lost)
-        damage->bytes += bytes_in(*bus.log_folder, lost->id);
+    for (auto lost = next; lost != problems.end(); ++lost) {
+        const auto bytes = bytes_in(bus, lost->id);
+        damage->bytes += bytes.value_or(0);
+        damage->segments += bytes ? 1 : 0;
+    }
     // Damage within the last good segment comes first.
     if (within) return;
     damage->file = next->path;

@@ -1,5 +1,6 @@
 #include "state/stage.hpp"
 
+#include "base/spare.hpp"
 #include "delta/codec.hpp"
 #include "state/derive.hpp"
 #include "state/header.hpp"
@@ -38,7 +39,8 @@ void add_parts(const Write& write, std::span<const std::byte> old,
 // `room` as in delta::encode_to.
 std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> old,
                             std::uint64_t size, FunctionRef<std::byte*(std::size_t)> room) {
-    static thread_local std::vector<delta::Part> parts;
+    const base::Spare<std::vector<delta::Part>> kept;
+    auto& parts = *kept;
     parts.clear();
     for (const auto& write : page.all_writes()) add_parts(write, old, parts);
     return delta::encode_to(parts, static_cast<std::size_t>(size), room);

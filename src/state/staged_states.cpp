@@ -24,23 +24,15 @@ StagedPage* StagedById::find(PageId page) const noexcept {
     return found == few_.end() ? nullptr : &*found;
 }
 
-thread_local std::unique_ptr<StagedStates::Memory> StagedStates::spare_{};
-
 StagedStates::StagedStates(Attachment& bus, Staged& staged, const StagedById& by_id,
                            const graph::Graph& graph)
-    : bus_(bus),
-      staged_(staged),
-      by_id_(by_id),
-      graph_(graph),
-      as_of_(logged()),
-      memory_(spare_ ? std::move(spare_) : std::make_unique<Memory>()) {
+    : bus_(bus), staged_(staged), by_id_(by_id), graph_(graph), as_of_(logged()) {
     if (memory_->by_node.size() < graph.node_slots()) memory_->by_node.resize(graph.node_slots());
 }
 
 StagedStates::~StagedStates() {
     for (const auto node : memory_->read) memory_->by_node[node] = nullptr;
     memory_->read.clear();
-    spare_ = std::move(memory_);
 }
 
 Lsn StagedStates::logged() const { return bus_.words().logged.load(std::memory_order_acquire); }

@@ -2,6 +2,7 @@
 /// whether all that was read still goes together.
 #pragma once
 
+#include "base/spare.hpp"
 #include "state/stage.hpp"
 
 #include <unordered_map>
@@ -96,14 +97,13 @@ private:
         std::vector<graph::Node> read{};
         std::vector<ByteRange> ranges{};
     };
-    static thread_local std::unique_ptr<Memory> spare_;
 
     Attachment& bus_;
     Staged& staged_;
     const StagedById& by_id_;
     const graph::Graph& graph_;
     Lsn as_of_;
-    std::unique_ptr<Memory> memory_;
+    base::Spare<Memory> memory_{};
     std::unordered_map<PageId, PageState*> others_{};
 };
 

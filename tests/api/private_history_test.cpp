@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 namespace mmsb::test {
@@ -70,6 +71,52 @@ TEST(PrivateHistory, StaysWithinItsAge) {
     raises<HistoryDropped>(bus, [&] { static_cast<void>(bus.at(Sequence{0})); });
     EXPECT_EQ(page.read(), 3U);
     EXPECT_TRUE(bus.verify().good);
+}
+
+// Each commit folds a part only; but for its age nothing stays that is an eighth too old.
+TEST(PrivateHistory, LetsGoOfAllThatBecameTooOldAtOnce) {
+    using namespace std::chrono_literals;
+    const auto bus = start_with({.max_tlog_age = 1s});
+    const auto page = bus.create_page(1000);
+    for (unsigned i = 0; i < 300; ++i) page.update(pattern(1000, i));
+    const auto before = bus.sequence();
+    std::this_thread::sleep_for(1300ms);
+    page.update(pattern(1000, 300));
+    EXPECT_GE(bus.oldest(), before);
+    EXPECT_TRUE(bus.verify().good);
+}
+
+// Who reads is told that what he asked for is gone, or gets all of it.
+TEST(PrivateHistory, HasNoGapsForWhoReadsWhileItIsFolded) {
+    const auto bus = start_with({.max_tlog_records = 50});
+    const auto page = bus.create_page(64);
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+        for (unsigned i = 0; !done; ++i) page.update(pattern(64, i));
+    });
+    unsigned read = 0;
+    for (int i = 0; i < 300; ++i) {
+        const auto from = std::max(bus.oldest() + 1, Sequence{2});  // all change the page
+        try {
+            auto next = from;
+            for (const auto& record : bus.tlog({.from = from})) {
+                EXPECT_EQ(record.sequence, next);
+                next = record.sequence + 1;
+                ++read;
+            }
+            next = from;
+            auto events = bus.events({.types = {EventType::page_changed}, .from = from});
+            while (const auto event = events.next(Timeout(0))) {
+                EXPECT_EQ(event->sequence, next);
+                next = event->sequence + 1;
+                ++read;
+            }
+        } catch (const HistoryDropped&) {
+        }
+    }
+    done = true;
+    writer.join();
+    EXPECT_GT(read, 0U);
 }
 
 TEST(PrivateHistory, StructureSurvivesFoldingOfEverything) {

@@ -251,6 +251,22 @@ TEST(Transactions, OneThatThrowsOrDiesHasChangedNothingAndIsCounted) {
     EXPECT_EQ(bus.get_stats().transactions_abandoned, 3U);
 }
 
+TEST(Transactions, ACallThatThrowsStagesNothing) {
+    const auto bus = start();
+    const auto page = bus.create_page(8), other = bus.create_page(9);
+    const auto delta = diff(Bytes(9), filled(9, 1));
+    auto tx = bus.transaction();
+    EXPECT_THROW(tx.write(page, 8, bytes_of("x")), InvalidArgument);
+    EXPECT_THROW(tx.update(page, Bytes(9)), InvalidArgument);
+    EXPECT_THROW(tx.apply(page, delta), InvalidDelta);
+    bus.delete_page(page);
+    tx.write(other, 0, bytes_of("y"));
+    EXPECT_TRUE(tx.commit().changed());
+    EXPECT_THROW(tx.write(other, 9, bytes_of("x")), InvalidArgument);
+    tx.discard();
+    EXPECT_EQ(bus.get_stats().transactions_abandoned, 0U);
+}
+
 TEST(Transactions, AnErrorInTheCommitLeavesEverythingAsItWas) {
     const auto bus = start();
     const auto a = bus.create_page(1, {.name = "a"}), b = bus.create_page(1, {.name = "b"});

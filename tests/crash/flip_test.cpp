@@ -92,5 +92,26 @@ TEST(WhatIsBeforeADamagedPlace, StillOpens) {
     }
 }
 
+// What of it is lost is counted, as far as a segment may reach.
+TEST(AFlippedSegmentHeader, LeavesTheBusToBeReadHoweverLargeItsFileIs) {
+    const TempFolder folder;
+    make(folder);
+    const auto segment = folder / "log/0000000000000001.seg";
+    auto text = read_file(segment);
+    text[40] = static_cast<char>(text[40] ^ 1);
+    write_file(segment, text);
+    auto config = at(folder);
+    config.open = Open::good_prefix;
+    config.on_notice = [](const Notice&) {};
+    for (const bool large : {false, true}) {
+        if (large) fs::resize_file(segment, 1ULL << 40U);
+        const auto bus = start(config);
+        EXPECT_EQ(bus.sequence(), Sequence::zero);
+        ASSERT_TRUE(bus.recovery().damage);
+        EXPECT_EQ(bus.recovery().damage->segments, 1U);
+        EXPECT_GT(bus.recovery().damage->bytes, commits * 64U);
+    }
+}
+
 }  // namespace
 }  // namespace mmsb::test
