@@ -52,7 +52,8 @@ Beginning beginning_of(const Attachment& bus) noexcept {
 }
 
 // A commit folds what the commits since the last time have added, and no long pause comes of that:
-// so the limits may be passed by a little. Where others read the base meanwhile, it may be more.
+// so the limits may be passed by a little. Where others read the base meanwhile, or much became too
+// old at once, a commit folds a batch, and all that is an eighth above a limit.
 enum class Slack : std::uint8_t { none, little, eighth };
 
 std::uint64_t with_slack(std::uint64_t limit, Slack slack, std::uint64_t little) noexcept {

@@ -18,11 +18,11 @@ Replayer::Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optiona
 }
 
 Replayer::~Replayer() {
-    constexpr std::size_t most_kept = 1 * limits::mib, most_pages = 64;
+    constexpr std::size_t most_kept = 2 * limits::mib;
     memory_->buffer = cursor_.take_buffer();
-    const bool large = std::ranges::any_of(
-        ahead_, [](const Ahead& ahead) { return ahead.pages.capacity() > most_pages; });
-    if (large || memory_->buffer.capacity() > most_kept) memory_.drop();
+    auto kept = memory_->buffer.capacity();
+    for (const auto& ahead : ahead_) kept += ahead.pages.capacity() * sizeof(log::PageEntry);
+    if (kept > most_kept) memory_.drop();
 }
 
 bool Replayer::next() {
