@@ -95,7 +95,8 @@ TEST(PrivateHistory, HasNoGapsForWhoReadsWhileItIsFolded) {
         for (unsigned i = 0; !done; ++i) page.update(pattern(64, i));
     });
     unsigned read = 0;
-    for (int i = 0; i < 300; ++i) {
+    // (It may be long until the writer runs at all.)
+    for (int i = 0; i < 300 || read < 1000; ++i) {
         const auto from = std::max(bus.oldest() + 1, Sequence{2});  // all change the page
         try {
             auto next = from;
@@ -116,7 +117,6 @@ TEST(PrivateHistory, HasNoGapsForWhoReadsWhileItIsFolded) {
     }
     done = true;
     writer.join();
-    EXPECT_GT(read, 0U);
 }
 
 TEST(PrivateHistory, StructureSurvivesFoldingOfEverything) {
