@@ -6,6 +6,7 @@
 #include "os/file_system.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <new>
 
 namespace mmsb::arena {

@@ -19,7 +19,6 @@
 
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -70,9 +69,9 @@ static_assert(std::is_trivially_copyable_v<Stamps> && sizeof(Stamps) <= 1024);
 /// | sleepers                  | who sleeps sets his bits, who wakes clears those he wakes | a full fence between it and the look at the words, on both sides |
 /// | bell                      | who wakes, fetch_add           | after sleepers, before the futex call |
 /// | flushed, durable, unsure  | files' lock                    | after the system call answered        |
-/// | files_seal                | files' lock                    | after the three, before unsure is 0   |
+/// | files_next, files_seal    | files' lock                    | before and after each of the three   |
 /// | prepared                  | files' lock                    | after fallocate answered              |
-/// | poison                    | files' lock; never cleared     | -                                     |
+/// | poison                    | files' lock; cleared by who is alone | -                               |
 /// | history_lsn, .._sequence  | lock on checkpoints            | after the bus header, before files go |
 /// | checkpoint_..             | lock on checkpoints; hints     | -                                     |
 /// | writer_pid, files_pid     | the holder; hints for Busy     | -                                     |
@@ -97,8 +96,8 @@ struct Control {
     Word prepared{};
     Word unsure{};
     Word poison{};      ///< errno
-    Word clean{};       ///< 1: the last one left with a close record.
-    Word files_seal{};  ///< seal_of() the first three, while nothing is unsure.
+    Word files_seal{};  ///< seal_of() the first three, or
+    Word files_next{};  ///< what it is about to be: one of both is right at every moment.
     /// The past is kept from here on: the first kept record begins there or behind, and the oldest
     /// View is that of `history_sequence`. Grow only; stored before what they give up is deleted.
     alignas(64) Word history_lsn{};
@@ -107,6 +106,7 @@ struct Control {
     Word checkpoint_lsn{};
     Word checkpoint_time{};  ///< ns since boot, when it was finished.
     Word clock_offset{};     ///< System clock - time since boot, ns, as last looked at; 0: never.
+    Word clean{};            ///< 1: the last one left with a close record.
     alignas(64) Word writer_pid{};
     Word files_pid{};
     Word turn_of{};  ///< Whose turn it is, where somebody reserved one; see state/turn.
@@ -161,22 +161,36 @@ struct LineCopy {
     [[nodiscard]] bool stale() const noexcept { return (location & stale_bit) != 0; }
 };
 
-/// Of some words a sum that any change of one of them changes. Nothing more: it tells chance, not
-/// intent.
+/// Both halves of a product: each bit of it is from many of both.
+[[nodiscard]] constexpr std::uint64_t folded_product(std::uint64_t a, std::uint64_t b) noexcept {
+    __extension__ using Wide = unsigned __int128;
+    const auto product = Wide{a} * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
+}
+
+/// Of some words a sum that does not stay right where one of them changes, or two, or one and the
+/// sum, also where it is by single bits. Nothing more: it tells chance, not intent. (Each commit
+/// makes it twice: products of pairs, as in wyhash, have no wait in between.)
 template <class... Words>
 [[nodiscard]] constexpr std::uint64_t check_sum(Words... words) noexcept {
-    std::uint64_t sum = 0x9e3779b97f4a7c15U;  // zeros are not right, either
-    int turn = 0;
-    ((sum ^= std::rotl(std::uint64_t{words}, turn), turn += 9), ...);
-    return sum;
+    constexpr std::array<std::uint64_t, 6> secret{0x9e3779b97f4a7c15U, 0xd1b54a32d192ed03U,
+                                                  0xa0761d6478bd642fU, 0xe7037ed1a0b428dbU,
+                                                  0x8ebc6af09c88c6e3U, 0x589965cc75374cc3U};
+    static_assert(sizeof...(words) <= secret.size());
+    std::array<std::uint64_t, secret.size()> mixed = secret;
+    std::size_t n = 0;
+    ((mixed[n++] ^= std::uint64_t{words}), ...);
+    return folded_product(mixed[0], mixed[1]) ^ folded_product(mixed[2], mixed[3]) ^
+           folded_product(mixed[4], mixed[5]);
 }
 
 /// What an idle line's `check` has to be. It tells a line that somebody scribbled over from one
 /// that is right; against somebody who means it, nothing in shared memory helps. Each read pays for
-/// it: so it is this short. A change of one field is seen but for a chance in 2^32.
+/// it: so it is this short. A change of one field is seen but for a chance in 2^32, and so are
+/// single bits in two but for their highest ones.
 [[nodiscard]] constexpr std::uint32_t check_of(const LineCopy& line) noexcept {
-    const auto sum = line.lsn ^ line.epoch ^ line.size ^
-                     std::rotl(line.id ^ line.sequence ^ line.offset ^ line.location, 21);
+    const auto sum = line.lsn + line.epoch * 3 + line.size * 5 + line.id * 7 + line.sequence * 9 +
+                     line.offset * 11 + std::uint64_t{line.location} * 13;
     return static_cast<std::uint32_t>((sum ^ 0x9e3779b97f4a7c15U) * 0xd1b54a32d192ed03U >> 32U);
 }
 
@@ -206,14 +220,18 @@ struct FilesTail {
 [[nodiscard]] constexpr std::uint64_t seal_of(const FilesTail& tail) noexcept {
     return check_sum(tail.flushed, tail.durable, tail.durable_sequence);
 }
-/// The same where it agrees with its seal; nothing while they change (or were written over).
+/// The same where it agrees with a seal: always, but for who reads while they change, and where
+/// they were written over.
 [[nodiscard]] inline std::optional<FilesTail> sealed_files_tail(const Control& words) noexcept {
+    constexpr auto acquire = std::memory_order_acquire;
     const auto tail = files_tail_of(words);
-    if (words.files_seal.load(std::memory_order_acquire) != seal_of(tail)) return std::nullopt;
+    const auto seal = seal_of(tail);
+    if (words.files_seal.load(acquire) != seal && words.files_next.load(acquire) != seal)
+        return std::nullopt;
     return tail;
 }
 /// Changes with every field above that moves.
 inline constexpr std::uint64_t layout_fingerprint =
-    4 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
+    5 | sizeof(Stamps) << 8U | sizeof(Control) << 20U | offsetof(Control, lines_used) << 36U;
 
 }  // namespace mmsb::arena

@@ -48,7 +48,8 @@ inline constexpr auto step_names = std::to_array<StepName>({
     {"apply.released"},          // deleted: its place is free in the bitmap
     {"apply.line_freed"},        // deleted: the line is nobody's
     {"apply.moved"},             // resized: the new place is filled
-    {"apply.place"},             // resized: one of offset and size is stored
+    {"apply.smaller"},           // resized: its size is stored, where it is the smaller one
+    {"apply.place"},             // resized: its offset is stored
     {"apply.bytes"},             // bytes complete [w[..] = ..]
     {"apply.fields"},            // epoch and sequence assigned [EPOCH(p, n)]
     {"apply.line"},              // this page has it [sl[p] = 2*n]
@@ -84,7 +85,8 @@ inline constexpr auto step_names = std::to_array<StepName>({
     {"flush.unsure", true},      // [unsure = true]
     {"flush.written", true},     // [cA[k] = rA[..]]
     {"flush.flushed", true},     // [flushed = to]
-    {"flush.sealed", true},      // the check of flushed and durable
+    {"flush.moving"},            // one of its words is about to be stored: its next seal is
+    {"flush.moved"},             // and it is, its seal is not
     {"flush.synced", true},      // [dA[k] = cA[k]]
     {"flush.durable_sequence", true},
     {"flush.durable", true},     // [durable = to]

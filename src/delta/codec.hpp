@@ -57,9 +57,12 @@ struct Part {
 
 /// Appends to `out` what turns `before` into `after` in all the parts. Returns the number of bytes
 /// that differ; with 0 nothing is appended.
-/// REQUIRES parts in ascending order, disjoint, within page_size.
+/// REQUIRES parts in ascending order, disjoint, within page_size; that stand still, where they have
+/// more than `windows_compared_once` windows of 64 bytes (each part begins one): then `before` is
+/// read twice.
 std::uint64_t encode(std::span<const Part> parts, std::size_t page_size,
                      std::vector<std::byte>& out);
+inline constexpr std::size_t windows_compared_once = 1024;
 /// The same for who stores what stands around it first: where something differs, `room` is asked
 /// once, with the encoded size, for the place to write to.
 std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,

@@ -13,7 +13,7 @@ namespace mmsb::delta {
 namespace {
 
 constexpr std::size_t chunk_windows = 512;  // Compared at a time.
-constexpr std::size_t kept_windows = 1024;  // With no more of them a page is compared only once.
+constexpr std::size_t kept_windows = windows_compared_once;
 
 /// On the stack and deliberately not initialised: a small page uses little of it.
 using WindowBuffer = std::array<Window, kept_windows + chunk_windows>;

@@ -36,6 +36,7 @@ struct Change {
     std::uint32_t line = unknown_line;
     log::PageEntry entry{};
     std::size_t delta_at = 0, delta_size = 0;
+    std::uint64_t place = 0;  ///< Of a page that is created or resized: its new offset.
 };
 
 /// Buffers of whoever holds the writers' lock: kept, so that a commit allocates nothing.

@@ -52,7 +52,10 @@ replay::Structure Catalog::snapshot() const {
 }
 
 void Catalog::follow(Attachment& bus) {
-    const auto head = bus.words().structure.load(std::memory_order_acquire) & ~arena::busy;
+    follow(bus, bus.words().structure.load(std::memory_order_acquire) & ~arena::busy);
+}
+
+void Catalog::follow(Attachment& bus, log::Lsn head) {
     if (head <= followed_.load(std::memory_order_acquire)) return;
     const std::unique_lock lock(mutex_);
     if (head > followed_) follow_to(bus, head);

@@ -36,6 +36,8 @@ public:
     [[nodiscard]] replay::Structure snapshot() const;
     /// Up to the newest structural record that is applied. Reads the log; throws what that throws.
     void follow(Attachment& bus);
+    /// The same, up to this structural record, for who holds the writers' lock and knows it.
+    void follow(Attachment& bus, log::Lsn head);
     /// Takes in one structural record, the next in the chain: for who replays the log anyhow.
     void take(const log::Record& record, std::span<const std::byte> body);
     /// Also past `applied`, up to `logged`, while a writer is busy, stopped or dead.

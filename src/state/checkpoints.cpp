@@ -327,7 +327,7 @@ CheckpointFile checkpoint_locked(Attachment& bus, std::chrono::milliseconds time
     MMSB_STEP("checkpoint.begun");
     auto file = write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
         const auto position = stream_checkpoint(bus, write);
-        flush(bus, Flush::sync, position.lsn, timeout);
+        sync_upto(bus, position.lsn, timeout);
         MMSB_STEP("checkpoint.durable");
         return position;
     });

@@ -36,6 +36,7 @@ void look_at_clock(Attachment& bus, std::chrono::nanoseconds timeout) {
     known.compare_exchange_strong(none, offset_now());
     if (jump_since(known.load(), offset_now()) == 0) return;
     std::int64_t jump = 0;
+    Lsn end = 0;
     {
         const WriterLock lock(bus, timeout);
         if (bus.words().poison.load() != 0) throw_poisoned(bus);
@@ -49,10 +50,10 @@ void look_at_clock(Attachment& bus, std::chrono::nanoseconds timeout) {
         MMSB_STEP("clock.suspended");
         std::vector<std::byte> body;
         log::write_clock_jump(jump, body);
-        append_note(bus, log::RecordKind::clock, body, timeout);
+        end = append_note(bus, log::RecordKind::clock, body, timeout);
         known.store(now);
     }
-    if (!bus.is_private) flush(bus, Flush::sync, bus.words().logged.load(), timeout);
+    if (!bus.is_private) sync_upto(bus, end, timeout);
     bus.notice(Notice::Level::warning,
                fmt::format("{}: the system clock jumped by {} s; nothing is dropped for its age "
                            "until a retention is set anew",

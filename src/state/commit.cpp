@@ -131,7 +131,7 @@ void append_and_apply(Attachment& bus, const Call& call, const Encoded& encoded,
     const auto body = std::span<const std::byte>(scratch.body).subspan(scratch.body_at);
     const auto source_size = base::round_up(log::record_overhead(0) + source.size() + 16, 8);
     if (body.size() + overhead > bus.header.geometry.largest_record())
-        blob = bus.segments->write_blob(body, words.logged.load(relaxed), !bus.is_private);
+        blob = bus.segments->write_blob(body, bus.tail.applied, !bus.is_private);
     try {
         appender.make_room((blob ? 64 : body.size()) + overhead + source_size + 16);
         MMSB_STEP("commit.room");
@@ -189,7 +189,7 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
     const WriterLock lock(bus, call.handle.lock_timeout);
     auto& words = bus.words();
     if (words.poison.load(relaxed) != 0) throw_poisoned(bus);
-    bus.catalog.follow(bus);
+    bus.catalog.follow(bus, bus.tail.structure);
     if (const auto conflict = validate(bus, staged)) {
         words.conflicts.store(words.conflicts.load(relaxed) + 1, relaxed);
         outcome.result.status = CommitStatus::conflict;
@@ -324,14 +324,16 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
             outcome.late.emplace(
                 not_durable(bus, outcome.result.committed.sequence, handle.lock_timeout));
         std::exception_ptr why;
-        if (!wait_until_durable(bus, outcome.end, handle.lock_timeout, handle.lock_timeout, why))
+        if (!wait_until_durable(bus, outcome.end, handle.lock_timeout, handle.lock_timeout, why)) {
+            if (why) throw_not_durable(bus, outcome.result.committed.sequence, why);
             throw NotDurable(*outcome.late);
+        }
     }
     return outcome.result;
 }
 
-void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte> body,
-                 std::chrono::nanoseconds timeout) {
+Lsn append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte> body,
+                std::chrono::nanoseconds timeout) {
     Appender appender(bus, timeout);
     appender.make_room(body.size() + log::record_overhead(0) + 16);
     appender.begin();
@@ -339,6 +341,7 @@ void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byt
     appender.log_batch({});
     publish(bus, appender.batch().record);
     publish_applied(bus, appender.batch().end);
+    return appender.batch().end;
 }
 
 void refuse_inside_function(const Attachment& bus) {

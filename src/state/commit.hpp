@@ -26,9 +26,9 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
                                        const CommitOptions& options);
 
 /// Appends a record of this kind that takes no sequence (incarnation, close), under the writers'
-/// lock.
-void append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte> body,
-                 std::chrono::nanoseconds timeout);
+/// lock, and returns where it ends.
+Lsn append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte> body,
+                std::chrono::nanoseconds timeout);
 
 /// Refuses a commit from inside a user's function that is being run for this bus.
 void refuse_inside_function(const Attachment& bus);

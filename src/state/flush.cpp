@@ -71,18 +71,20 @@ void poison(Attachment& bus, int system_error) noexcept {
 // Everything that is flushed and not known to be durable is written again. What the ring no longer
 // has must be in the files as it was, or the bus is poisoned: once the kernel has forgotten what it
 // could not write, reading gives what the disk had before.
-void mend_unsure(Attachment& bus) {
-    const auto& words = bus.words();
-    carry(bus, words.durable.load(relaxed), words.flushed.load(relaxed));
+void mend_unsure(Attachment& bus, const arena::FilesTail& tail) {
+    carry(bus, tail.durable, tail.flushed);
 }
 
-// What a neighbour wrote over would be written over the log.
-void examine(const Attachment& bus, Lsn target) {
+// What a neighbour wrote over would be written over the log, or pass for written. So what is found
+// good here is what the batch goes by: the words may be written over while it runs.
+arena::FilesTail examined(const Attachment& bus, Lsn target) {
     const auto& words = bus.words();
-    const auto tail = arena::files_tail_of(words);
-    const auto flushed = tail.flushed, durable = tail.durable, seal = arena::seal_of(tail);
-    if (words.unsure.load() == 0 && words.files_seal.load() != seal)
-        bus.arena->contradiction(words.files_seal, fmt::format("of the words beside it, {}", seal));
+    const auto tail = arena::sealed_files_tail(words);
+    if (!tail)
+        bus.arena->contradiction(
+            words.files_seal,
+            fmt::format("of the words beside it, {}", seal_of(arena::files_tail_of(words))));
+    const auto flushed = tail->flushed, durable = tail->durable;
     if (flushed > target || target - flushed > bus.arena->ring_size())
         bus.arena->contradiction(words.flushed, fmt::format("up to a ring before {}", target));
     if (durable > flushed)
@@ -92,10 +94,19 @@ void examine(const Attachment& bus, Lsn target) {
         reserve < target || reserve - flushed > bus.arena->ring_size())
         bus.arena->contradiction(words.reserve,
                                  fmt::format("{} to a ring behind {}", target, flushed));
+    return *tail;
 }
 
-void seal(arena::Control& words) noexcept {
-    words.files_seal.store(arena::seal_of(arena::files_tail_of(words)), std::memory_order_release);
+// One word at a time, each between two seals: `files_seal` is right before it, `files_next` behind
+// it. Whoever finds neither right has not found what a death left.
+void move_on(arena::Control& words, arena::Word& word, const arena::FilesTail& to,
+             std::uint64_t value) noexcept {
+    const auto seal = arena::seal_of(to);
+    words.files_next.store(seal, std::memory_order_release);
+    MMSB_STEP("flush.moving");
+    word.store(value, std::memory_order_release);
+    MMSB_STEP("flush.moved");
+    words.files_seal.store(seal, std::memory_order_release);
 }
 
 }  // namespace
@@ -106,8 +117,6 @@ Sequence durable_sequence(const Attachment& bus) {
     for (int round = 0; round < most_rounds; ++round)
         if (const auto tail = arena::sealed_files_tail(words))
             return Sequence{tail->durable_sequence};
-    // Whoever flushes was stopped, or died, between two stores: each of the words is right.
-    if (words.unsure.load() != 0) return Sequence{words.durable_sequence.load()};
     bus.arena->contradiction(words.files_seal, "that of the words beside it");
 }
 
@@ -137,30 +146,31 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
     if (words.poison.load() != 0) throw_poisoned(bus);  // looked at again, with the lock
     if (is_done(bus, how, upto)) return;
     const auto target = newest(bus);
-    examine(bus, target.lsn);
+    auto tail = examined(bus, target.lsn);
+    // Who died behind a store has left only the next seal right, and that is overwritten first.
+    words.files_seal.store(arena::seal_of(tail), std::memory_order_release);
     try {
-        if (words.unsure.load() == unsure_sync) {
-            mend_unsure(bus);
+        if (words.unsure.load() > unsure_write) {
+            mend_unsure(bus, tail);
             MMSB_STEP("flush.mended");
         }
         words.unsure.store(unsure_write);
-        carry(bus, words.flushed.load(relaxed), target.lsn);
+        carry(bus, tail.flushed, target.lsn);
         MMSB_STEP("flush.written");
-        words.flushed.store(target.lsn, std::memory_order_release);
+        tail.flushed = target.lsn;
+        move_on(words, words.flushed, tail, tail.flushed);
         MMSB_STEP("flush.flushed");
-        seal(words);  // now: a sync takes long, and who commits looks at it
-        MMSB_STEP("flush.sealed");
         if (how == Flush::sync) {
             words.unsure.store(unsure_sync);
             MMSB_STEP("flush.unsure");
-            bus.segments->sync(words.durable.load(relaxed), target.lsn);
+            bus.segments->sync(tail.durable, target.lsn);
             MMSB_STEP("flush.synced");
-            words.durable_sequence.store(number(target.sequence), relaxed);
+            tail.durable_sequence = number(target.sequence);
+            move_on(words, words.durable_sequence, tail, tail.durable_sequence);
             MMSB_STEP("flush.durable_sequence");
-            words.durable.store(target.lsn, std::memory_order_release);
+            tail.durable = target.lsn;
+            move_on(words, words.durable, tail, tail.durable);
             MMSB_STEP("flush.durable");
-            seal(words);
-            MMSB_STEP("flush.sealed");
         }
         words.unsure.store(0);
         MMSB_STEP("flush.sure");
@@ -178,10 +188,48 @@ void flush_locked(Attachment& bus, Flush how, Lsn upto) {
 
 }  // namespace
 
-void flush(Attachment& bus, Flush how, Lsn upto, std::chrono::nanoseconds timeout) {
-    if (is_done(bus, how, upto)) return;
+bool flush(Attachment& bus, Flush how, Lsn upto, std::chrono::nanoseconds timeout) {
+    if (is_done(bus, how, upto)) return true;
     const FilesLock lock(bus, timeout);
     flush_locked(bus, how, upto);
+    return is_done(bus, how, upto);  // nobody else moves the words now
+}
+
+void sync_upto(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout) {
+    if (!flush(bus, Flush::sync, upto, timeout))
+        bus.arena->contradiction(bus.words().durable, fmt::format("{} or more", upto));
+}
+
+void flush_again(Attachment& bus, std::chrono::nanoseconds timeout) {
+    const FilesLock lock(bus, timeout);
+    flush_locked(bus, Flush::sync, ~Lsn{0});
+}
+
+// The ring's part of the log is good record by record or refused, and what is before it is in the
+// files, or what is read there is refused, too.
+void mend_files_words(Attachment& bus, std::chrono::nanoseconds timeout) {
+    auto& words = bus.words();
+    if (arena::sealed_files_tail(words)) return;
+    const FilesLock lock(bus, timeout);
+    const auto target = newest(bus);
+    const auto ring = bus.arena->ring_size();
+    const auto in_ring = target.lsn > ring ? target.lsn - ring : 0;
+    const auto all = bus.segments->all();
+    const auto first = all.empty() ? first_lsn : all.front()->header.start;
+    const auto segment = bus.segments->find(std::max(in_ring, first));
+    const bool failed = words.unsure.load() > unsure_write;  // perhaps: see mend_unsure
+    carry(bus, segment && !failed ? segment->header.start : first, target.lsn);
+    bus.segments->sync(first, target.lsn);
+    const arena::FilesTail tail{target.lsn, target.lsn, number(target.sequence)};
+    words.flushed.store(tail.flushed);
+    words.durable.store(tail.durable);
+    words.durable_sequence.store(tail.durable_sequence);
+    words.files_seal.store(arena::seal_of(tail));
+    words.unsure.store(0);
+    bus.notice(Notice::Level::warning,
+               bus.path +
+                   ": the words that say what is in the log's files were written over; all "
+                   "that the ring has was written again");
 }
 
 void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout) {
@@ -196,11 +244,10 @@ void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout) {
                 words.logged,
                 fmt::format("at most {}, where the log's files end", last.start + last.capacity));
     }
-    const auto time =
-        std::max<std::int64_t>(static_cast<std::int64_t>(words.time.load(relaxed)), 0);
+    const auto time = std::max<std::int64_t>(static_cast<std::int64_t>(bus.tail.time), 0);
     // Where nothing is prepared, the file may end with a close record, which says that nobody was
     // there since. Before anything is appended, the disk has a longer file.
-    const auto logged = words.logged.load(relaxed);
+    const auto logged = bus.tail.applied;
     const bool first = !bus.is_private && words.prepared.load(relaxed) <= logged;
     try {
         const auto prepared = bus.segments->prepare(upto, time, words.flushed.load());
@@ -224,6 +271,26 @@ NotDurable not_durable(const Attachment& bus, Sequence sequence, std::chrono::na
                         std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count(), pid,
                         name),
             {.name = name, .path = bus.path, .sequence = sequence, .process = pid}};
+}
+
+void throw_not_durable(const Attachment& bus, Sequence sequence, const std::exception_ptr& why) {
+    std::optional<NotDurable> error;
+    try {
+        std::rethrow_exception(why);
+    } catch (const std::bad_alloc&) {
+        return;
+    } catch (const std::exception& e) {
+        try {
+            error.emplace(ErrorCode::not_durable,
+                          fmt::format("{}: sequence {} is committed, but this process cannot put "
+                                      "it on the disk: {}",
+                                      bus.path, number(sequence), e.what()),
+                          ErrorDetails{.path = bus.path, .sequence = sequence});
+        } catch (const std::bad_alloc&) {
+            return;
+        }
+    }
+    throw NotDurable(*error);
 }
 
 bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeout,
@@ -262,67 +329,6 @@ bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeo
         if (words.durable.load(std::memory_order_acquire) < lsn)
             os::futex_wait(words.durable_bell, bell, std::chrono::milliseconds(10));
     }
-}
-
-// ---- the timer ----------------------------------------------------------------------------------
-
-namespace {
-
-void timer_loop(Attachment& bus) {
-    auto& words = bus.words();
-    auto& timer = bus.timer;
-    auto last_sync = os::steady_ns();
-    while (!timer.stopping.load() && !bus.is_lost()) {
-        const auto every = timer.sync_every_ns.load();
-        const auto logged = words.logged.load();
-        const auto behind = every != 0 ? words.durable.load() : words.flushed.load();
-        if (behind >= logged || words.poison.load() != 0) {
-            timer.awake.store(0);
-            // A commit between the look and the store found the timer awake and did not wake it.
-            if (words.logged.load() == logged && !timer.stopping.load())
-                os::futex_wait(timer.awake, 0, forever);
-            timer.awake.store(1);
-            continue;
-        }
-        os::futex_wait(timer.awake, 1, std::chrono::milliseconds(1));
-        try {
-            MMSB_STEP("timer.turn");
-            const bool sync = every != 0 && os::steady_ns() - last_sync >= every;
-            if (sync) last_sync = os::steady_ns();
-            flush(bus, sync ? Flush::sync : Flush::write, words.logged.load(), bus.lock_timeout);
-        } catch (const Corrupt&) {
-            // Poison was told. Words that contradict each other may stay so: not at once again.
-            if (!timer.stopping.load())
-                os::futex_wait(timer.awake, 1, std::chrono::milliseconds(100));
-        } catch (const std::exception&) {
-            continue;  // poison was told; Busy, or no memory: the next round tries again
-        }
-    }
-}
-
-}  // namespace
-
-void start_timer(Attachment& bus) {
-    if (const int refused = os::fault(os::Call::thread, bus.path.c_str()); refused != 0)
-        os::fail(refused, "pthread_create", bus.path);
-    try {
-        bus.timer.thread = std::thread([&bus] { timer_loop(bus); });
-    } catch (const std::system_error& e) {
-        os::fail(e.code().value(), "pthread_create", bus.path);
-    }
-}
-
-void stop_timer(Attachment& bus) noexcept {
-    if (!bus.timer.thread.joinable()) return;
-    bus.timer.stopping.store(true);
-    bus.timer.awake.store(2);
-    os::futex_wake(bus.timer.awake);
-    bus.timer.thread.join();
-}
-
-void wake_timer(Attachment& bus) noexcept {
-    if (!bus.timer.thread.joinable() || bus.timer.awake.load() != 0) return;
-    if (bus.timer.awake.exchange(1) == 0) os::futex_wake(bus.timer.awake);
 }
 
 }  // namespace mmsb::state

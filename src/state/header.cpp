@@ -131,7 +131,7 @@ void mend_poison(Attachment& bus) {
         Cursor cursor(bus, words.history_lsn.load(), words.flushed.load());
         while (cursor.next()) {
         }
-        flush(bus, Flush::sync, words.logged.load() + 1, bus.lock_timeout);
+        flush_again(bus, bus.lock_timeout);
         bus.notice(
             Notice::Level::warning,
             fmt::format(

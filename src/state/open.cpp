@@ -210,7 +210,7 @@ void close(Attachment& bus) {
     MMSB_STEP("leave.released");
     if (bus.is_lost()) return;  // who opens it next sees that, and goes on from the files
     if (!bus.presence.try_exclusive()) {
-        flush(bus, Flush::write, bus.words().logged.load(), bus.lock_timeout);
+        flush(bus, Flush::write, newest(bus).lsn, bus.lock_timeout);
         return;
     }
     MMSB_STEP("leave.alone");
@@ -218,19 +218,20 @@ void close(Attachment& bus) {
     if (words.poison.load() != 0) throw_poisoned(bus);  // the next who opens mends it
     // The close record says that the disk has all before it. So that must be so before it can be
     // there: written together, a power cut may leave the one without the other.
-    flush(bus, Flush::sync, words.logged.load(), bus.lock_timeout);
+    sync_upto(bus, newest(bus).lsn, bus.lock_timeout);
+    Lsn end = 0;  // not what shared memory says a moment later: the file is cut there
     {
         const WriterLock lock(bus, bus.lock_timeout);
-        append_note(bus, log::RecordKind::close, {}, bus.lock_timeout);
+        end = append_note(bus, log::RecordKind::close, {}, bus.lock_timeout);
     }
     MMSB_STEP("leave.closed");
     // The file ends with it, until somebody prepares to append behind it. (`prepared` first:
     // whoever died in between has left no room that is not there.)
-    words.prepared.store(words.logged.load());
+    words.prepared.store(end);
     MMSB_STEP("leave.prepared");
-    bus.segments->trim(words.logged.load());
+    bus.segments->trim(end);
     MMSB_STEP("leave.trimmed");
-    flush(bus, Flush::sync, words.logged.load(), bus.lock_timeout);
+    sync_upto(bus, end, bus.lock_timeout);
     MMSB_STEP("leave.flushed");
     words.clean.store(1);
     MMSB_STEP("leave.clean");

@@ -67,6 +67,7 @@ void use(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
     set_history(bus);
     if (words.poison.load() == EBADMSG)
         bus.arena->contradiction(words.poison, "what is logged to be what was logged");
+    mend_files_words(bus, options.config.lock_timeout);
     if (!bus.segments->find(words.flushed.load() - 1)) throw_no_segment(bus);
     if (words.poison.load() != 0) mend_poison(bus);
     const WriterLock lock(bus, options.config.lock_timeout);
@@ -80,7 +81,7 @@ void use(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
 // up.
 void give_up(Attachment& bus) {
     try {
-        flush(bus, Flush::write, bus.words().logged.load(), bus.lock_timeout);
+        flush(bus, Flush::write, newest(bus).lsn, bus.lock_timeout);
     } catch (const Error&) {  // up to what is not good it is there
     }
     bus.files = {};
@@ -128,13 +129,14 @@ void build(Attachment& bus, const OpenOptions& options, ArenaFile& place, Reason
         words.next_page.store(
             std::max(words.next_page.load(), bus.changing.page_id_ceiling.load() + 1));
     }
+    Lsn end = 0;
     {
         const WriterLock lock(bus, options.config.lock_timeout);
-        append_note(bus, log::RecordKind::incarnation, bus.arena->control().stamps.incarnation,
-                    options.config.lock_timeout);
+        end = append_note(bus, log::RecordKind::incarnation,
+                          bus.arena->control().stamps.incarnation, options.config.lock_timeout);
     }
     MMSB_STEP("attach.incarnation");
-    flush(bus, Flush::sync, words.logged.load(), options.config.lock_timeout);
+    sync_upto(bus, end, options.config.lock_timeout);
     MMSB_STEP("attach.flushed");
     place.publish();
     MMSB_STEP("attach.published");

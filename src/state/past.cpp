@@ -236,7 +236,7 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
 
 replay::Image live_image(Attachment& bus, std::chrono::nanoseconds timeout) {
     const WriterLock lock(bus, timeout);
-    bus.catalog.follow(bus);
+    bus.catalog.follow(bus, bus.tail.structure);
     const auto structure = bus.catalog.snapshot();
     replay::Image image;
     for (const auto& [number, name] : structure.sources) image.set_source(number, name);

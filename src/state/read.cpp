@@ -78,7 +78,8 @@ bool read_many_quick(Attachment& bus, std::span<Wanted> wanted, ReadMany& result
     if (!is_sealed(words, tail) || words.logged.load(std::memory_order_acquire) != tail.applied)
         return false;
     for (auto& w : wanted)
-        if (!copy_line(bus, w.page, *bus.arena->line(w.line), w.info) || w.info.lsn > tail.applied)
+        if (!copy_line(bus, w.page, *bus.arena->line(w.line), w.info) ||
+            w.info.lsn > tail.applied || !bus.arena->bytes(w.info.offset, w.info.size))
             return false;
     result.memory = memory_for(wanted, [](const Wanted& w) { return w.info.size; });
     auto* to = result.memory.get();
@@ -192,7 +193,9 @@ Versioned<Bytes> read_page(Attachment& bus, PageId page, std::uint32_t& line) {
 arena::LineCopy read_line(Attachment& bus, PageId page, std::uint32_t& line) {
     arena::LineCopy info;
     for (int i = 0; i < quick_tries; ++i)
-        if (copy_line(bus, page, find_line(bus, page, line), info)) return info;
+        if (copy_line(bus, page, find_line(bus, page, line), info) &&
+            bus.arena->bytes(info.offset, info.size))
+            return info;
     Redone redone{page, line, Target(std::span<std::byte>{}), 0, 0};
     read_redone(bus, redone, false);
     return redone.info;

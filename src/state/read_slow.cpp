@@ -24,11 +24,14 @@ std::uint64_t part_size(const Redone& page) {
     return page.length ? std::min(*page.length, size - from) : size - from;
 }
 
-// Where that lies. Nothing: outside the arena.
+// Where that lies. Nothing: not all of the page lies in the arena, wherever the part does: callers
+// take memory for as many bytes as a page is said to have.
 std::optional<std::span<std::byte>> place_of(const Attachment& bus, const Redone& page) {
     const auto& info = page.info;
-    if (info.offset > limits::address_room || info.size > limits::address_room) return std::nullopt;
-    return bus.arena->bytes(info.offset + std::min(page.from, info.size), part_size(page));
+    const auto whole = bus.arena->bytes(info.offset, info.size);
+    if (!whole) return std::nullopt;
+    return whole->subspan(static_cast<std::size_t>(std::min(page.from, info.size)),
+                          static_cast<std::size_t>(part_size(page)));
 }
 
 enum class Redo : std::uint8_t { done, again };

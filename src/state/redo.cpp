@@ -23,9 +23,9 @@ arena::Word& pages_at(arena::Control& words, std::uint32_t location) noexcept {
     return words.pages_at[std::min<std::size_t>(arena::location_of(location), 2)];
 }
 
-void apply_created(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry) noexcept {
+void apply_created(Attachment& bus, arena::PageLine& line, std::uint64_t offset,
+                   const log::PageEntry& entry) noexcept {
     auto& words = bus.words();
-    const auto offset = line.next_offset.load(relaxed);
     // A place that lies nowhere is a neighbour's doing, and the record is committed: reading the
     // page will say that it is outside the arena.
     if (const auto bytes = bus.arena->bytes(offset, entry.size)) {
@@ -59,9 +59,10 @@ void apply_deleted(Attachment& bus, arena::PageLine& line) noexcept {
 
 // Fills the new place, then switches to it in one store. A redo that finds it switched (the offsets
 // are equal) must not copy from the old place again: it may be another page's by then.
-void apply_resized(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry) noexcept {
+void apply_resized(Attachment& bus, arena::PageLine& line, std::uint64_t to,
+                   const log::PageEntry& entry) noexcept {
     auto& words = bus.words();
-    const auto from = line.offset.load(relaxed), to = line.next_offset.load(relaxed);
+    const auto from = line.offset.load(relaxed);
     const auto old_size = line.size.load(relaxed);
     const bool switched = from == to;
     const auto kept = static_cast<std::size_t>(std::min(old_size, entry.size));
@@ -73,6 +74,10 @@ void apply_resized(Attachment& bus, arena::PageLine& line, const log::PageEntry&
         if (!entry.delta.empty()) delta::apply_shared(entry.delta, *place);
     }
     MMSB_STEP("apply.moved");
+    // The larger size is only seen with the larger place, so that what a reader finds while this is
+    // half done lies in the arena.
+    if (entry.size < old_size) line.size.store(entry.size, std::memory_order_release);
+    MMSB_STEP("apply.smaller");
     line.offset.store(to, std::memory_order_release);
     MMSB_STEP("apply.place");
     line.size.store(entry.size, relaxed);
@@ -80,16 +85,17 @@ void apply_resized(Attachment& bus, arena::PageLine& line, const log::PageEntry&
     add(words.page_bytes, entry.size - old_size);
 }
 
-void apply_entry(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry) noexcept {
+void apply_entry(Attachment& bus, arena::PageLine& line, const arena::LineCopy& was,
+                 std::uint64_t place, const log::PageEntry& entry) noexcept {
     if (entry.deleted) return apply_deleted(bus, line);
     if (entry.created) {
-        apply_created(bus, line, entry);
+        apply_created(bus, line, place, entry);
     } else if (entry.resized) {
-        apply_resized(bus, line, entry);
+        apply_resized(bus, line, place, entry);
     } else if (!entry.delta.empty()) {
-        const auto bytes = bus.arena->bytes(line.offset.load(relaxed), line.size.load(relaxed));
         // The line was checked when the record was made; only a neighbour who scribbles can have
         // changed it since. Then the page's bytes are his doing, and no others are touched.
+        const auto bytes = bus.arena->bytes(was.offset, was.size);
         if (bytes && bytes->size() == entry.size) delta::apply_shared(entry.delta, *bytes);
     }
     MMSB_STEP("apply.bytes");
@@ -104,16 +110,41 @@ void apply_entry(Attachment& bus, arena::PageLine& line, const log::PageEntry& e
     line.location.store(location | (entry.stale ? arena::stale_bit : 0), relaxed);
 }
 
-void apply_to(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry, Lsn end,
-              Sequence sequence) noexcept {
+// What the record makes of a line. (Also of one that it was half applied to.)
+arena::LineCopy after(arena::LineCopy line, const log::PageEntry& entry, std::uint64_t place,
+                      Lsn end, Sequence sequence) noexcept {
+    line.lsn = end;
+    line.epoch = number(entry.epoch);
+    line.sequence = number(sequence);
+    line.id = entry.deleted ? 0 : number(entry.page);
+    line.size = entry.deleted ? 0 : entry.size;
+    if (entry.created) line.location = static_cast<std::uint32_t>(entry.location);
+    if (entry.created || entry.resized) line.offset = place;
+    line.location = arena::location_of(line.location) | (entry.stale ? arena::stale_bit : 0);
+    return line;
+}
+
+// `place`: of what is created or resized, from who has made the record just now, of lines that
+// agreed with their checks. Nothing: another one does it later, and it may be applied in part.
+void apply_to(Attachment& bus, arena::PageLine& line, const log::PageEntry& entry,
+              std::optional<std::uint64_t> place, Lsn end, Sequence sequence) noexcept {
     // Not again: busy and back to the same LSN would be a lock word that says "nothing happened".
     if (line.lsn.load(relaxed) == end) return;
     line.lsn.store(line.lsn.load(relaxed) | arena::busy, relaxed);
     arena::write_fence();
     MMSB_STEP("apply.line_busy");
-    apply_entry(bus, line, entry);
-    line.sequence.store(number(sequence), relaxed);
-    arena::Arena::seal(line, end);
+    arena::LineCopy was;
+    arena::Arena::copy_fuzzy(line, was);
+    was.lsn &= ~arena::busy;
+    // Written over since: the new check must not make it pass for right.
+    const bool spoiled = place && !entry.created && !arena::Arena::agrees(was);
+    const auto now =
+        after(was, entry, place.value_or(line.next_offset.load(relaxed)), end, sequence);
+    if (!spoiled) apply_entry(bus, line, was, now.offset, entry);
+    line.id.store(now.id, relaxed);
+    line.size.store(now.size, relaxed);
+    line.sequence.store(now.sequence, relaxed);
+    line.check.store(arena::check_of(now) ^ static_cast<std::uint32_t>(spoiled), relaxed);
     MMSB_STEP("apply.fields");
     line.lsn.store(end, std::memory_order_release);
     MMSB_STEP("apply.line");
@@ -121,11 +152,10 @@ void apply_to(Attachment& bus, arena::PageLine& line, const log::PageEntry& entr
 
 // A record was being appended when its writer died (or threw): if its bytes are complete, the lines
 // of its pages may be busy. They get their old value again; the record is never logged.
-void forget_unlogged(Attachment& bus) {
-    const auto& words = bus.words();
-    const auto logged = words.logged.load(relaxed);
+void forget_unlogged(Attachment& bus, const LogEnd& found) {
+    const auto logged = found.logged;
     auto at = logged;
-    auto end = std::min(words.reserve.load(relaxed), logged + bus.arena->ring_size());
+    auto end = std::min(found.reserve, logged + bus.arena->ring_size());
     std::vector<std::byte> bytes(static_cast<std::size_t>(end - at));
     arena::copy_from_shared(bytes.data(), bus.arena->ring(at), bytes.size());
     std::vector<std::uint32_t> lines;
@@ -160,12 +190,12 @@ void forget_unlogged(Attachment& bus) {
 }  // namespace
 
 // (docs/model/commit.pml, Writer: what stands between recovery and commit.)
-void recover(Attachment& bus) {
+void recover(Attachment& bus, const LogEnd& found) {
     auto& words = bus.words();
-    bus.catalog.follow(bus);
+    bus.catalog.follow(bus, bus.tail.structure);
     MMSB_STEP("redo.followed");
-    if (words.logged.load(relaxed) != bus.tail.applied) {
-        Cursor cursor(bus, bus.tail.applied);
+    if (found.logged != bus.tail.applied) {
+        Cursor cursor(bus, bus.tail.applied, found.logged);
         while (cursor.next()) {
             const auto& record = cursor.record();
             const auto body = cursor.body();
@@ -186,8 +216,8 @@ void recover(Attachment& bus) {
         publish_applied(bus, cursor.to());
         MMSB_STEP("redo.applied");
         wake_now(bus, every_commit);  // whoever committed them died before he could
-    } else if (words.reserve.load(relaxed) > words.logged.load(relaxed)) {
-        forget_unlogged(bus);
+    } else if (found.reserve > found.logged) {
+        forget_unlogged(bus, found);
     }
     if (const auto head = words.structure.load(relaxed);
         (head & arena::busy) != 0 || words.allocating.load(relaxed) != 0) {
@@ -280,7 +310,7 @@ void apply(Attachment& bus, std::span<const std::byte> body, std::span<const std
     std::size_t n = 0;
     for (log::Entry entry; reader.next(entry);)
         if (entry.kind == log::EntryKind::page)
-            apply_to(bus, *bus.arena->line(lines[n++]), entry.page, end, sequence);
+            apply_to(bus, *bus.arena->line(lines[n++]), entry.page, std::nullopt, end, sequence);
 }
 
 void apply(Attachment& bus, std::span<Change> changes, std::span<const std::byte> deltas, Lsn end,
@@ -288,7 +318,7 @@ void apply(Attachment& bus, std::span<Change> changes, std::span<const std::byte
     for (auto& change : changes) {
         if (change.delta_size != 0)
             change.entry.delta = deltas.subspan(change.delta_at, change.delta_size);
-        apply_to(bus, *bus.arena->line(change.line), change.entry, end, sequence);
+        apply_to(bus, *bus.arena->line(change.line), change.entry, change.place, end, sequence);
     }
 }
 

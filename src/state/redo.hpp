@@ -28,9 +28,14 @@ private:
 /// kernel; the word beside it is that of whoever signed last, who may have died since.
 [[nodiscard]] std::int32_t holder_of(std::int32_t thread, std::uint64_t pid_word) noexcept;
 
+/// Where the log ended, as the words said when they were examined.
+struct LogEnd {
+    Lsn logged = 0, reserve = 0;
+};
+
 /// Applies what is logged and not applied, and mends what a dead writer left. REQUIRES the writers'
 /// lock. Throws what reading the log throws; the words stay as they are then.
-void recover(Attachment& bus);
+void recover(Attachment& bus, const LogEnd& found);
 
 /// Throws Corrupt: the lock's word, in the page at `lock_at`, did not keep a second one out.
 [[noreturn]] void throw_two_holders(const Attachment& bus, const char* which,

@@ -62,7 +62,7 @@ void write_base(Attachment& bus, Sequence at, std::chrono::milliseconds timeout)
     const auto image = image_at(bus, at, {});
     write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
         replay::write_checkpoint(image, bus.header.uuid, write);
-        flush(bus, Flush::sync, image.lsn(), timeout);
+        sync_upto(bus, image.lsn(), timeout);
         return Position{image.lsn(), image.sequence()};
     });
 }
@@ -113,6 +113,7 @@ void set_retention(Attachment& bus, const Retention& retention, std::chrono::nan
     log::write_kept_past(
         {retention.bytes, retention.records, static_cast<std::uint64_t>(retention.age.count())},
         body);
+    Lsn end = 0;
     {
         const WriterLock lock(bus, timeout);
         if (bus.words().poison.load() != 0) throw_poisoned(bus);
@@ -121,13 +122,13 @@ void set_retention(Attachment& bus, const Retention& retention, std::chrono::nan
         set({.bytes = retention.bytes, .records = retention.records, .age = retention.age});
         MMSB_STEP("retention.set");
         try {
-            append_note(bus, log::RecordKind::retention, body, timeout);
+            end = append_note(bus, log::RecordKind::retention, body, timeout);
         } catch (...) {
             set(before);
             throw;
         }
     }
-    flush(bus, Flush::sync, bus.words().logged.load(), timeout);
+    sync_upto(bus, end, timeout);
 }
 
 Sequence oldest_to_keep(Attachment& bus, const Retention& retention) {

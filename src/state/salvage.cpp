@@ -148,11 +148,22 @@ std::optional<Lsn> written_upto(Attachment& bus, const Config& config) {
         if (!stamps || stamps->bus != mine.bus || stamps->bus_inode != mine.bus_inode ||
             stamps->boot != mine.boot || stamps->layout != mine.layout)
             return std::nullopt;
-        std::array<std::byte, sizeof(arena::Word)> word{};
-        if (file->read(offsetof(arena::Control, flushed), word) != word.size()) return std::nullopt;
-        Lsn flushed = 0;
-        std::memcpy(&flushed, word.data(), word.size());
-        return flushed;
+        // Nobody has it mapped: a copy of its words is as good as they are.
+        alignas(arena::Control) std::array<std::byte, sizeof(arena::Control)> bytes{};
+        if (file->read(0, bytes) != bytes.size()) return std::nullopt;
+        const auto word = [&](std::size_t at) {
+            std::uint64_t value = 0;
+            std::memcpy(&value, bytes.data() + at, sizeof value);
+            return value;
+        };
+        const arena::FilesTail tail{word(offsetof(arena::Control, flushed)),
+                                    word(offsetof(arena::Control, durable)),
+                                    word(offsetof(arena::Control, durable_sequence))};
+        const auto seal = arena::seal_of(tail);
+        if (word(offsetof(arena::Control, files_seal)) != seal &&
+            word(offsetof(arena::Control, files_next)) != seal)
+            return std::nullopt;
+        return tail.flushed;
     } catch (const Io&) {
         return std::nullopt;  // the file that says where it is may be damaged, too
     }

@@ -3,6 +3,7 @@
 #include "base/spare.hpp"
 #include "delta/codec.hpp"
 #include "state/derive.hpp"
+#include "state/encode_writes.hpp"
 #include "state/header.hpp"
 #include "state/prefetch.hpp"
 #include "state/read.hpp"
@@ -14,41 +15,11 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-constexpr std::size_t zeros_size = 256 * 1024;
-alignas(64) constexpr std::array<std::byte, zeros_size> zeros{};
-
-// A write as parts against what is there: live bytes up to `old.size()`, zeros behind.
-void add_parts(const Write& write, std::span<const std::byte> old,
-               std::vector<delta::Part>& parts) {
-    auto offset = static_cast<std::size_t>(write.offset);
-    auto after = write.bytes;
-    if (offset < old.size()) {
-        const auto n = std::min(after.size(), old.size() - offset);
-        if (n > 0) parts.push_back({offset, old.subspan(offset, n), after.first(n)});
-        offset += n;
-        after = after.subspan(n);
-    }
-    while (!after.empty()) {
-        const auto n = std::min(after.size(), zeros_size);
-        parts.push_back({offset, std::span(zeros).first(n), after.first(n)});
-        offset += n;
-        after = after.subspan(n);
-    }
-}
-
-// `room` as in delta::encode_to.
-std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> old,
-                            std::uint64_t size, FunctionRef<std::byte*(std::size_t)> room) {
-    const base::Spare<std::vector<delta::Part>> kept;
-    auto& parts = *kept;
-    parts.clear();
-    for (const auto& write : page.all_writes()) add_parts(write, old, parts);
-    return delta::encode_to(parts, static_cast<std::size_t>(size), room);
-}
 
 void find_ahead(StagedPage& page, std::span<const std::byte> old, std::uint64_t size) {
     auto& ahead = *page.ahead;
-    ahead.changed_bytes = encode_writes(page, old, size, [&ahead](std::size_t n) {
+    ahead.size = size;
+    ahead.changed_bytes = encode_writes(page, old, size, false, [&ahead](std::size_t n) {
         ahead.delta.resize(n);
         return ahead.delta.data();
     });
@@ -141,7 +112,7 @@ private:
     // The entry, but for its delta, and where that has to be written.
     std::byte* add_delta(std::size_t size) {
         auto& scratch = bus_.scratch;
-        auto& [line, entry, at, delta_size] = change();
+        auto& [line, entry, at, delta_size, place] = change();
         entry.epoch = epoch_with_delta_;
         delta_size = size;
         if (bus_.logging) {
@@ -181,7 +152,8 @@ private:
 
     void take_place(std::uint32_t line, std::uint64_t size) {
         bus_.words().allocating.store(1, relaxed);
-        bus_.arena->line(line)->next_offset.store(bus_.arena->take(size), relaxed);
+        change().place = bus_.arena->take(size);
+        bus_.arena->line(line)->next_offset.store(change().place, relaxed);
     }
 
     void created(StagedPage& page) {
@@ -251,10 +223,12 @@ private:
 
     void resize(const StagedPage& page, const arena::LineCopy& now) {
         if (now.size != 0 &&
-            arena::Arena::place_size(now.size) == arena::Arena::place_size(*page.size))
+            arena::Arena::place_size(now.size) == arena::Arena::place_size(*page.size)) {
+            change().place = now.offset;
             bus_.arena->line(page.line)->next_offset.store(now.offset, relaxed);
-        else
+        } else {
             take_place(page.line, *page.size);
+        }
     }
 
     void metadata(const StagedPage& page, const Metadata& known, log::PageEntry& entry) {
@@ -294,7 +268,8 @@ private:
                      .expected = fmt::format("at most {} bytes", entry.size),
                      .found = fmt::format("{}", write.offset + write.bytes.size()),
                      .offset = write.offset});
-        if (page.ahead && (page.created || (page.ahead->epoch == entry.epoch && !entry.resized))) {
+        if (page.ahead && page.ahead->size == entry.size &&
+            (page.created || (page.ahead->epoch == entry.epoch && !entry.resized))) {
             const auto& ahead = page.ahead->delta;
             entry.changed_bytes = page.ahead->changed_bytes;
             if (!ahead.empty()) std::ranges::copy(ahead, add_delta(ahead.size()));
@@ -305,7 +280,7 @@ private:
             result_.stale_ahead = true;
             return;
         }
-        entry.changed_bytes = encode_writes(page, old, entry.size,
+        entry.changed_bytes = encode_writes(page, old, entry.size, true,
                                             [this](std::size_t size) { return add_delta(size); });
         result_.changed_bytes += entry.changed_bytes;
     }

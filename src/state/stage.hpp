@@ -24,9 +24,10 @@ struct StagedPage {
     std::span<const Write> writes{};  ///< Ascending, disjoint, inside the size after.
     std::optional<Epoch> expected{};  ///< Else Conflict.
 
-    /// A delta that was found before the lock, right if the page still has this epoch.
+    /// A delta that was found before the lock, right if the page still has this epoch and size.
     struct Ahead {
         Epoch epoch = Epoch::zero;
+        std::uint64_t size = 0;
         std::vector<std::byte> delta{};
         std::uint64_t changed_bytes = 0;
     };

@@ -4,6 +4,7 @@
 #include "state/recompute.hpp"
 #include "state/replayer.hpp"
 
+#include <fmt/format.h>
 #include <algorithm>
 
 namespace mmsb::state {
@@ -139,7 +140,8 @@ private:
 
     // Edges and formulas, both as of the same structural record.
     bool check_dependencies() {
-        for (;;) {
+        constexpr int most_rounds = 1000;  // each with a structural record that was just added
+        for (int round = 0; round < most_rounds; ++round) {
             bus_.catalog.follow(bus_);
             const auto known = bus_.catalog.snapshot();
             if (known.head == image_.structure_head())
@@ -147,6 +149,8 @@ private:
             replayer_.extend(bus_.words().applied.load(std::memory_order_acquire));
             if (!advance(replayer_.to())) return false;
         }
+        bus_.arena->contradiction(bus_.words().structure,
+                                  fmt::format("{} or more", image_.structure_head()));
     }
 
     Attachment& bus_;

@@ -32,7 +32,7 @@ bool at_rest(const Attachment& bus, const arena::Tail& tail) noexcept {
 
 // A death leaves the words in some order; any other order was written by somebody who should not.
 // What would be recovered from them, or logged behind them, would be damage.
-void examine(const Attachment& bus, const arena::Tail& tail) {
+LogEnd examine(const Attachment& bus, const arena::Tail& tail) {
     const auto& words = bus.words();
     const auto ring = bus.arena->ring_size(), seen = bus.tail.applied;
     const auto reserve = words.reserve.load(relaxed), logged = words.logged.load(relaxed);
@@ -54,6 +54,7 @@ void examine(const Attachment& bus, const arena::Tail& tail) {
     const auto seal = arena::seal_of(tail);
     require(tail.applied != logged || words.seal.load(relaxed) == seal, words.seal,
             "of the words beside it", seal);
+    return {logged, reserve};
 }
 
 // Only who died with the lock leaves his number. Another one's, and alive: he is inside.
@@ -113,17 +114,19 @@ WriterLock::WriterLock(Attachment& bus, std::chrono::nanoseconds timeout) : bus_
         bus.tail = tail;
         return;
     }
+    const auto own = bus.tail;
     try {
-        examine(bus, tail);
+        const auto end = examine(bus, tail);
         bus.tail = tail;
-        recover(bus);  // what it redoes it knows from the log, and puts into bus.tail
-        if (words.logged.load(relaxed) != bus.tail.applied)
+        recover(bus, end);  // what it redoes it knows from the log, and puts into bus.tail
+        if (end.logged != bus.tail.applied || words.logged.load(relaxed) != end.logged)
             bus.arena->contradiction(words.logged, fmt::format("{}", bus.tail.applied));
         // Not before: what the dead one had not logged yet may be needed to undo it.
         bus.segments->remove_orphans(bus.tail.applied);
     } catch (...) {
         // The next one is not told of the death: this makes him recover, all of it, all the same.
         words.allocating.store(1, relaxed);
+        bus.tail = own;
         release();
         throw;
     }

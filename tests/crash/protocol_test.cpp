@@ -54,6 +54,35 @@ TEST(AFlusherThatMends, WritesNoBytesOfALaterLap) {
     EXPECT_EQ(contents_at(place), expected);
 }
 
+// Two die one after the other while they move the same words.
+TEST(TwoFlushersThatDie, LeaveWordsThatAgree) {
+    const char* const steps[] = {"flush.moving", "flush.moved", "flush.flushed",
+                                 "flush.durable_sequence", "flush.sure"};
+    for (const auto* first : steps)
+        for (const auto* second : steps) {
+            SCOPED_TRACE(std::string(first) + ", " + second);
+            const BusPlace place;
+            for (const auto* step : {first, second}) {
+                Child dies([&] {
+                    let_timer_rest();
+                    const auto bus = place.open();
+                    const auto page = bus.open_page("p", 64);
+                    arm({.action = Action::kill, .step = step});
+                    page.write(0, pattern(64), {.durability = Durability::sync});
+                    bus.wait_durable(Sequence::newest);
+                    page.write(0, pattern(64, 2), {.durability = Durability::sync});
+                    return 0;
+                });
+                ASSERT_EQ(dies.wait(), -SIGKILL);
+            }
+            auto bus = place.open();
+            EXPECT_LE(number(bus.durable_sequence()), number(bus.sequence()));
+            bus.page("p").write(0, pattern(64, 3), {.durability = Durability::sync});
+            EXPECT_EQ(bus.durable_sequence(), bus.sequence());
+            stop(std::move(bus));
+        }
+}
+
 // Whoever lets go of the past reads it first. It is stopped in the middle of that; another one who
 // wants to do the same must not drop what is being read.
 TEST(WhoeverCompacts, IsAloneWithThePast) {
@@ -163,6 +192,35 @@ TEST_P(ALargePage, IsReadAsOfOneMoment) {
 }
 
 INSTANTIATE_TEST_SUITE_P(StoppedBehindChunk, ALargePage, testing::Values(1U, 2U, 4U));
+
+// Its new place lies behind the old one, where the memory ends sooner than its old size says.
+TEST(APageThatShrinks, IsReadWhileItsWriterIsStoppedInTheMiddle) {
+    for (const auto* step : {"apply.moved", "apply.smaller", "apply.place", "apply.bytes"}) {
+        SCOPED_TRACE(step);
+        const BusPlace place;
+        {
+            const auto bus = place.open();
+            bus.create_page(200 * limits::mib, {.name = "p", .contents = pattern(5000)});
+        }
+        Child writer([&] {
+            let_timer_rest();
+            const auto bus = place.open();
+            arm({.action = Action::stop, .step = step});
+            bus.page("p").resize(5000);
+            std::_Exit(0);
+            return 0;
+        });
+        ASSERT_TRUE(writer.wait_until_stopped());
+        for (const auto open : {Open::read_only, Open::existing}) {
+            const auto bus = place.open(place.config(open));
+            EXPECT_EQ(bus.page("p").size(), 5000U);
+            EXPECT_EQ(bus.page("p").read(), pattern(5000));
+        }
+        writer.signal(SIGCONT);
+        ASSERT_EQ(writer.wait(), 0);
+        EXPECT_EQ(place.open().page("p").read(), pattern(5000));
+    }
+}
 
 // The last one that leaves has the bus for himself alone for a moment. Whoever comes then waits for
 // him, and does not take him for somebody in another container.

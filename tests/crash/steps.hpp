@@ -13,6 +13,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+#include <functional>
 #include <new>
 #include <string_view>
 #include <vector>
@@ -26,13 +27,15 @@ enum class Action : std::uint8_t {
     kill,     ///< SIGKILL of this process.
     stop,     ///< SIGSTOP of this process, from this thread.
     fail,     ///< bad_alloc is thrown, where a step may throw; others do not count.
+    call,     ///< `called`, at each of them, with its number.
 };
 
 struct Plan {
     Action action = Action::nothing;
-    std::string_view step{};  ///< Empty: any.
-    unsigned nth = 1;         ///< Counted among those.
-    bool any_thread = false;  ///< Else only steps of the thread that armed count.
+    std::string_view step{};                 ///< Empty: any.
+    unsigned nth = 1;                        ///< Counted among those.
+    bool any_thread = false;                 ///< Else only steps of the thread that armed count.
+    std::function<void(unsigned)> called{};  ///< May not throw.
 };
 
 namespace steps {
@@ -51,10 +54,13 @@ inline void hook(base::Step step) {
     if (armed_here) trace.push_back(static_cast<std::uint16_t>(step.number()));
     if (!plan.step.empty() && plan.step != step.name().name) return;
     if (plan.action == Action::fail && !step.name().may_throw) return;
-    if (seen.fetch_add(1) + 1 != plan.nth) return;
+    const auto nth = seen.fetch_add(1) + 1;
+    if (plan.action == Action::call) return plan.called(nth);
+    if (nth != plan.nth) return;
     fired = true;
     switch (plan.action) {
         case Action::nothing:
+        case Action::call:
             return;
         case Action::kill:
             ::kill(::getpid(), SIGKILL);

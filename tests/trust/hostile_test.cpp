@@ -285,5 +285,34 @@ TEST(ANeighbourWhoScribblesOverTheLocksToo, CrashesAndHangsNobody) {
     run(true, is_long() ? 500'000 : 7'000);
 }
 
+// A page of more than is compared at once, and somebody who writes to its bytes meanwhile.
+TEST(BytesThatChangeWhileTheyAreCompared, SpoilThePageAndNotTheLog) {
+    constexpr std::size_t size = 200 * limits::kib;
+    const TempFolder folder;
+    {
+        const auto bus = start(quiet(folder.path()));
+        const auto page = bus.create_page(size, {.name = "p"});
+        const Shared<Round> round;
+        Child toggles([&] {
+            const ForeignMap map(arena_of(folder.path()));
+            const auto* const line = reinterpret_cast<arena::PageLine*>(map.word(arena::table_at));
+            auto& word = *map.word(arena::heap_at + line->offset.load());
+            ++round->ready;
+            for (std::uint64_t n = 0; !round->over.load(); ++n) word = n % 2 << 8U;
+            return 0;
+        });
+        while (round->ready.load() == 0) std::this_thread::sleep_for(1ms);
+        Bytes bytes(size);
+        for (int n = 1; n <= (is_long() ? 5000 : 500); ++n) {
+            for (std::size_t i = 8; i < size; i += 3) bytes[i] = static_cast<std::byte>(n);
+            page.write(0, bytes);
+        }
+        round->over.store(true);
+        EXPECT_EQ(toggles.wait(), 0);
+    }
+    remove_arena(folder.path());
+    EXPECT_TRUE(start(quiet(folder.path())).verify().good);
+}
+
 }  // namespace
 }  // namespace mmsb::test

@@ -91,6 +91,27 @@ TEST(SharedMemoryThatWasWrittenOver, IsBuiltAnewFromTheLogAndSaysSo) {
     }
 }
 
+TEST(WordsOfTheFilesThatWereWrittenOver, ArePutRightByWhoOpensAlone) {
+    const Spoil all[] = {
+        {"flushed, lower", [](auto& c) { c.flushed -= 64; }},
+        {"flushed, far away", [](auto& c) { c.flushed = std::uint64_t{1} << 60U; }},
+        {"durable", [](auto& c) { c.durable = 0; }},
+        {"durable sequence", [](auto& c) { c.durable_sequence += 100; }},
+        {"both seals", [](auto& c) { c.files_seal = c.files_next = 7; }},
+    };
+    for (const auto& spoil : all) {
+        SCOPED_TRACE(spoil.name);
+        const TempFolder folder;
+        make(folder);
+        spoil.how(ForeignMap(arena_of(folder.path())).control());
+        const auto told = open_and_look(folder);
+        ASSERT_EQ(told.size(), 1U);
+        EXPECT_NE(told[0].find("was written again"), std::string::npos) << told[0];
+        remove_arena(folder.path());
+        EXPECT_EQ(start_with(at(folder)).page("0").read(), filled(100, 9));
+    }
+}
+
 TEST(PagesThatOverlapInSharedMemory, AreBuiltAnewFromTheLog) {
     const TempFolder folder;
     make(folder);

@@ -1,0 +1,15 @@
+/// state/encode_writes: the delta of what a commit writes to a page.
+#pragma once
+
+#include "state/stage.hpp"
+
+namespace mmsb::state {
+
+/// What the page's writes change of `old`, as an encoded delta of a page of `size` bytes; behind
+/// `old` there are zeros. `shared`: `old` is the bus's memory. `room` as in delta::encode_to.
+/// Returns how many bytes differ.
+std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> old,
+                            std::uint64_t size, bool shared,
+                            FunctionRef<std::byte*(std::size_t)> room);
+
+}  // namespace mmsb::state
