@@ -191,13 +191,15 @@ TEST(ALineThatIsWrittenOverBehindADeath, IsNotTakenIntoTheLog) {
     for (const auto* step : {"commit.logged", "apply.line_busy"}) {
         SCOPED_TRACE(step);
         const TempFolder folder;
+        auto config = quiet(folder);
+        config.lock_timeout = 60s;  // nothing here is in the way
         {
-            const auto bus = start_with(quiet(folder));
+            const auto bus = start_with(config);
             bus.create_page(64, {.name = "p"});
         }
         Child dies([&] {
             let_timer_rest();
-            const auto bus = start_with(quiet(folder));
+            const auto bus = start_with(config);
             arm({.action = Action::kill, .step = step});
             bus.page("p").write(0, pattern(64, 2));
             return 0;
@@ -208,14 +210,14 @@ TEST(ALineThatIsWrittenOverBehindADeath, IsNotTakenIntoTheLog) {
             reinterpret_cast<arena::PageLine*>(map.word(arena::table_at))->size = 128;
         }
         Child goes_on([&] {
-            const auto bus = start_with(quiet(folder));
+            const auto bus = start_with(config);
             for (unsigned n = 3; n < 5; ++n)
                 bus.page("p").write(0, pattern(64, n), {.durability = Durability::sync});
             return 0;
         });
         EXPECT_EQ(goes_on.wait(), 0);
         remove_arena(folder.path());
-        const auto bus = start_with(quiet(folder));
+        const auto bus = start_with(config);
         EXPECT_TRUE(bus.verify().good);
         EXPECT_EQ(bus.page("p").read(), pattern(64, 4));
     }
