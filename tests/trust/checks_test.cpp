@@ -52,9 +52,9 @@ TEST(TheCheckOfWhatIsDurable, TellsAnyTwoBits) {
 
 TEST(TheCheckOfALine, TellsAnyBitOfItsFieldsAndAnyTwoButTheirHighest) {
     std::mt19937_64 random(3);
-    for (int i = 0; i < 10; ++i) {
+    for (std::uint64_t i = 1; i <= 10; ++i) {
         const auto lsn = random() >> 24U;
-        std::uint64_t w[] = {lsn, i + 1U, 7 + lsn / 100, lsn / 90, 4096, random() % 4096 * 64, 0};
+        std::uint64_t w[] = {lsn, i, 7 + lsn / 100, lsn / 90, 4096, random() % 4096 * 64, 0};
         const auto check = [&] {
             return arena::check_of(
                 {w[0], w[1], w[2], w[3], w[4], w[5], static_cast<std::uint32_t>(w[6]), 0});
