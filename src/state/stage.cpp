@@ -1,7 +1,5 @@
 #include "state/stage.hpp"
 
-#include "base/spare.hpp"
-#include "delta/codec.hpp"
 #include "state/derive.hpp"
 #include "state/encode_writes.hpp"
 #include "state/header.hpp"
