@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdio>
 
 namespace mmsb::test {
 namespace {
@@ -178,6 +179,7 @@ private:
 };
 
 TEST(AWordThatIsWrittenOverMeanwhile, SpoilsNothingThatIsOnDisk) {
+    if (!temporary_folders_in_memory) std::printf("no room in memory: this takes long\n");
     let_timer_rest();
     std::mt19937_64 random(seed());
     unsigned steps = 1;
