@@ -55,6 +55,9 @@ struct Part {
     std::span<const std::byte> after{};  ///< Of the same size.
 };
 
+/// Up to so many windows are found by reading `before` once, and kept.
+inline constexpr std::size_t windows_compared_once = 1024;
+
 /// Appends to `out` what turns `before` into `after` in all the parts. Returns the number of bytes
 /// that differ; with 0 nothing is appended.
 /// REQUIRES parts in ascending order, disjoint, within page_size; that stand still, where they have
@@ -62,7 +65,6 @@ struct Part {
 /// read twice.
 std::uint64_t encode(std::span<const Part> parts, std::size_t page_size,
                      std::vector<std::byte>& out);
-inline constexpr std::size_t windows_compared_once = 1024;
 /// The same for who stores what stands around it first: where something differs, `room` is asked
 /// once, with the encoded size, for the place to write to.
 std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,

@@ -30,8 +30,8 @@ void Appender::make_room(std::uint64_t size) {
     // in the processor's cache.
     const auto ring = bus_.arena->ring_size();
     const auto room = bus_.is_private ? std::min(ring, private_unwritten) : ring;
-    // What was seen last is good still where it gives room. Not sealed: they are
-    // being moved.
+    // What was seen last is good still where it gives room, so nothing is lost where the words are
+    // being moved and agree with no seal.
     if (words_.durable.load(relaxed) != bus_.files_seen.durable ||
         upto > bus_.files_seen.flushed + room)
         if (const auto files = arena::sealed_files_tail(words_)) bus_.files_seen = *files;

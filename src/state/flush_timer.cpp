@@ -1,6 +1,7 @@
 // The thread that flushes; see flush.hpp.
 #include "base/steps.hpp"
 #include "state/flush.hpp"
+#include "state/start_thread.hpp"
 
 #include <fmt/format.h>
 
@@ -54,15 +55,7 @@ void timer_loop(Attachment& bus) {
 
 }  // namespace
 
-void start_timer(Attachment& bus) {
-    if (const int refused = os::fault(os::Call::thread, bus.path.c_str()); refused != 0)
-        os::fail(refused, "pthread_create", bus.path);
-    try {
-        bus.timer.thread = std::thread([&bus] { timer_loop(bus); });
-    } catch (const std::system_error& e) {
-        os::fail(e.code().value(), "pthread_create", bus.path);
-    }
-}
+void start_timer(Attachment& bus) { bus.timer.thread = start_thread(bus, timer_loop); }
 
 void stop_timer(Attachment& bus) noexcept {
     if (!bus.timer.thread.joinable()) return;

@@ -8,6 +8,7 @@
 #include "state/header.hpp"
 #include "state/past.hpp"
 #include "state/redo.hpp"
+#include "state/start_thread.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -273,13 +274,7 @@ void start_keeper(Attachment& bus, std::chrono::nanoseconds every) {
     const auto known = bus.keeper.every_ns.load();
     bus.keeper.every_ns.store(known == 0 ? every.count() : std::min(known, every.count()));
     if (bus.keeper.thread.joinable()) return;
-    if (const int refused = os::fault(os::Call::thread, bus.path.c_str()); refused != 0)
-        os::fail(refused, "pthread_create", bus.path);
-    try {
-        bus.keeper.thread = std::thread([&bus] { keep(bus); });
-    } catch (const std::system_error& e) {
-        os::fail(e.code().value(), "pthread_create", bus.path);
-    }
+    bus.keeper.thread = start_thread(bus, keep);
 }
 
 void stop_keeper(Attachment& bus) noexcept {

@@ -9,7 +9,6 @@
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace mmsb::state {
@@ -148,22 +147,15 @@ std::optional<Lsn> written_upto(Attachment& bus, const Config& config) {
         if (!stamps || stamps->bus != mine.bus || stamps->bus_inode != mine.bus_inode ||
             stamps->boot != mine.boot || stamps->layout != mine.layout)
             return std::nullopt;
-        // Nobody has it mapped: a copy of its words is as good as they are.
+        // A copy of the words, as they lie; others may be moving them meanwhile.
+        constexpr int most_rounds = 100;
         alignas(arena::Control) std::array<std::byte, sizeof(arena::Control)> bytes{};
-        if (file->read(0, bytes) != bytes.size()) return std::nullopt;
-        const auto word = [&](std::size_t at) {
-            std::uint64_t value = 0;
-            std::memcpy(&value, bytes.data() + at, sizeof value);
-            return value;
-        };
-        const arena::FilesTail tail{word(offsetof(arena::Control, flushed)),
-                                    word(offsetof(arena::Control, durable)),
-                                    word(offsetof(arena::Control, durable_sequence))};
-        const auto seal = arena::seal_of(tail);
-        if (word(offsetof(arena::Control, files_seal)) != seal &&
-            word(offsetof(arena::Control, files_next)) != seal)
-            return std::nullopt;
-        return tail.flushed;
+        for (int round = 0; round < most_rounds; ++round) {
+            if (file->read(0, bytes) != bytes.size()) break;
+            const auto& words = *reinterpret_cast<const arena::Control*>(bytes.data());
+            if (const auto tail = arena::sealed_files_tail(words)) return tail->flushed;
+        }
+        return std::nullopt;
     } catch (const Io&) {
         return std::nullopt;  // the file that says where it is may be damaged, too
     }

@@ -112,6 +112,20 @@ TEST(WordsOfTheFilesThatWereWrittenOver, ArePutRightByWhoOpensAlone) {
     }
 }
 
+TEST(WordsOfTheFilesThatWereWrittenOver, ShortenNoGoodPrefix) {
+    const TempFolder folder;
+    make(folder);
+    const auto all = start_with(at(folder)).sequence();
+    {
+        const ForeignMap map(arena_of(folder.path()));
+        ASSERT_TRUE(map);
+        map.control().flushed -= 64;
+    }
+    auto config = at(folder);
+    config.open = Open::good_prefix;
+    EXPECT_EQ(start_with(config).sequence(), all);
+}
+
 TEST(PagesThatOverlapInSharedMemory, AreBuiltAnewFromTheLog) {
     const TempFolder folder;
     make(folder);
