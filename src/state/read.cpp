@@ -204,10 +204,14 @@ arena::LineCopy read_line(Attachment& bus, PageId page, std::uint32_t& line) {
 ReadMany read_many(Attachment& bus, std::span<Wanted> wanted) {
     ReadMany result;
     for (auto& w : wanted) static_cast<void>(find_line(bus, w.page, w.line));
-    for (int i = 0; i < quick_tries; ++i) {
+    bool large = false;  // a copy in vain costs more than redo
+    for (int i = 0; i < quick_tries && !large; ++i) {
         const bool right = read_many_quick(bus, wanted, result);
         bus.require_memory();
         if (right) return result;
+        std::uint64_t total = 0;
+        for (const auto& w : wanted) total += w.bytes.size();
+        large = is_large(bus, total);
     }
     read_many_slow(bus, wanted, result);
     return result;

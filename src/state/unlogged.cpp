@@ -85,6 +85,9 @@ public:
         graph_.read_.clear();
     }
 
+    /// Bytes of sources that it copied.
+    [[nodiscard]] std::uint64_t copied() const { return copied_; }
+
     void run(UnloggedNode& target) {
         auto& way = graph_.way_;
         way.emplace_back(&target, 0);
@@ -147,6 +150,7 @@ private:
 public:
     // `spare` is what the page is now.
     void take(UnloggedNode& node, const arena::LineCopy& info) {
+        copied_ += node.spare.size();
         if (change(node, std::span(&node.whole, 1)) && node.whole.size != node.bytes.size()) {
             node.whole = {0, node.bytes.size()};
             node.resized = node.version;
@@ -252,6 +256,7 @@ private:
     Lsn as_of_;
     Lsn looked_at_;  // `logged` when all that had been read was known to go together
     std::uint64_t number_;
+    std::uint64_t copied_ = 0;
     bool passed_over_ = false;
 };
 
@@ -316,15 +321,23 @@ void UnloggedGraph::read(Attachment& bus, UnloggedNode& node,
 
 void UnloggedGraph::read_now(Attachment& bus, UnloggedNode& node,
                              FunctionRef<void(const UnloggedNode&)> show) {
-    constexpr int most_walks = 8;  // then all sources are read together, so that it ends
-    for (int walk = 0; walk != most_walks; ++walk) {
+    // Then all sources are read together, so that it ends; sooner where half as many bytes
+    // have been copied in vain as that copies.
+    constexpr int most_walks = 8;
+    std::vector<UnloggedNode*> sources;
+    std::uint64_t all = 0, in_vain = 0;
+    for (int i = 0; i != most_walks && (sources.empty() || in_vain < all / 2); ++i) {
+        Walk walk(bus, *this, false);
         try {
-            Walk(bus, *this, false).run(node);
+            walk.run(node);
             return show(node);
         } catch (const Moved&) {
+            in_vain += walk.copied();
         }
+        if (!sources.empty() || (in_vain <= large_size && i + 1 != most_walks)) continue;
+        sources = sources_of(node);
+        for (const auto* source : sources) all += source->bytes.size();
     }
-    const auto sources = sources_of(node);
     std::vector<Wanted> wanted;
     wanted.reserve(sources.size());
     for (const auto* source : sources)
