@@ -64,6 +64,8 @@ Sequence State::checkpoint(const std::string& file) const {
     } else {
         as_of = state::stream_checkpoint(bus, write).sequence;
     }
+    // Before it takes the name of one that may be good: what it was made of, others may write over.
+    static_cast<void>(state::read_own_checkpoint(out.file(), {.which = replay::Keep::Which::none}));
     out.commit();
     return as_of;
 }

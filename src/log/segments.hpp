@@ -103,9 +103,10 @@ public:
     [[nodiscard]] std::vector<std::byte> read_blob(const BlobReference& blob);
     void sync_blob(const BlobReference& blob);
     void remove_blob(std::uint64_t id) noexcept;
-    /// The blob that the record at LSN `record` names, unless it was written after that record: a
-    /// file of that name is then another record's.
-    void remove_blob_of(const BlobReference& blob, Lsn record) noexcept;
+    /// Removes the blobs of records before `lsn`, where the kept log begins. `next`: that of the
+    /// first commit there or behind, 0 if it has none; not given where there is no commit yet: then
+    /// one that may come to be its stays.
+    void remove_blobs_before(Lsn lsn, std::optional<std::uint64_t> next) noexcept;
     /// Removes the blobs whose writer died before he logged their record: those written when the
     /// log ended at or behind `last_commit_end`. REQUIRES the writers' lock, or to be alone.
     void remove_orphans(Lsn last_commit_end) noexcept;
@@ -134,6 +135,8 @@ private:
     Known open_segment(std::uint64_t id);
     Known make_segment(Lsn start, std::int64_t base_time_ns, std::uint64_t room);
     std::uint64_t next_blob(Lsn log_end);
+    /// What its header says, if it is a good one of this bus.
+    [[nodiscard]] std::optional<Lsn> log_end_of(std::uint64_t id) const;
     /// Corrupt where it is none of this bus.
     [[nodiscard]] BlobHeader blob_header(const os::File& file) const;
 

@@ -118,12 +118,34 @@ void Segments::remove_blob(std::uint64_t id) noexcept {
     }
 }
 
-void Segments::remove_blob_of(const BlobReference& blob, Lsn record) noexcept {
+// One that cannot be read is left to whoever reads its record, if there is one.
+std::optional<Lsn> Segments::log_end_of(std::uint64_t id) const {
+    const auto file = folder_.open(blob_name(id), os::Create::never, false);
+    std::array<std::byte, blob_header_size> bytes{};
+    const auto size = file ? file->read(0, bytes) : 0;
+    const auto header = decode_blob(std::span(bytes).first(size));
+    if (!header.value || header.value->bus != bus_) return std::nullopt;
+    return header.value->log_end;
+}
+
+// Whoever writes a blob has the lock until its record is logged. So one that was written when the
+// log ended further on was written after the record of each before; and of all others the record is
+// the next commit, or there is none.
+void Segments::remove_blobs_before(Lsn lsn, std::optional<std::uint64_t> next) noexcept {
     try {
-        const auto file = folder_.open(blob_name(blob.id), os::Create::never, false);
-        if (file && blob_header(*file).log_end <= record) remove_blob(blob.id);
+        std::vector<std::pair<Lsn, std::uint64_t>> old;
+        for (const auto id : blobs())
+            if (const auto end = id <= lsn ? log_end_of(id) : std::nullopt)
+                old.emplace_back(*end, id);
+        std::ranges::sort(old);
+        for (const auto& [end, id] : old) {
+            const bool is_next = next ? id == *next : end == old.back().first;
+            if (end >= lsn || is_next) return;
+            remove_blob(id);
+            MMSB_STEP("compact.blob");
+        }
     } catch (const std::exception&) {
-        // It stays: nothing reads it.
+        // They stay until more is dropped; nothing reads them.
     }
 }
 
@@ -132,15 +154,10 @@ void Segments::remove_orphans(Lsn last_commit_end) noexcept {
         auto ids = blobs();
         std::ranges::sort(ids, std::greater{});
         for (const auto id : ids) {
-            const auto file = folder_.open(blob_name(id), os::Create::never, false);
-            std::array<std::byte, blob_header_size> bytes{};
-            const auto size = file ? file->read(0, bytes) : 0;
-            const auto header = decode_blob(std::span(bytes).first(size));
-            // One that cannot be read is left to whoever reads its record, if there is one.
-            if (header.value && header.value->bus == bus_) {
-                if (header.value->log_end < last_commit_end) return;
-                remove_blob(id);
-            }
+            const auto end = log_end_of(id);
+            if (!end) continue;
+            if (*end < last_commit_end) return;
+            remove_blob(id);
         }
     } catch (const std::exception&) {
         // They stay until somebody recovers again; nothing reads them.

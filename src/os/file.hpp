@@ -107,6 +107,8 @@ public:
     ~ReplacingFile();
     void write(std::span<const std::byte> bytes);  ///< Appends.
     void commit();
+    /// What has been written so far, under its name until `commit`.
+    [[nodiscard]] const File& file() const noexcept { return file_; }
 
 private:
     std::string path_, temporary_;

@@ -105,12 +105,10 @@ void copy_bytes(Attachment& bus, Lsn from, Lsn to, const os::File& file, std::ui
 class Copier {
 public:
     Copier(Attachment& bus, Place& place) : bus_(bus), place_(place) {
-        const auto& words = bus.words();
-        // A base that was moved is in the header first; a past that cannot be read, in the words.
+        const auto base = base_of(bus);
         header_ = bus.header;
-        header_.base_lsn = std::max(bus.changing.base_lsn.load(), words.history_lsn.load());
-        header_.base_sequence =
-            std::max(bus.changing.base_sequence.load(), words.history_sequence.load());
+        header_.base_lsn = base.lsn;
+        header_.base_sequence = number(base.sequence);
         header_.page_id_ceiling = bus.changing.page_id_ceiling.load();
         header_.keep_bytes = bus.changing.keep_bytes.load();
         header_.keep_records = bus.changing.keep_records.load();
@@ -119,10 +117,10 @@ public:
         header_.generation = 1;
         header_.created_ns = os::clock_ns();
         os::random_bytes(header_.uuid);
-        if (header_.base_lsn <= first_lsn) header_.base_lsn = 0;
+        if (header_.base_lsn == first_lsn) header_.base_lsn = 0;
         end_ = newest(bus);
-        last_ = Sequence{header_.base_sequence};
-        at_ = std::max(first_lsn, header_.base_lsn);
+        last_ = base.sequence;
+        at_ = base.lsn;
     }
 
     Sequence run() {

@@ -83,6 +83,16 @@ void refresh_header(Attachment& bus) {
     take_changing(bus, header);
 }
 
+Position base_in_header(const Attachment& bus) {
+    return {std::max<Lsn>(first_lsn, bus.changing.base_lsn.load()),
+            Sequence{bus.changing.base_sequence.load()}};
+}
+
+Position base_of(const Attachment& bus) {
+    if (!bus.is_private && !bus.rebuilt_privately) return base_in_header(bus);
+    return {bus.words().history_lsn.load(), Sequence{bus.words().history_sequence.load()}};
+}
+
 bool may_be_a_line(Attachment& bus, std::uint32_t line) {
     const auto& ceiling = bus.changing.page_id_ceiling;
     if (line >= ceiling.load() && !bus.is_private)
@@ -128,7 +138,7 @@ void mend_poison(Attachment& bus) {
     words.unsure.store(2);  // as after a sync whose end nobody saw
     try {
         // Reading all of it back checks every record that the disk may have forgotten.
-        Cursor cursor(bus, words.history_lsn.load(), words.flushed.load());
+        Cursor cursor(bus, base_of(bus).lsn, words.flushed.load());
         while (cursor.next()) {
         }
         flush_again(bus, bus.lock_timeout);

@@ -22,6 +22,12 @@ void take_changing(Attachment& bus, const log::BusHeader& header);
 void update_header(Attachment& bus, FunctionRef<void(log::BusHeader&)> change);
 /// Reads what others may have changed: retention and where the past begins.
 void refresh_header(Attachment& bus);
+/// Where the kept past begins: the checkpoint that the header names, or the beginning of the log.
+/// Who shares the memory can write over the words that say so; the header's stand in a checked
+/// file.
+[[nodiscard]] Position base_in_header(const Attachment& bus);
+/// The same as the bus is used here: its own words say it where nobody else has them.
+[[nodiscard]] Position base_of(const Attachment& bus);
 /// Writes a higher ceiling, durably, before the id is used.
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
 

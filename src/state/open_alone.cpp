@@ -150,10 +150,11 @@ void map_locks(Attachment& bus) {
 }
 
 void set_history(Attachment& bus) {
-    if (!bus.read_only && bus.words().history_lsn.load() < bus.changing.base_lsn.load())
+    const auto base = base_in_header(bus);
+    if (!bus.read_only && base.lsn > first_lsn && bus.words().history_lsn.load() != base.lsn)
         update_header(bus, [](log::BusHeader&) {});  // on the disk, before anything goes
-    bus.words().history_sequence.store(bus.changing.base_sequence.load());
-    bus.words().history_lsn.store(std::max<Lsn>(first_lsn, bus.changing.base_lsn.load()));
+    bus.words().history_sequence.store(number(base.sequence));
+    bus.words().history_lsn.store(base.lsn);
 }
 
 void load_structure(Attachment& bus) {

@@ -17,14 +17,11 @@ namespace mmsb::state {
 
 namespace {
 
-// Where the log is walked from to find a position or a moment in it.
-Lsn walk_from(Attachment& bus) { return bus.words().history_lsn.load(std::memory_order_acquire); }
-
 // The last commit of those for which `older` holds; they come first in the log.
 template <class Older>
-Sequence last_older(Attachment& bus, Older older) {
-    Sequence last{bus.words().history_sequence.load()};
-    Cursor cursor(bus, walk_from(bus));
+Sequence last_older(Attachment& bus, const Position& base, Older older) {
+    auto last = base.sequence;
+    Cursor cursor(bus, base.lsn);
     while (cursor.next() && older(cursor.record()))
         if (cursor.record().kind == log::RecordKind::commit) last = cursor.record().sequence;
     return last;
@@ -35,19 +32,22 @@ Sequence last_older(Attachment& bus, Older older) {
 // on.
 void adopt_base(Attachment& bus) {
     auto& words = bus.words();
-    const auto lsn = bus.changing.base_lsn.load();
-    if (lsn <= words.history_lsn.load()) return;
+    const auto base = base_of(bus);
+    // Also where the words are beyond it: then they were written over.
+    if (words.history_lsn.load() == base.lsn &&
+        words.history_sequence.load() == number(base.sequence))
+        return;
     update_header(bus, [](log::BusHeader&) {});  // on the disk, before anything goes
-    words.history_sequence.store(bus.changing.base_sequence.load());
+    words.history_sequence.store(number(base.sequence));
     MMSB_STEP("compact.sequence");
-    words.history_lsn.store(lsn);
+    words.history_lsn.store(base.lsn);
     MMSB_STEP("compact.moved");
     finish_compaction(bus);
 }
 
 // The header first: from then on the base is where the past begins, whoever dies.
 void move_base(Attachment& bus, const CheckpointFile& base) {
-    if (number(base.sequence) <= bus.words().history_sequence.load()) return;
+    if (base.sequence <= base_of(bus).sequence) return;
     bus.checkpoints->sync();  // whoever made it may have died before its name was on the disk
     update_header(bus, [&](log::BusHeader& header) {
         header.base_sequence = number(base.sequence);
@@ -68,22 +68,16 @@ void write_base(Attachment& bus, Sequence at, std::chrono::milliseconds timeout)
     });
 }
 
-// Of records of [from, to), as far as they can be read: a segment that was cut already has none
-// left whose blobs are there.
-void remove_blobs(Attachment& bus, Lsn from, Lsn to) {
-    if (bus.segments->blobs().empty()) return;
-    std::vector<std::pair<log::BlobReference, Lsn>> blobs;
+// That of the first commit at or behind `from`; 0: it has none.
+std::optional<std::uint64_t> first_blob(Attachment& bus, Lsn from) {
     try {
-        Cursor cursor(bus, from, to);
+        Cursor cursor(bus, from);
         while (cursor.next())
-            if (const auto& record = cursor.record(); record.blob)
-                blobs.emplace_back(*record.blob, record.start);
-    } catch (const Error&) {  // then the ones met so far
+            if (const auto& record = cursor.record(); record.kind == log::RecordKind::commit)
+                return record.blob ? record.blob->id : 0;
+    } catch (const Error&) {  // it cannot be read: whoever needs it says so
     }
-    for (const auto& [blob, record] : blobs) {
-        bus.segments->remove_blob_of(blob, record);
-        MMSB_STEP("compact.blob");
-    }
+    return std::nullopt;
 }
 
 }  // namespace
@@ -133,21 +127,22 @@ void set_retention(Attachment& bus, const Retention& retention, std::chrono::nan
 }
 
 Sequence oldest_to_keep(Attachment& bus, const Retention& retention) {
-    const auto& words = bus.words();
     const auto now = newest(bus);
-    auto oldest = Sequence{words.history_sequence.load()};
+    const auto base = base_of(bus);
+    auto oldest = base.sequence;
     if (retention.records != 0 && number(now.sequence) > retention.records)
         oldest = std::max(oldest, now.sequence - retention.records);
     if (retention.bytes != 0 && now.lsn > retention.bytes) {
         const auto kept = now.lsn - retention.bytes;
-        if (kept > walk_from(bus))
-            oldest = std::max(
-                oldest, last_older(bus, [&](const log::Record& r) { return r.start < kept; }));
+        if (kept > base.lsn)
+            oldest = std::max(oldest, last_older(bus, base, [&](const log::Record& r) {
+                                  return r.start < kept;
+                              }));
     }
     if (retention.age.count() != 0 && !retention.age_suspended) {
         const auto kept = os::clock_ns() - std::chrono::nanoseconds(retention.age).count();
-        oldest = std::max(oldest,
-                          last_older(bus, [&](const log::Record& r) { return r.time_ns < kept; }));
+        oldest = std::max(
+            oldest, last_older(bus, base, [&](const log::Record& r) { return r.time_ns < kept; }));
     }
     return oldest;
 }
@@ -165,8 +160,7 @@ void compact_to(Attachment& bus, std::optional<Sequence> oldest_kept,
     const bool there = std::any_of(files.begin(), files.end(), [&](const CheckpointFile& file) {
         return file.sequence == oldest;
     });
-    if (!there && oldest != newest(bus).sequence &&
-        number(oldest) > bus.words().history_sequence.load())
+    if (!there && oldest != newest(bus).sequence && oldest > base_of(bus).sequence)
         write_base(bus, oldest, timeout);
     MMSB_STEP("compact.base");
     // Another one in front of the base: the log is kept back to the second newest.
@@ -193,7 +187,7 @@ void let_go(Attachment& bus) {
         }
     }
     files = checkpoint_files(bus);
-    const Sequence base{bus.changing.base_sequence.load()};
+    const auto base = base_of(bus).sequence;
     for (std::size_t i = 0; i + 2 < files.size(); ++i)
         if (files[i].sequence != base) {
             bus.checkpoints->remove(files[i].name);
@@ -202,18 +196,17 @@ void let_go(Attachment& bus) {
 }
 
 void finish_compaction(Attachment& bus) {
-    const auto base = bus.changing.base_lsn.load();
-    if (base <= first_lsn) return;
-    // Blobs first: the records that name them are in the segments.
-    if (const auto oldest = bus.segments->oldest(); oldest < base) {
-        remove_blobs(bus, std::max(oldest, first_lsn), base);
-        bus.segments->drop_before(base);
+    const auto base = base_of(bus);
+    if (base.lsn == first_lsn) return;
+    if (bus.segments->oldest() < base.lsn) {
+        bus.segments->remove_blobs_before(base.lsn, first_blob(bus, base.lsn));
+        bus.segments->drop_before(base.lsn);
         MMSB_STEP("compact.segments");
-        bus.segments->punch_before(base);
+        bus.segments->punch_before(base.lsn);
         MMSB_STEP("compact.punched");
     }
     for (const auto& file : checkpoint_files(bus))
-        if (file.sequence < Sequence{bus.changing.base_sequence.load()}) {
+        if (file.sequence < base.sequence) {
             bus.checkpoints->remove(file.name);
             MMSB_STEP("compact.checkpoint");
         }

@@ -66,6 +66,21 @@ TEST(LargeRecords, OfAGiganticPageAreReadInParts) {
     EXPECT_TRUE(bus.verify().good);
 }
 
+TEST(LargeRecords, OfADroppedPastLeaveNoFilesHoweverOftenItIsDropped) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    const auto page = bus.create_page(large);
+    for (unsigned i = 1; i <= 12; ++i) {
+        page.update(pattern(large, i));
+        for (unsigned small = 0; small < i * 20; ++small)
+            page.write(small, filled(1, static_cast<int>(small + i)));
+        bus.compact(bus.sequence());
+        // The log is kept back to the checkpoint before the newest.
+        EXPECT_LE(blobs(folder).size(), 2U) << i;
+    }
+    EXPECT_TRUE(bus.verify().good);
+}
+
 TEST(LargeRecords, ADamagedBlobIsNamed) {
     const TempFolder folder;
     auto bus = start_with(at(folder));

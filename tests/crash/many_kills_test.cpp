@@ -3,6 +3,7 @@
 // was acknowledged is there, none is there by half, the log gives exactly the live pages, and the
 // others go on.
 #include "crash/saved_bus.hpp"
+#include "crash/scenes.hpp"
 #include "crash/seed.hpp"
 #include "crash/shared.hpp"
 #include "os/process.hpp"
@@ -215,6 +216,16 @@ std::string judge(const State& bus, const Case& c) {
     return {};
 }
 
+// What nobody needs any more is gone: nothing grows with the number of deaths.
+std::string judge_files(const State& bus) {
+    bus.compact();
+    const auto [blobs, owners] = blobs_and_owners(bus);
+    // One more: where no commit follows the base, a blob before it may still be the next one's.
+    if (blobs > owners + 1)
+        return std::to_string(blobs) + " blobs of " + std::to_string(owners) + " records";
+    return {};
+}
+
 // In a process of its own, which then leaves, or dies.
 int judge_and_leave(const BusPlace& place, const Case& c, Open open, bool dies) {
     for (int tries = 0;; ++tries) {
@@ -223,6 +234,8 @@ int judge_and_leave(const BusPlace& place, const Case& c, Open open, bool dies) 
             auto wrong = judge(bus, c);
             if (wrong.empty() && open != Open::read_only && !bus.verify().good)
                 wrong = "the log gives other pages";
+            if (wrong.empty() && open != Open::read_only && c.alive == decltype(c.alive){})
+                wrong = judge_files(bus);
             if (!wrong.empty()) std::fprintf(stderr, "%s\n", wrong.c_str());
             if (dies) std::_Exit(wrong.empty() ? 0 : 1);
             stop(std::move(bus));

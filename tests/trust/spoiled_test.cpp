@@ -126,6 +126,51 @@ TEST(WordsOfTheFilesThatWereWrittenOver, ShortenNoGoodPrefix) {
     EXPECT_EQ(start_with(config).sequence(), all);
 }
 
+// What goes, goes for ever: words that anybody may write over do not decide it.
+TEST(WhereThePastBegins, IsWhatTheHeaderSaysWhateverTheSharedMemoryDoes) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    const auto page = bus.create_page(8);
+    const auto made = bus.sequence();
+    for (int i = 1; i <= 20; ++i) page.write(0, filled(8, i));
+    bus.set_retention({.records = 1000});
+    const ForeignMap map(arena_of(folder.path()));
+    for (const bool higher : {true, false}) {
+        auto& words = map.control();
+        words.history_sequence = higher ? number(bus.sequence()) : 0;
+        words.history_lsn = higher ? words.logged.load() : 0;
+        bus.checkpoint();
+        page.write(0, filled(8, 21));
+        bus.compact();
+        EXPECT_EQ(bus.oldest(), Sequence::zero);
+        for (int i = 1; i <= 20; ++i)
+            EXPECT_EQ(bus.at(made + static_cast<std::uint64_t>(i)).bytes(page.id()), filled(8, i));
+    }
+    EXPECT_TRUE(bus.verify().good);
+}
+
+TEST(ACheckpointWhoseFileIsGiven, IsReadBackBeforeItTakesTheNameOfAnother) {
+    const TempFolder folder;
+    fs::create_directory(folder.path());
+    auto config = at(folder);
+    config.path = folder / "bus";
+    const auto bus = start_with(config);
+    const auto page = bus.create_page(100, {.name = "a"});
+    page.update(filled(100, 1));
+    const auto file = folder / "kept";
+    bus.checkpoint(file);
+    const auto before = read_file(file);
+    {
+        const ForeignMap map(arena_of(folder / "bus"));
+        map.control().next_page = number(page.id());  // as if no page had this one's id yet
+    }
+    page.update(filled(100, 2));
+    EXPECT_EQ(thrown<Corrupt>([&] { static_cast<void>(bus.checkpoint(file)); })->code(),
+              ErrorCode::corrupt);
+    EXPECT_EQ(read_file(file), before);
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 2);  // and nothing beside
+}
+
 TEST(PagesThatOverlapInSharedMemory, AreBuiltAnewFromTheLog) {
     const TempFolder folder;
     make(folder);
