@@ -65,8 +65,8 @@ void Catalog::follow_to(Attachment& bus, log::Lsn head) {
     for (;;) {
         const auto kept = bus.words().history_lsn.load(std::memory_order_acquire);
         // Who slept while the log was cut starts again from a checkpoint, which has what was
-        // dropped.
-        if (!bus.is_private && followed_ < kept && head >= kept)
+        // dropped: all, also where the log was cut behind `head` since that was read.
+        if (!bus.is_private && followed_ < kept)
             if (const auto newest = newest_structure(bus); newest && newest->head > followed_)
                 replace(*newest);
         try {

@@ -67,6 +67,33 @@ TEST(Verify, AcceptsAPageWhoseMetadataIsBeingSet) {
     }
 }
 
+// Between reading where the structure is and following it there, others may commit and drop that.
+TEST(Catalog, FollowsToWhereTheLogHasBeenCutSince) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    auto& attachment = detail::Bus::get(detail::Bus::handle_of(bus)).at();
+    const Pipe made, seen;
+    Child other([&] {
+        const auto theirs = start_with(at(folder));
+        const auto page = theirs.create_page(9'000, {.name = "dropped"});
+        made.write('m');
+        static_cast<void>(seen.read<char>());
+        for (int i = 0; i < 4; ++i) {  // the log is kept back to the checkpoint before the newest
+            page.write(0, pattern(9'000, static_cast<unsigned>(i) + 1));
+            theirs.compact(theirs.sequence());
+        }
+        return 0;
+    });
+    ASSERT_TRUE(made.read<char>());
+    const auto head = attachment.words().structure.load();
+    seen.write('s');
+    EXPECT_EQ(other.wait(), 0);
+    EXPECT_GT(attachment.words().history_lsn.load(), head);
+    attachment.catalog.follow(attachment, head);
+    EXPECT_TRUE(bus.find_page("dropped"));
+    EXPECT_TRUE(bus.verify().good);
+}
+
 // A writer that dies between publishing the structure and moving `applied` leaves a redo of what
 // the catalog knows already: that the page is gone.
 TEST(Catalog, KnowsTheLineOfAPageWhoseDeletionIsRedone) {
