@@ -95,8 +95,18 @@ public:
     }
     /// Fails beyond 64 bits and on an overlong form.
     std::uint64_t varint() noexcept {
-        if (!failed_ && at_ < in_.size() && (in_[at_] & std::byte{0x80}) == std::byte{0})
-            return std::to_integer<std::uint64_t>(in_[at_++]);
+        if (!failed_ && left() >= 2) {
+            const auto low = std::to_integer<std::uint64_t>(in_[at_]);
+            const auto high = std::to_integer<std::uint64_t>(in_[at_ + 1]);
+            if (low < 0x80) {
+                ++at_;
+                return low;
+            }
+            if (high < 0x80 && high != 0) {
+                at_ += 2;
+                return (low & 0x7FU) | high << 7U;
+            }
+        }
         return long_varint();
     }
     /// `n` bytes as a view of the input; empty and failed where there are fewer.

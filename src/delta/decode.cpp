@@ -9,6 +9,10 @@
 #include <bit>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 #if defined(__SANITIZE_THREAD__)
 #define MMSB_THREAD_SANITIZER 1
 #elif defined(__has_feature)
@@ -49,11 +53,31 @@ std::uint64_t check_offsets(Body body, std::size_t page_size) noexcept {
     return good && last < page_size ? n : 0;
 }
 
+// Bit i: is at[i] not above at[i - 1]? As many values are behind them as there are places.
+std::uint64_t falls_of(const std::byte* at, std::size_t n) noexcept {
+    std::uint64_t falls = 0;
+#if defined(__x86_64__)
+    constexpr std::size_t lanes = 16;
+    if (2 * n > lanes) {  // what is read beyond the places lies in the values
+        for (std::size_t i = 0; i + 1 < n; i += lanes) {
+            const auto* const from = reinterpret_cast<const __m128i*>(at + i);
+            const auto low = _mm_loadu_si128(from);
+            const auto high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i + 1));
+            const auto some = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(low, high), low));
+            falls |= std::uint64_t{static_cast<std::uint32_t>(some)} << i;
+        }
+        return falls << 1U & ((std::uint64_t{2} << (n - 1)) - 1);
+    }
+#endif
+    for (std::size_t i = 1; i < n; ++i) falls |= std::uint64_t{at[i] <= at[i - 1]} << i;
+    return falls;
+}
+
 // Do they ascend within each bucket? As many as there are bits, without a branch that depends on
 // them: which place is not above the one before, and which begins a bucket.
 bool few_ascend(const std::byte* at, Body counts, std::size_t n) noexcept {
-    std::uint64_t falls = 0, begins = 0;
-    for (std::size_t i = 1; i < n; ++i) falls |= std::uint64_t{at[i] <= at[i - 1]} << i;
+    const auto falls = falls_of(at, n);
+    std::uint64_t begins = 0;
     std::size_t begin = 0;
     for (const auto count : counts) {
         begins |= std::uint64_t{1} << (begin % window);  // n itself at most: bit 0 is no fall
@@ -138,12 +162,13 @@ void visit_offsets(Body body, Sink& sink) {
 
 // Of few changed bytes in few buckets: no branch depends on how they are spread. Each bucket's
 // number is written from where it begins, and the next one's over what is too much.
-template <class Sink>
+// REQUIRES n <= most.
+template <std::size_t most, class Sink>
 void visit_few(const std::byte* at, Body counts, std::size_t n, Sink& sink) {
-    std::array<std::uint8_t, 2 * window> bucket_of;
+    std::array<std::uint8_t, 2 * most> bucket_of;
     std::size_t begin = 0;
     for (std::size_t b = 0; b != counts.size(); ++b) {
-        std::memset(bucket_of.data() + begin, static_cast<int>(b), window);
+        std::memset(bucket_of.data() + begin, static_cast<int>(b), most);
         begin += std::to_integer<std::size_t>(counts[b]);
     }
     for (std::size_t i = 0; i != n; ++i)
@@ -156,7 +181,12 @@ void visit_buckets(Body body, std::size_t page_size, Sink& sink) {
     const std::size_t n = (body.size() - buckets) / 2;
     const std::byte* at = body.data() + buckets;
     constexpr std::size_t few_buckets = 16;
-    if (n <= window && buckets <= few_buckets) return visit_few(at, body.first(buckets), n, sink);
+    constexpr std::size_t very_few = 16;
+    if (buckets <= few_buckets) {
+        const auto counts = body.first(buckets);
+        if (n <= very_few) return visit_few<very_few>(at, counts, n, sink);
+        if (n <= window) return visit_few<window>(at, counts, n, sink);
+    }
     for (std::size_t b = 0; b < buckets; ++b) {
         for (auto left = std::to_integer<unsigned>(body[b]); left != 0; --left, ++at) {
             sink.one(b * bucket_size + std::to_integer<std::size_t>(*at), at + n);

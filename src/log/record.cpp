@@ -176,11 +176,8 @@ const char* body_error(const Record& record, const AreEntries& are_entries) {
     return "a kind of record that has fields";
 }
 
-Parsed refused(const char* expected, std::size_t size = 0) noexcept {
-    Parsed parsed{};
-    parsed.size = size;
-    parsed.expected = expected;
-    return parsed;
+Checked refused(const char* expected, std::size_t size = 0) noexcept {
+    return {ParseStatus::bad, size, expected};
 }
 
 }  // namespace
@@ -233,33 +230,23 @@ std::size_t record_overhead(std::size_t label_size) noexcept {
     return head_size + numbers + blob + base::varint_size(label_size) + label_size + padding;
 }
 
-Parsed check_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
-    if (begins_with_zeros(bytes)) {
-        Parsed parsed{};
-        parsed.status = ParseStatus::empty;
-        parsed.expected = "a record";
-        return parsed;
-    }
+Checked check_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
+    if (begins_with_zeros(bytes)) return {ParseStatus::empty, 0, "a record"};
     if (bytes.size() < head_size) return refused("a record's head of 12 bytes");
     const auto head = load_head(bytes);
     const auto seed = record_seed(context.salt, start);
     if (!plausible(head)) return refused("a record's kind, flags and size");
     if (head.check != head_check(seed, head)) return refused("a record's head with its check");
     const auto padded = base::round_up(head.size, 8);
-    if (padded > bytes.size()) {
-        auto parsed = refused("a whole record: it is cut off", static_cast<std::size_t>(padded));
-        parsed.status = ParseStatus::partial;
-        return parsed;
-    }
+    if (padded > bytes.size())
+        return {ParseStatus::partial, static_cast<std::size_t>(padded),
+                "a whole record: it is cut off"};
     const auto whole = bytes.first(static_cast<std::size_t>(padded));
     if (base::crc32c(seed, whole.subspan(sizeof head.checksum)) != head.checksum) {
         return refused("a record with its checksum", whole.size());
     }
     if (!base::all_zero(whole.subspan(head.size))) return refused("zeros as padding", whole.size());
-    Parsed parsed{};
-    parsed.status = ParseStatus::good;
-    parsed.size = whole.size();
-    return parsed;
+    return {ParseStatus::good, whole.size(), ""};
 }
 
 namespace {
@@ -267,9 +254,13 @@ namespace {
 template <class AreEntries>
 Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context,
              const AreEntries& are_entries) {
-    auto parsed = check_record(bytes, start, context);
+    Parsed parsed{check_record(bytes, start, context)};
     if (parsed.status != ParseStatus::good) return parsed;
-    parsed.status = ParseStatus::bad;
+    const auto refuse = [&](const char* expected) {
+        parsed.status = ParseStatus::bad;
+        parsed.expected = expected;
+        return parsed;
+    };
     const auto whole = bytes.first(parsed.size);
     const auto head = load_head(whole);
     Record& record = parsed.record;
@@ -277,18 +268,14 @@ Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context
     record.start = start;
     record.end = start + whole.size();
     if (record.kind == RecordKind::filler) {
-        if (!base::all_zero(whole.subspan(head_size)))
-            return refused("a filler of zeros", whole.size());
-        parsed.status = ParseStatus::good;
+        if (!base::all_zero(whole.subspan(head_size))) return refuse("a filler of zeros");
         return parsed;
     }
     base::ByteReader in(whole.first(head.size).subspan(head_size));
     read_fields(in, head.flags, context, record);
     record.body = in.rest();
-    if (in.failed()) return refused("a record's fields", whole.size());
-    if (const char* expected = body_error(record, are_entries))
-        return refused(expected, whole.size());
-    parsed.status = ParseStatus::good;
+    if (in.failed()) return refuse("a record's fields");
+    if (const char* expected = body_error(record, are_entries)) return refuse(expected);
     return parsed;
 }
 

@@ -101,16 +101,18 @@ enum class ParseStatus : std::uint8_t {
     partial,  ///< The head is right and says more bytes than there are.
     bad,
 };
-struct Parsed {
+struct Checked {
     ParseStatus status = ParseStatus::bad;
-    Record record{};
     std::size_t size = 0;       ///< Padded; from the head, also where partial.
     const char* expected = "";  ///< For messages; a literal.
 };
+struct Parsed : Checked {
+    Record record{};
+};
 /// Is it a record that begins at bytes[0], LSN `start`: its head and its checksum? Gives its size;
 /// its fields and entries are not looked at.
-[[nodiscard]] Parsed check_record(std::span<const std::byte> bytes, Lsn start,
-                                  const Context& context) noexcept;
+[[nodiscard]] Checked check_record(std::span<const std::byte> bytes, Lsn start,
+                                   const Context& context) noexcept;
 /// The record that begins at bytes[0], which is LSN `start`. Checks entries too (not a blob's).
 [[nodiscard]] Parsed parse_record(std::span<const std::byte> bytes, Lsn start,
                                   const Context& context) noexcept;

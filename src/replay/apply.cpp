@@ -41,11 +41,12 @@ std::uint64_t next_size(const ImagePage& page, const log::PageEntry& entry) noex
 
 // What an entry says in itself (its delta fits its size, a deleted page takes no other change,
 // limits) the reader has checked.
-std::string change_problem(const ImagePage& page, const log::PageEntry& entry) {
-    if (const auto epoch = next_epoch(page, entry); entry.epoch != epoch) {
+std::string change_problem(const ImagePage* page, const log::PageEntry& entry) {
+    if (page == nullptr) return of_page(entry.page, "is not there");
+    if (const auto epoch = next_epoch(*page, entry); entry.epoch != epoch) {
         return differs(entry.page, "epoch", number(epoch), number(entry.epoch));
     }
-    const auto size = next_size(page, entry);
+    const auto size = next_size(*page, entry);
     if (entry.size != size) return differs(entry.page, "size", size, entry.size);
     return {};
 }
@@ -242,10 +243,8 @@ std::string Image::position_problem(const log::Record& record) const {
 
 std::string Image::read_entry(const log::PageEntry& entry, std::optional<Staging>& staging) {
     auto* const page = entry.created ? nullptr : lookup(entry.page);
-    if (!entry.created) {
-        if (page == nullptr) return of_page(entry.page, "is not there");
-        if (auto problem = change_problem(*page, entry); !problem.empty()) return problem;
-    }
+    if (!entry.created)
+        if (auto problem = change_problem(page, entry); !problem.empty()) return problem;
     if (entry.created || structural(entry)) {
         if (!staging) staging.emplace(*this);
         auto problem = entry.created ? staging->create(entry) : staging->change(entry, *page);
@@ -336,6 +335,14 @@ std::string Image::apply_bytes(const log::Record& record, std::span<const log::P
     if (auto problem = position_problem(record); !problem.empty()) return problem;
     if (record.source != 0 && !sources_.contains(record.source))
         return fmt::format("source {} has no name", record.source);
+    if (pages.size() == 1) {  // most of them: nothing to compare it with
+        const auto& entry = pages.front();
+        auto* const page = lookup(entry.page);
+        if (auto problem = change_problem(page, entry); !problem.empty()) return problem;
+        change_page(*page, entry.epoch, entry.stale, entry.delta, record);
+        take_position(record);
+        return {};
+    }
     steps_.clear();
     bool in_order = true;
     std::optional<Staging> none;

@@ -84,6 +84,29 @@ TEST(Check, RefusesBucketsThatDisagree) {
     EXPECT_TRUE(Code(0x00).u8({0, 1}).u8({255}).u8({1}).good(512));
 }
 
+// However many there are, and wherever they are: many places are looked at at once.
+TEST(Check, RefusesAPlaceThatIsNotAboveTheOneBeforeInItsBucket) {
+    constexpr unsigned most = 90;
+    for (unsigned n = 1; n <= most; ++n) {
+        for (unsigned second = 0; second <= n; second += 7) {  // so many are in the second bucket
+            Code code(0x00);
+            code.u8({n - second, second, 0, 0});
+            for (unsigned i = 0; i < n; ++i) code.u8({2 * (i < n - second ? i : i - n + second)});
+            for (unsigned i = 0; i < n; ++i) code.u8({255 - i});  // values fall, and do not matter
+            ASSERT_TRUE(code.good(1024)) << n << ", " << second;
+            for (unsigned i = 1; i < n; ++i) {
+                if (i == n - second) continue;
+                auto other = code;
+                other.bytes[5 + i] = other.bytes[4 + i];
+                ASSERT_FALSE(other.good(1024)) << n << ", " << second << ", the same at " << i;
+                other = code;
+                std::swap(other.bytes[4 + i], other.bytes[5 + i]);
+                ASSERT_FALSE(other.good(1024)) << n << ", " << second << ", lower at " << i;
+            }
+        }
+    }
+}
+
 TEST(Check, RefusesRunsThatTouchOverlapOrLeave) {
     const auto runs = [](std::initializer_list<unsigned> heads, std::size_t values) {
         Code code(0x11);
