@@ -138,16 +138,19 @@ public:
     bool wait_durable(Sequence sequence, Timeout timeout = forever) const;
     /// Everything as of the sequence that is returned: into the bus (no file: it is rebuilt from
     /// there after a reboot, and views of later moments begin there), or as one file, from which a
-    /// bus is made by Config::from_checkpoint. Written beside, synced, then renamed; into the bus
-    /// also read back. Does not stop writers; those of a bus without a log (Config::enable_logging)
-    /// wait until its pages are copied. Throws Busy while another process makes one.
+    /// bus is made by Config::from_checkpoint. Written beside, read back, then renamed, and
+    /// synced. Does not stop writers; those of a bus without a log (Config::enable_logging) wait
+    /// until its pages are copied. Throws Busy while another process makes one, and into the bus
+    /// also while a writer is stopped in the middle of making or deleting a page; Corrupt where it
+    /// reads otherwise: a file of that name is as it was then.
     Sequence checkpoint(const std::string& file = {}) const;
     /// The bus as of the sequence that is returned, with its past, as a new bus with an identity of
     /// its own in `folder`, which is free or empty. Does not stop writers; keeps others from
     /// letting go of the past meanwhile. It is on the disk when this returns, and was read back;
     /// killed before, it is no bus (a file bus.copying says what it was). Of Open::good_prefix it
     /// is the good prefix. Throws InvalidArgument (no path; the folder holds something), Corrupt,
-    /// Busy, OutOfSpace, Io: nothing is left of the copy then.
+    /// Busy, OutOfSpace, Io, HistoryDropped (of a viewer that sees no shared memory: what it has
+    /// seen is no longer kept): nothing is left of the copy then.
     Sequence copy_to(const std::string& folder) const;
     /// Lets go of the past before the view of `oldest_kept`, now: it is folded into a checkpoint,
     /// and asking for it is HistoryDropped from then on. Empty: of what the bus's retention does

@@ -99,7 +99,8 @@ struct Control {
     Word files_seal{};  ///< seal_of() the first three, or
     Word files_next{};  ///< what it is about to be: one of both is right at every moment.
     /// The past is kept from here on: the first kept record begins there or behind, and the oldest
-    /// View is that of `history_sequence`. Grow only; stored before what they give up is deleted.
+    /// View is that of `history_sequence`. Stored before what they give up is deleted; they go down
+    /// only where somebody had written over them.
     alignas(64) Word history_lsn{};
     Word history_sequence{};
     Word checkpoint_sequence{};  ///< Of the newest checkpoint in the bus, 0: none known.

@@ -101,7 +101,7 @@ inline constexpr auto step_names = std::to_array<StepName>({
     {"segment.removed", true},   // one of those before the base
     {"blob.written", true},
     {"blob.synced", true},
-    {"blob.named", true},
+    {"blob.named", false},
     {"blob.name_synced", true},
 
     // ---- attach, rebuild, leave (state/open, header, rebuild)

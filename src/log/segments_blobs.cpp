@@ -134,13 +134,14 @@ std::optional<Lsn> Segments::log_end_of(std::uint64_t id) const {
 void Segments::remove_blobs_before(Lsn lsn, std::optional<std::uint64_t> next) noexcept {
     try {
         std::vector<std::pair<Lsn, std::uint64_t>> old;
-        for (const auto id : blobs())
-            if (const auto end = id <= lsn ? log_end_of(id) : std::nullopt)
-                old.emplace_back(*end, id);
-        std::ranges::sort(old);
+        for (const auto id : blobs()) {  // in order, and so are the ends
+            const auto end = log_end_of(id);
+            if (end && *end >= lsn) break;
+            if (end) old.emplace_back(*end, id);
+        }
         for (const auto& [end, id] : old) {
             const bool is_next = next ? id == *next : end == old.back().first;
-            if (end >= lsn || is_next) return;
+            if (is_next) return;
             remove_blob(id);
             MMSB_STEP("compact.blob");
         }

@@ -201,7 +201,7 @@ ReplacingFile::ReplacingFile(const std::string& path, unsigned permissions)
     });
     if (fd < 0) fail(errno, "open", temporary_);
     try {
-        file_ = File(fd, temporary_);
+        file_ = File(fd, path_);  // the name that whoever asked for it knows
     } catch (...) {
         ::unlink(temporary_.c_str());
         throw;

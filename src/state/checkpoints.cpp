@@ -8,6 +8,7 @@
 #include "state/flush.hpp"
 #include "state/header.hpp"
 #include "state/read.hpp"
+#include "state/redo.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -188,6 +189,9 @@ public:
                    .nonce = random_number()},
                   structure_, write) {}
 
+    /// Start of the newest structural record in it.
+    [[nodiscard]] Lsn structure() const { return end_.structure; }
+
     Position run() {
         for (const auto& [id, page] : structure_.pages) copy(id, page.line);
         // Whatever a copy has is logged by now.
@@ -284,6 +288,12 @@ Position stream_checkpoint(Attachment& bus, const replay::CheckpointWriter::Writ
     return Streamer(bus, write).run();
 }
 
+void apply_structure(Attachment& bus, Lsn structure, std::chrono::nanoseconds timeout) {
+    if (structure == log::no_lsn || structure < bus.words().applied.load(std::memory_order_acquire))
+        return;
+    const WriterLock lock(bus, timeout);
+}
+
 os::FileLock lock_checkpoints(Attachment& bus, std::chrono::milliseconds timeout) {
     os::FileLock lock(std::move(*bus.checkpoints->open("lock", os::Create::if_need, true)));
     if (!lock.exclusive(timeout))
@@ -326,7 +336,9 @@ CheckpointFile checkpoint_locked(Attachment& bus, std::chrono::milliseconds time
     log::NewFile::sweep(*bus.checkpoints);
     MMSB_STEP("checkpoint.begun");
     auto file = write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
-        const auto position = stream_checkpoint(bus, write);
+        Streamer streamer(bus, write);
+        const auto position = streamer.run();
+        apply_structure(bus, streamer.structure(), timeout);
         sync_upto(bus, position.lsn, timeout);
         MMSB_STEP("checkpoint.durable");
         return position;

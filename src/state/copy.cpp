@@ -119,6 +119,13 @@ public:
         os::random_bytes(header_.uuid);
         if (header_.base_lsn == first_lsn) header_.base_lsn = 0;
         end_ = newest(bus);
+        if (base.lsn > end_.lsn)  // only of a viewer without shared memory: it sees no commits
+            throw HistoryDropped(
+                ErrorCode::history_dropped,
+                fmt::format("{}: what was seen when it was opened, up to sequence {}, is no longer "
+                            "kept: open it again",
+                            bus.path, number(end_.sequence)),
+                {.path = bus.path, .sequence = base.sequence});
         last_ = base.sequence;
         at_ = base.lsn;
     }

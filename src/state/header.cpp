@@ -89,8 +89,12 @@ Position base_in_header(const Attachment& bus) {
 }
 
 Position base_of(const Attachment& bus) {
-    if (!bus.is_private && !bus.rebuilt_privately) return base_in_header(bus);
-    return {bus.words().history_lsn.load(), Sequence{bus.words().history_sequence.load()}};
+    const auto header = base_in_header(bus);
+    if (!bus.is_private && !bus.rebuilt_privately) return header;
+    const Position own{bus.words().history_lsn.load(),
+                       Sequence{bus.words().history_sequence.load()}};
+    // Others may have moved it since; a good prefix may begin behind it.
+    return !bus.is_private && header.lsn > own.lsn ? header : own;
 }
 
 bool may_be_a_line(Attachment& bus, std::uint32_t line) {

@@ -26,7 +26,7 @@ void refresh_header(Attachment& bus);
 /// Who shares the memory can write over the words that say so; the header's stand in a checked
 /// file.
 [[nodiscard]] Position base_in_header(const Attachment& bus);
-/// The same as the bus is used here: its own words say it where nobody else has them.
+/// The same as the bus is used here: words that nobody else has may say that it begins later.
 [[nodiscard]] Position base_of(const Attachment& bus);
 /// Writes a higher ceiling, durably, before the id is used.
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);

@@ -172,6 +172,7 @@ Rebuilt rebuild_from_files(Attachment& bus) {
 }
 
 void open_alone(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
+    refresh_header(bus);  // whoever had the bus may have changed it since it was read
     arena::Stamps stamps;
     auto existing = place.open(true);
     const auto found = look_at(bus, existing, stamps);

@@ -275,5 +275,44 @@ TEST_F(CopyCutShort, ByADeathIsNoBus) {
     EXPECT_EQ(contents_of(start_with(copied())), contents_of(bus));
 }
 
+// Its words are its own, and nobody moves them when others let go of some of the past.
+TEST(AViewerThatSeesNoSharedMemory, CopiesWhatTheFilesHaveByNow) {
+    const TempFolder folder;
+    fs::create_directories(folder / "memory");
+    fs::create_directories(folder / "elsewhere");
+    auto config = at(folder);
+    config.path = folder / "bus";
+    config.arena_folder = folder / "memory";
+    {
+        const auto bus = start_with(config);
+        const auto page = bus.create_page(9'000, {.name = "page"});
+        for (unsigned i = 0; i < 20; ++i) {
+            page.update(pattern(9'000, i + 1));
+            if (i % 8 == 7) bus.checkpoint();
+        }
+    }
+    auto blind = config;
+    blind.open = Open::read_only;
+    blind.arena_folder = folder / "elsewhere";
+    const auto viewer = start_with(blind);
+    const auto bus = start_with(config);
+    bus.compact(Sequence{10});
+    ASSERT_GT(bus.oldest(), viewer.oldest());
+    viewer.copy_to(folder / "copy");
+    auto copy = config;
+    copy.path = folder / "copy";
+    const auto copied = start_with(copy);
+    EXPECT_EQ(copied.oldest(), bus.oldest());
+    EXPECT_EQ(copied.sequence(), viewer.sequence());
+    EXPECT_TRUE(copied.verify().good);
+    for (unsigned i = 0; i < 3; ++i) {
+        bus.page("page").update(pattern(9'000, i + 100));
+        bus.compact(bus.sequence());
+    }
+    ASSERT_GT(bus.oldest(), viewer.sequence());
+    thrown<HistoryDropped>([&] { viewer.copy_to(folder / "another"); });
+    EXPECT_FALSE(fs::exists(folder / "another" / "bus"));
+}
+
 }  // namespace
 }  // namespace mmsb::test

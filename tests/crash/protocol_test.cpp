@@ -242,5 +242,70 @@ TEST(WhoeverLeaves, IsNeverTakenForSomebodyElsewhere) {
     EXPECT_EQ(third.wait(), 0);
 }
 
+// A deletion that is logged and not applied may be in a catalog already, of whoever read past its
+// dead writer: not in a checkpoint before it is applied, else who joins there could not redo it.
+TEST(TheStructureOfACheckpoint, IsNotAheadOfThePages) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    const auto page = bus.create_page(100, {.name = "page"});
+    static_cast<void>(bus.create_page(100, {.name = "doomed"}));
+    Child deletes([&] {
+        const auto theirs = start_with(at(folder));
+        let_timer_rest();
+        arm({.action = Action::kill, .step = "commit.logged"});
+        theirs.delete_page(theirs.page("doomed"));
+        return 0;
+    });
+    EXPECT_EQ(deletes.wait(), -SIGKILL);
+    Child looks([&] {
+        const auto theirs = start_with(at(folder));
+        if (theirs.find_page("doomed")) return 1;
+        theirs.checkpoint();
+        std::_Exit(0);
+    });
+    EXPECT_EQ(looks.wait(), 0);
+    Child joins([&] {
+        const auto theirs = start_with(at(folder));
+        theirs.page("page").update(filled(100, 7));
+        return theirs.verify().good && !theirs.find_page("doomed") ? 0 : 1;
+    });
+    EXPECT_EQ(joins.wait(), 0);
+    page.update(filled(100, 8));
+    EXPECT_TRUE(bus.verify().good);
+}
+
+// Whoever is about to open a bus has read its header; then others, who had it, drop some of the
+// past and die.
+TEST(WhereThePastBegins, IsReadAgainByWhoFindsHimselfAlone) {
+    const TempFolder folder;
+    const Pipe ready, go;
+    Child other([&] {
+        const auto theirs = start_with(at(folder));
+        const auto page = theirs.create_page(9'000, {.name = "page"});
+        for (unsigned i = 0; i < 30; ++i) {
+            page.update(pattern(9'000, i + 1));
+            if (i % 10 == 9) theirs.compact(theirs.sequence());
+        }
+        ready.write('r');
+        static_cast<void>(go.read<char>());
+        for (unsigned i = 0; i < 30; ++i) {
+            page.update(pattern(9'000, i + 100));
+            if (i % 10 == 9) theirs.compact(theirs.sequence());
+        }
+        ::raise(SIGKILL);
+        return 0;
+    });
+    ASSERT_TRUE(ready.read<char>());
+    arm({.action = Action::call, .step = "attach.header", .called = [&](unsigned) {
+             go.write('g');
+             EXPECT_EQ(other.wait(), -SIGKILL);
+         }});
+    const auto bus = start_with(at(folder));
+    disarm();
+    EXPECT_GT(number(bus.oldest()), 30U);
+    EXPECT_EQ(bus.at(bus.oldest()).pages().size(), 1U);
+    EXPECT_TRUE(bus.verify().good);
+}
+
 }  // namespace
 }  // namespace mmsb::test

@@ -74,6 +74,17 @@ TEST_F(Blobs, GoWithTheirRecordsWhereThoseAreDropped) {
     EXPECT_TRUE(segments_.blobs().empty());
 }
 
+// Each commit that comes to nothing uses one up.
+TEST_F(Blobs, GoAlsoWhereIdsAreAheadOfTheLog) {
+    const auto first = segments_.write_blob(content(10), 5000, false);
+    segments_.remove_blob(first.id);
+    const auto second = segments_.write_blob(content(10), 100, false);
+    const auto third = segments_.write_blob(content(10), 200, false);
+    EXPECT_GT(second.id, 5000U);
+    segments_.remove_blobs_before(200, third.id);
+    EXPECT_EQ(segments_.blobs(), (std::vector<std::uint64_t>{third.id}));
+}
+
 TEST_F(Blobs, NeverGetAnIdAgainWhileTheirMakerLives) {
     const auto first = segments_.write_blob(content(10), 0, false);
     Segments other(*folder_, test_bus, small, true);
