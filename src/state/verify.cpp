@@ -138,19 +138,18 @@ private:
         return true;
     }
 
-    // Edges and formulas, both as of the same structural record.
+    // Edges and formulas, both as of the same structural record: the last one that the catalog
+    // knows, which may be logged and not applied, of a writer that is stopped there. The image is
+    // not behind it yet: of what was logged by then, the catalog knows all.
     bool check_dependencies() {
-        constexpr int most_rounds = 1000;  // each with a structural record that was just added
-        for (int round = 0; round < most_rounds; ++round) {
-            bus_.catalog.follow(bus_);
-            const auto known = bus_.catalog.snapshot();
-            if (known.head == image_.structure_head())
-                return known.dependencies == image_.dependencies() || differs(PageId::none, 0);
-            replayer_.extend(bus_.words().applied.load(std::memory_order_acquire));
-            if (!advance(replayer_.to())) return false;
-        }
-        bus_.arena->contradiction(bus_.words().structure,
-                                  fmt::format("{} or more", image_.structure_head()));
+        bus_.catalog.follow_logged(bus_);
+        const auto known = bus_.catalog.snapshot();
+        replayer_.extend(bus_.words().logged.load(std::memory_order_acquire));
+        if (!advance(known.head + 1)) return false;
+        if (image_.structure_head() != known.head)
+            bus_.arena->contradiction(bus_.words().structure,
+                                      fmt::format("{}", image_.structure_head()));
+        return known.dependencies == image_.dependencies() || differs(PageId::none, 0);
     }
 
     Attachment& bus_;

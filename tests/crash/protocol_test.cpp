@@ -242,6 +242,32 @@ TEST(WhoeverLeaves, IsNeverTakenForSomebodyElsewhere) {
     EXPECT_EQ(third.wait(), 0);
 }
 
+// Whoever has looked past a writer knows an edge that is not applied yet: no page tells of it.
+TEST(Verify, IsGoodBesideAWriterThatIsStoppedInAStructuralCommit) {
+    for (const auto* step : {"commit.logged", "commit.allocated", "commit.structure_idle",
+                             "commit.sealed", "commit.applied"}) {
+        SCOPED_TRACE(step);
+        const BusPlace place;
+        const auto bus = place.open();
+        const auto a = bus.create_page(100, {.name = "a"});
+        static_cast<void>(bus.create_page(100, {.name = "b"}));
+        Child stops([&] {
+            let_timer_rest();
+            const auto theirs = place.open();
+            arm({.action = Action::stop, .step = step});
+            theirs.graph().add_dependency(theirs.page("a"), theirs.page("b"), EdgeType::data);
+            std::_Exit(0);
+            return 0;
+        });
+        ASSERT_TRUE(stops.wait_until_stopped());
+        EXPECT_FALSE(bus.find_page("absent"));
+        EXPECT_EQ(bus.graph().children(a.id()).size(), 1U);
+        EXPECT_TRUE(bus.verify().good);
+        stops.signal(SIGKILL);
+        EXPECT_EQ(stops.wait(), -SIGKILL);
+    }
+}
+
 // A deletion that is logged and not applied may be in a catalog already, of whoever read past its
 // dead writer: not in a checkpoint before it is applied, else who joins there could not redo it.
 TEST(TheStructureOfACheckpoint, IsNotAheadOfThePages) {
