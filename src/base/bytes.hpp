@@ -95,7 +95,7 @@ public:
     }
     /// Fails beyond 64 bits and on an overlong form.
     std::uint64_t varint() noexcept {
-        if (!failed_ && left() >= 2) {
+        if (!failed_ && left() >= 2) {  // nearly all have one byte or two
             const auto low = std::to_integer<std::uint64_t>(in_[at_]);
             const auto high = std::to_integer<std::uint64_t>(in_[at_ + 1]);
             if (low < 0x80) {

@@ -110,7 +110,7 @@ public:
     /// Removes the blobs whose writer died before he logged their record: those written when the
     /// log ended at or behind `last_commit_end`. REQUIRES the writers' lock, or to be alone.
     void remove_orphans(Lsn last_commit_end) noexcept;
-    [[nodiscard]] std::vector<std::uint64_t> blobs();
+    [[nodiscard]] std::vector<std::uint64_t> blobs();  ///< Their ids, in order.
 
 private:
     using Known = std::shared_ptr<const Segment>;

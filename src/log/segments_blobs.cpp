@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 
 #include <fmt/format.h>
 
@@ -152,9 +153,8 @@ void Segments::remove_blobs_before(Lsn lsn, std::optional<std::uint64_t> next) n
 
 void Segments::remove_orphans(Lsn last_commit_end) noexcept {
     try {
-        auto ids = blobs();
-        std::ranges::sort(ids, std::greater{});
-        for (const auto id : ids) {
+        const auto ids = blobs();
+        for (const auto id : std::views::reverse(ids)) {
             const auto end = log_end_of(id);
             if (!end) continue;
             if (*end < last_commit_end) return;

@@ -107,7 +107,7 @@ public:
     ~ReplacingFile();
     void write(std::span<const std::byte> bytes);  ///< Appends.
     void commit();
-    /// What has been written so far, under its name until `commit`.
+    /// What has been written so far. Errors of it name the file that it is to be.
     [[nodiscard]] const File& file() const noexcept { return file_; }
 
 private:

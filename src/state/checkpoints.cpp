@@ -288,7 +288,7 @@ Position stream_checkpoint(Attachment& bus, const replay::CheckpointWriter::Writ
     return Streamer(bus, write).run();
 }
 
-void apply_structure(Attachment& bus, Lsn structure, std::chrono::nanoseconds timeout) {
+void wait_until_applied(Attachment& bus, Lsn structure, std::chrono::nanoseconds timeout) {
     if (structure == log::no_lsn || structure < bus.words().applied.load(std::memory_order_acquire))
         return;
     const WriterLock lock(bus, timeout);
@@ -338,7 +338,7 @@ CheckpointFile checkpoint_locked(Attachment& bus, std::chrono::milliseconds time
     auto file = write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
         Streamer streamer(bus, write);
         const auto position = streamer.run();
-        apply_structure(bus, streamer.structure(), timeout);
+        wait_until_applied(bus, streamer.structure(), timeout);
         sync_upto(bus, position.lsn, timeout);
         MMSB_STEP("checkpoint.durable");
         return position;

@@ -45,10 +45,10 @@ struct Start {
 /// the file's bytes. Not durable: the log must be first, up to the position that is returned.
 Position stream_checkpoint(Attachment& bus, const replay::CheckpointWriter::Write& write);
 
-/// Waits until the structural record that begins at `structure` is applied, or redoes it for its
+/// Waits until the structural record that begins at `structure` is applied, or applies it for its
 /// dead writer: before a checkpoint that contains it is named. Whoever joins takes its structure
 /// from there, and could not redo a deletion of a page whose line he does not know. Throws Busy.
-void apply_structure(Attachment& bus, Lsn structure, std::chrono::nanoseconds timeout);
+void wait_until_applied(Attachment& bus, Lsn structure, std::chrono::nanoseconds timeout);
 
 /// What `stream` writes, as a checkpoint in `folder` as of the position that it returns: synced,
 /// read back, then named. One of that name stays. Throws Corrupt where it reads otherwise, Io,

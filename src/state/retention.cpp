@@ -63,7 +63,7 @@ void write_base(Attachment& bus, Sequence at, std::chrono::milliseconds timeout)
     const auto image = image_at(bus, at, {});
     write_checkpoint_in(*bus.checkpoints, [&](const auto& write) {
         replay::write_checkpoint(image, bus.header.uuid, write);
-        apply_structure(bus, image.structure_head(), timeout);
+        wait_until_applied(bus, image.structure_head(), timeout);
         sync_upto(bus, image.lsn(), timeout);
         return Position{image.lsn(), image.sequence()};
     });

@@ -140,7 +140,7 @@ private:
 
     // Edges and formulas, both as of the same structural record: the last one that the catalog
     // knows, which may be logged and not applied, of a writer that is stopped there. The image is
-    // not behind it yet: of what was logged by then, the catalog knows all.
+    // no further than that: of what was logged by then, the catalog knows all.
     bool check_dependencies() {
         bus_.catalog.follow_logged(bus_);
         const auto known = bus_.catalog.snapshot();
