@@ -128,7 +128,9 @@ Page open_or_make(const State& state, const detail::Handle& handle, std::string_
 
 State start(const Config& config) {
     check_config(config);
-    return Bus::state(Bus::open({.config = config, .geometry = {}}));
+    const auto geometry =
+        config.path.empty() ? state::private_geometry(config) : limits::Geometry{};
+    return Bus::state(Bus::open({.config = config, .geometry = geometry}));
 }
 
 // The handle is left as it was: it is known as a closed bus's from here on, and nothing is written

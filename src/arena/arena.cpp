@@ -27,8 +27,17 @@ std::optional<Stamps> read_stamps(const os::File& file) {
 }
 
 Arena::Arena(os::File file, const Stamps& stamps) : file_(std::move(file)) {
-    file_.allocate(0, writers_lock_at + 2 * 4096);
     file_.allocate(ring_at, stamps.geometry.ring_size);
+    make(stamps);
+}
+
+Arena::Arena(os::File file, const Stamps& stamps, std::uint64_t log_begins)
+    : file_(std::move(file)), log_begins_(log_begins), ring_backed_(log_begins) {
+    make(stamps);
+}
+
+void Arena::make(const Stamps& stamps) {
+    file_.allocate(0, writers_lock_at + 2 * 4096);
     map(stamps);
     // The magic comes last: a file that was left half made is none of ours.
     control_->stamps = stamps;
@@ -98,6 +107,19 @@ void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
     } catch (const OutOfSpace&) {
         grow(exact);
     }
+}
+
+std::uint64_t Arena::back_ring(std::uint64_t upto) {
+    const auto lap = log_begins_ + ring_size_;
+    while (ring_backed_ < std::min(upto, lap)) {
+        const auto at = ring_backed_ & (ring_size_ - 1);
+        // Memory is zeroed as it is allocated: a large step would be a pause.
+        const auto step = std::min(256 * limits::kib, ring_size_ - at);
+        file_.allocate(ring_at + at, step);
+        ring_backed_ += step;
+    }
+    // Once around, and all of it is backed.
+    return ring_backed_ < lap ? ring_backed_ : ~std::uint64_t{0};
 }
 
 std::vector<std::span<std::byte>> Arena::mappings() const {

@@ -26,6 +26,8 @@ class Arena {
 public:
     /// Makes a new arena in the empty file: backs control, locks and ring, writes the stamps.
     Arena(os::File file, const Stamps& stamps);
+    /// The same, but the ring is backed as it is needed (back_ring), for log from `log_begins` on.
+    Arena(os::File file, const Stamps& stamps, std::uint64_t log_begins);
     /// Maps one that is there. REQUIRES that its stamps were read and found to agree. Throws
     /// Corrupt where the file is too short to hold control words and ring.
     Arena(os::File file, const Stamps& stamps, bool writable);
@@ -40,6 +42,10 @@ public:
     [[nodiscard]] std::byte* ring(std::uint64_t lsn) const noexcept {
         return ring_.data() + (lsn & (ring_size_ - 1));
     }
+
+    /// Backs the ring for the log before `upto`, and returns up to where it is by then. REQUIRES an
+    /// arena that was made with where its log begins. Throws OutOfSpace.
+    std::uint64_t back_ring(std::uint64_t upto);
 
     // ---- lines
     /// The line, or nullptr where the table is not backed that far.
@@ -92,6 +98,7 @@ private:
         mutable std::atomic<std::uint64_t> known{0};
     };
 
+    void make(const Stamps& stamps);
     void map(const Stamps& stamps);
     /// How much of the region is backed, as far as it matters for `upto`.
     [[nodiscard]] std::uint64_t backed(const Region& region, std::uint64_t upto) const noexcept {
@@ -119,6 +126,7 @@ private:
     Region heap_{heap_at, &Control::heap_backed, "pages"};
     Control* control_ = nullptr;
     std::uint64_t ring_size_ = 0;
+    std::uint64_t log_begins_ = 0, ring_backed_ = 0;  // of back_ring()
 };
 
 /// Stamps of the arena in `file`, or nothing where it is none of ours at all. A copy: check it.

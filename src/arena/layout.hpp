@@ -34,6 +34,7 @@ inline constexpr std::uint64_t writers_lock_at = 4096, files_lock_at = 8192;
 inline constexpr std::uint64_t lock_in_page = 4096 - 16;
 inline constexpr std::uint64_t ring_at = limits::mib;
 inline constexpr std::uint64_t used_at = limits::gib;
+static_assert(ring_at + limits::largest_ring <= used_at);
 inline constexpr std::uint64_t table_at = 4 * limits::gib;
 inline constexpr std::uint64_t heap_at = 64 * limits::gib;
 inline constexpr std::uint64_t granule = 64;  ///< Bytes that one bit of the bitmap stands for.

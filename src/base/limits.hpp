@@ -12,7 +12,7 @@ inline constexpr std::uint64_t kib = 1024, mib = 1024 * kib, gib = 1024 * mib, t
 
 /// The sizes that a bus is made with; they are in its header file and never change.
 struct Geometry {
-    std::uint64_t ring_size = 16 * mib;  ///< Power of two, at least 64 KiB.
+    std::uint64_t ring_size = 16 * mib;  ///< Power of two, from 64 KiB to largest_ring.
     std::uint64_t segment_size =
         64 * mib;  ///< LSNs a segment maps, a multiple of 4096, >= ring_size.
     /// A larger record keeps its entries in a blob file and is a stub in the log.
@@ -20,6 +20,7 @@ struct Geometry {
     friend bool operator==(const Geometry&, const Geometry&) = default;
 };
 
+inline constexpr std::uint64_t largest_ring = 512 * mib;
 inline constexpr std::uint64_t address_room = 1 * tib;  ///< OutOfSpace "address space".
 inline constexpr std::uint64_t page_size = std::uint64_t{1} << 40U;  ///< InvalidArgument.
 inline constexpr std::size_t name_size = 255;                        ///< InvalidArgument.

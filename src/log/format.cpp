@@ -174,9 +174,9 @@ Decoded<BusHeader> decode_slot(std::span<const std::byte> slot) {
     if (auto refusal = refuse_header(slot, bus_magic, bus_header_size)) return {{}, *refusal};
     const auto l = load<BusLayout>(slot);
     if (!std::has_single_bit(l.ring_size) || l.ring_size < 64 * limits::kib ||
-        l.ring_size > limits::address_room) {
+        l.ring_size > limits::largest_ring) {
         return {{},
-                damaged(offsetof(BusLayout, ring_size), "a ring of 2^n bytes, 64 KiB to 1 TiB",
+                damaged(offsetof(BusLayout, ring_size), "a ring of 2^n bytes, 64 KiB to 512 MiB",
                         fmt::format("{} bytes", l.ring_size))};
     }
     if (l.segment_size % 4096 != 0 || l.segment_size < l.ring_size ||

@@ -16,7 +16,7 @@
 namespace mmsb::log {
 namespace {
 
-constexpr std::uint64_t smallest_step = 256 * limits::kib, largest_step = 16 * limits::mib;
+constexpr std::uint64_t largest_step = 16 * limits::mib;
 /// Of the fields in a segment's header, for messages.
 constexpr std::uint64_t bus_offset = 16, id_offset = 32;
 
@@ -227,10 +227,11 @@ Segments::Known Segments::make_segment(Lsn start, std::int64_t base_time_ns, std
     return segment;
 }
 
-std::shared_ptr<const Segment> Segments::start_segment(Lsn start, std::int64_t base_time_ns) {
-    auto segment = make_segment(start, base_time_ns, smallest_step);
+std::shared_ptr<const Segment> Segments::start_segment(Lsn start, std::int64_t base_time_ns,
+                                                       std::uint64_t room) {
+    auto segment = make_segment(start, base_time_ns, room);
     const std::unique_lock lock(mutex_);
-    prepared_ = start + std::min(smallest_step, segment->header.capacity);
+    prepared_ = start + std::min(room, segment->header.capacity);
     return segment;
 }
 
@@ -254,6 +255,7 @@ public:
     /// Room up to `upto`, or the segment's end, and some more; returns up to where there is room.
     Lsn grow(const Place& place, Lsn upto, Lsn used) {
         const auto& [segment, end] = place;
+        if (used >= end) return end;
         const auto& file = segment->file;
         const auto size = std::max<std::uint64_t>(file.size(), segment_header_size);
         const auto have = std::min(end, segment->header.start + (size - segment_header_size));
@@ -265,10 +267,11 @@ public:
         if (have >= std::min(upto, end)) return have;
         // Memory is zeroed as it is allocated: a large step would be a pause.
         const auto most = os::is_in_memory(file) ? smallest_step : largest_step;
-        const auto step = std::clamp(have - segment->header.start, smallest_step, most);
-        const auto target = std::min(end, std::max(upto, have + step));
+        const auto from = std::max(have, used);
+        const auto step = std::clamp(from - segment->header.start, smallest_step, most);
+        const auto target = std::min(end, std::max(upto, from + step));
         grown_.emplace_back(segment, size);
-        file.allocate(size, file_offset(*segment, target) - size);
+        file.allocate(file_offset(*segment, from), target - from);
         return target;
     }
     [[nodiscard]] static bool is_short(const Place& place) {

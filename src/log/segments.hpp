@@ -46,6 +46,9 @@ struct Segment {
 
 class Segments {
 public:
+    /// As much room as is reserved at first.
+    static constexpr std::uint64_t smallest_step = 256 * limits::kib;
+
     /// Opens all segments in `folder` (log/), headers checked, none is fine. Read-only where not
     /// writable. `folder` outlives this.
     Segments(os::Folder& folder, const Uuid& bus, const limits::Geometry& geometry, bool writable);
@@ -75,12 +78,16 @@ public:
 
     /// Makes the next segment (id + 1, random salt) starting at `start`, header synced with its
     /// folder before this returns. Cuts short the one before.
-    std::shared_ptr<const Segment> start_segment(Lsn start, std::int64_t base_time_ns);
+    std::shared_ptr<const Segment> start_segment(Lsn start, std::int64_t base_time_ns,
+                                                 std::uint64_t room = smallest_step);
     /// Room for the bytes below the returned LSN (>= `upto`) is reserved, following segments made
     /// as needed. Steps grow from 256 KiB to 16 MiB. Throws OutOfSpace: nothing is lost, and
     /// nothing more is taken than before. REQUIRES a segment.
-    /// Bytes below `used` were written already: room that was given back there stays so.
+    /// Bytes below `used` were written already, or are never: room that is not there stays so.
     Lsn prepare(Lsn upto, std::int64_t base_time_ns, Lsn used = 0);
+    /// Following segments are made until one holds what is before `upto`, without room in them;
+    /// returns where it ends. For a log of which most is never written out. REQUIRES a segment.
+    Lsn extend(Lsn upto, std::int64_t base_time_ns);
 
     void write(Lsn lsn, std::span<const std::byte> bytes);  ///< pwrite where the LSN says.
     /// Fills `out` from `lsn` on, over segments' ends, and returns how many bytes the files have.

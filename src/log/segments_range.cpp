@@ -1,4 +1,5 @@
 // Which segment holds a position, for who reads records: without a lock where it was asked before.
+#include "base/assert.hpp"
 #include "log/segments.hpp"
 
 namespace mmsb::log {
@@ -38,6 +39,14 @@ std::optional<Range> Segments::range(Lsn lsn) {
     // Not what was cut short or dropped between the two locks.
     if (const auto now = place_of(lsn); now.segment == segment && now.end == end) kept_.set(range);
     return range;
+}
+
+Lsn Segments::extend(Lsn upto, std::int64_t base_time_ns) {
+    const auto known = places();
+    MMSB_ASSERT(!known.empty());
+    auto reached = known.back().end;
+    while (reached < upto) reached = end_of(*make_segment(reached, base_time_ns, 0));
+    return reached;
 }
 
 }  // namespace mmsb::log

@@ -14,6 +14,8 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
+// A private bus has no thread that writes meanwhile: a little at a time is no pause, and still in
+// the processor's cache.
 constexpr std::uint64_t private_unwritten = 128 * limits::kib;
 constexpr std::uint64_t latest_time = std::uint64_t{1} << 62U;  // No clock comes so far.
 
@@ -26,10 +28,9 @@ void Appender::make_room(std::uint64_t size) {
     const auto left = bus_.scratch.segment_end - logged;
     const auto upto = logged + size + (size > left ? left : 0) + 16;
     if (upto > words_.prepared.load(std::memory_order_acquire)) prepare(bus_, upto, timeout_);
-    // A private bus has no thread that writes meanwhile: a little at a time is no pause, and still
-    // in the processor's cache.
     const auto ring = bus_.arena->ring_size();
-    const auto room = bus_.is_private ? std::min(ring, private_unwritten) : ring;
+    const auto room =
+        bus_.is_private && !bus_.past.in_ring ? std::min(ring, private_unwritten) : ring;
     // What was seen last is good still where it gives room, so nothing is lost where the words are
     // being moved and agree with no seal.
     if (words_.durable.load(relaxed) != bus_.files_seen.durable ||

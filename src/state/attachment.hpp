@@ -66,6 +66,10 @@ struct Past {
     std::atomic<std::uint64_t> blob_bytes{0};   ///< Of a private bus's blobs: memory like its log.
     std::uint64_t max_bytes = 0, max_records = 0;
     std::chrono::seconds max_age{0};
+    /// The ring has room for all that is kept: then nothing is written out, but where folding falls
+    /// behind.
+    bool in_ring = false;
+    Lsn first_segment_end = 0;  ///< As far as is known: none ends before it.
 };
 
 /// The thread that flushes a moment after commits; sleeps while there is nothing to do.

@@ -140,15 +140,35 @@ bool is_done(const Attachment& bus, Flush how, Lsn upto) {
     return tail && (how == Flush::sync ? tail->durable : tail->flushed) >= upto;
 }
 
+// Of a private bus whose ring has room for its past: what is folded need not be written. Where the
+// folding fell behind, a little is, of the oldest. Returns up to where.
+Position private_target(Attachment& bus, arena::FilesTail& tail, Lsn upto, Position newest) {
+    auto& words = bus.words();
+    const auto folded = std::min(words.history_lsn.load(), newest.lsn);
+    if (folded > tail.flushed) {
+        tail.flushed = folded;
+        move_on(words, words.flushed, tail, tail.flushed);
+    }
+    newest.lsn = std::clamp(upto + limits::mib, tail.flushed, newest.lsn);
+    if (upto > tail.flushed)
+        bus.segments->prepare(newest.lsn, static_cast<std::int64_t>(words.time.load()),
+                              tail.flushed);
+    return newest;
+}
+
 // REQUIRES the files' lock. (docs/model/commit.pml, flush_locked, in the same order.)
 void flush_locked(Attachment& bus, Flush how, Lsn upto) {
     auto& words = bus.words();
     if (words.poison.load() != 0) throw_poisoned(bus);  // looked at again, with the lock
     if (is_done(bus, how, upto)) return;
-    const auto target = newest(bus);
+    auto target = newest(bus);
     auto tail = examined(bus, target.lsn);
     // Who died behind a store has left only the next seal right, and that is overwritten first.
     words.files_seal.store(arena::seal_of(tail), std::memory_order_release);
+    if (bus.past.in_ring) {
+        target = private_target(bus, tail, upto, target);
+        if (upto <= tail.flushed) return;
+    }
     try {
         if (words.unsure.load() > unsure_write) {
             mend_unsure(bus, tail);
@@ -249,6 +269,11 @@ void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout) {
     // there since. Before anything is appended, the disk has a longer file.
     const auto logged = bus.tail.applied;
     const bool first = !bus.is_private && words.prepared.load(relaxed) <= logged;
+    if (bus.past.in_ring) {
+        const auto end = bus.segments->extend(upto, time);
+        words.prepared.store(std::min(bus.arena->back_ring(upto), end));
+        return;
+    }
     try {
         const auto prepared = bus.segments->prepare(upto, time, words.flushed.load());
         MMSB_STEP("prepare.grown");

@@ -16,6 +16,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <bit>
 #include <iostream>
 
 namespace mmsb::state {
@@ -42,6 +43,15 @@ void load_checkpoint(Attachment& bus, const std::string& file) {
     bus.past.base.emplace(std::move(checkpoint.image));
 }
 
+// Without a log there is no past, and its records are of use only to those who follow the structure
+// meanwhile.
+constexpr std::uint64_t kept_without_log = 128 * limits::kib;
+
+std::uint64_t kept_bytes(const Config& config) {
+    if (!config.enable_logging) return kept_without_log;
+    return config.max_tlog_size != 0 ? config.max_tlog_size : limits::private_history;
+}
+
 void open_private(Attachment& bus, const OpenOptions& options) {
     const auto& config = options.config;
     bus.is_private = true;
@@ -53,7 +63,8 @@ void open_private(Attachment& bus, const OpenOptions& options) {
     bus.changing.page_id_ceiling.store(~std::uint64_t{0});
     bus.segments =
         std::make_unique<log::Segments>(*bus.log_folder, bus.header.uuid, options.geometry, true);
-    bus.past.max_bytes = config.max_tlog_size != 0 ? config.max_tlog_size : limits::private_history;
+    bus.past.max_bytes = kept_bytes(config);
+    bus.past.in_ring = bus.past.max_bytes < options.geometry.ring_size;
     bus.past.max_records = config.max_tlog_records;
     bus.past.max_age = config.max_tlog_age;
     if (!config.from_checkpoint.empty()) load_checkpoint(bus, config.from_checkpoint);
@@ -61,14 +72,19 @@ void open_private(Attachment& bus, const OpenOptions& options) {
         bus.past.base.emplace(replay::Keep{});
         bus.past.base->set_position(Sequence::zero, os::clock_ns(), 0, 1);
     }
-    bus.arena = std::make_unique<arena::Arena>(os::memory_file("mmsb arena"), stamps_for(bus));
     const auto& base = *bus.past.base;
+    const auto begins = std::max<Lsn>(first_lsn, base::round_up(base.lsn(), 8));
+    auto memory = os::memory_file("mmsb arena");
+    bus.arena = bus.past.in_ring
+                    ? std::make_unique<arena::Arena>(std::move(memory), stamps_for(bus), begins)
+                    : std::make_unique<arena::Arena>(std::move(memory), stamps_for(bus));
     bus.words().history_sequence.store(number(base.sequence()));
-    bus.words().history_lsn.store(std::max<Lsn>(first_lsn, base::round_up(base.lsn(), 8)));
+    bus.words().history_lsn.store(begins);
     bus.past.base_time_ns.store(base.time_ns());
     const auto rebuilt = rebuild(bus, &base);
     map_locks(bus);
-    bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(bus.words().time.load()));
+    bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(bus.words().time.load()),
+                                bus.past.in_ring ? 0 : log::Segments::smallest_step);
     look_at_clock(bus, bus.lock_timeout);
 }
 
@@ -238,6 +254,22 @@ void close(Attachment& bus) {
 }
 
 }  // namespace
+
+limits::Geometry private_geometry(const Config& config) {
+    limits::Geometry geometry;
+    if (!config.enable_logging) {
+        geometry.ring_size = limits::mib;
+        return geometry;
+    }
+    // With room for folding to fall behind, by an eighth (state/past) and one large record. Where
+    // that is too much for a ring, the older part of the past is in memory as files.
+    const auto kept = std::min(kept_bytes(config), limits::largest_ring);
+    const auto ring = std::bit_ceil(kept + kept / 8 + limits::mib);
+    if (ring > limits::largest_ring) return geometry;
+    geometry.ring_size = std::max(geometry.ring_size, ring);
+    geometry.segment_size = std::max(geometry.segment_size, geometry.ring_size);
+    return geometry;
+}
 
 Attachment::~Attachment() {
     stop_keeper(*this);

@@ -15,6 +15,9 @@ struct OpenOptions {
     limits::Geometry geometry{};
 };
 
+/// Of a bus without a path that keeps as much as `config` says.
+[[nodiscard]] limits::Geometry private_geometry(const Config& config);
+
 /// The process's attachment to that bus, made if need be. Throws NotABus, NewerFormat, Corrupt,
 /// OutOfSpace, Io, Busy, ArenaElsewhere, InvalidArgument, Poisoned.
 [[nodiscard]] std::shared_ptr<Attachment> attach(const OpenOptions& options);

@@ -107,6 +107,11 @@ public:
         bus_.past.blob_bytes -= record.blob->size;
         bus_.segments->remove_blob(record.blob->id);
     }
+    // The base is there, whatever was before. Returns when.
+    std::int64_t skip(const Position& to) {
+        at_ = {to.lsn, to.sequence, static_cast<std::int64_t>(bus_.words().time.load())};
+        return at_.time_ns;
+    }
     // Before anything goes: who read it is told then that it is history no more.
     void publish() const noexcept {
         auto& words = bus_.words();
@@ -159,6 +164,8 @@ void fold_past(Attachment& bus, bool exactly) noexcept {
             else
                 replayer.expect(few_bytes + 4 * limits::kib, few_records);
             while (goes_on() && replayer.next()) folding.folded(replayer.record());
+        } else if (const auto now = newest(bus); now.lsn == upto && past.blob_bytes == 0) {
+            past.base->set_position(now.sequence, folding.skip(now), upto, 1);
         } else {  // what is there of a log is not the pages'
             Cursor cursor(bus, folding.at().lsn, upto);
             while (goes_on() && cursor.next()) {
@@ -169,7 +176,11 @@ void fold_past(Attachment& bus, bool exactly) noexcept {
         }
         folding.publish();
         // What is not written out yet still needs its segment.
-        bus.segments->drop_before(std::min(folding.at().lsn, bus.words().flushed.load()));
+        const auto needless = std::min(folding.at().lsn, bus.words().flushed.load());
+        if (needless < past.first_segment_end) return;
+        bus.segments->drop_before(needless);
+        if (const auto first = bus.segments->find(needless))
+            past.first_segment_end = bus.segments->end_of(*first);
     } catch (const std::exception& e) {
         try {
             bus.notice(Notice::Level::warning,
