@@ -46,11 +46,6 @@ Graph::Graph(Graph&&) noexcept = default;
 Graph& Graph::operator=(Graph&&) noexcept = default;
 Graph::~Graph() = default;
 
-Node Graph::node_of(PageId page) const noexcept {
-    const auto found = by_page_.find(page);
-    return found == by_page_.end() ? no_node : found->second;
-}
-
 // Where memory runs out nothing has changed, here and below: a record that was followed by half is
 // followed again.
 Node Graph::make_node(PageId page, bool first) {
@@ -66,7 +61,7 @@ Node Graph::make_node(PageId page, bool first) {
     }
     const auto node = free_.back();
     order_.make_room(node);
-    by_page_.emplace(page, node);
+    by_page_.insert(page, node);
     free_.pop_back();
     nodes_[node].page = page;
     if (first)
@@ -245,59 +240,6 @@ void Graph::remove_page(PageId page) {
         drop_if_idle(parent);
     }
     drop_if_idle(node);
-}
-
-bool Graph::load(std::span<const Edge> edges,
-                 const std::vector<std::pair<PageId, RulePointer>>& rules) {
-    Graph made;
-    struct Link {
-        Node parent, child;
-        Kinds kind;
-    };
-    std::vector<Link> links;
-    std::size_t named = 0;
-    for (const auto& rule : rules) named += rule.second->parents.size();
-    links.reserve(edges.size() + named);
-    // Most edges have a parent or a child with the one before.
-    std::array<std::pair<PageId, Node>, 2> last{std::pair{PageId::none, no_node},
-                                                std::pair{PageId::none, no_node}};
-    const auto node = [&](PageId page, std::size_t end) {
-        auto& [known, is] = last[end];
-        if (known == page && is != no_node) return is;
-        const auto there = made.node_of(page);
-        is = there == no_node ? made.make_node(page, false) : there;
-        known = page;
-        return is;
-    };
-    for (const auto& edge : edges) {
-        if (edge.parent == edge.child) return false;
-        const auto up = node(edge.parent, 0);
-        links.push_back({up, node(edge.child, 1), kind_of(edge.type)});
-    }
-    for (const auto& [child, rule] : rules) {
-        const auto down = node(child, 1);
-        for (const auto parent : rule->parents) {
-            if (parent == child) return false;
-            links.push_back({node(parent, 0), down, by_formula});
-        }
-        made.name_parents(down, *rule);
-        made.nodes_[down].rule = rule;
-        ++made.rules_;
-    }
-    // Room for all that a node will have at most, so that no list grows step by step.
-    std::vector<std::uint32_t> children(made.nodes_.size()), parents(made.nodes_.size());
-    for (const auto& link : links) {
-        ++children[link.parent];
-        ++parents[link.child];
-    }
-    for (Node at = 0; at != made.nodes_.size(); ++at) {
-        made.nodes_[at].children.reserve(children[at]);
-        made.nodes_[at].parents.reserve(parents[at]);
-    }
-    for (const auto& link : links) made.add_kind(link.parent, link.child, link.kind);
-    if (!made.order_.sort(Links(made))) return false;
-    *this = std::move(made);
-    return true;
 }
 
 void Graph::check_invariants() const {

@@ -9,13 +9,13 @@
 #pragma once
 
 #include "graph/order.hpp"
+#include "graph/page_index.hpp"
 
 #include <mmsb/types.hpp>
 
 #include <array>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 
 namespace mmsb::graph {
 
@@ -86,7 +86,9 @@ public:
         std::uint32_t at = 0;  ///< Where among its parents this one is.
         Kinds kinds = 0;
     };
-    [[nodiscard]] Node node_of(PageId page) const noexcept;  ///< no_node: it has no edge.
+    [[nodiscard]] Node node_of(PageId page) const noexcept {  ///< no_node: it has no edge.
+        return by_page_.find(page);
+    }
     [[nodiscard]] PageId page_of(Node node) const noexcept { return nodes_[node].page; }
     [[nodiscard]] const RulePointer& rule_of(Node node) const noexcept { return nodes_[node].rule; }
     /// The parents that its rule names, in the rule's order.
@@ -126,6 +128,7 @@ private:
     [[nodiscard]] std::uint32_t find_link(Node parent, Node child) const noexcept;
     void add_kind(Node parent, Node child, Kinds kind);
     void remove_kind(Node parent, Node child, Kinds kind);
+    class Loading;
     void name_parents(Node child, const Rule& rule);
     void remove_links(const Rule& rule, PageId child);  // Those that it makes.
     void remove_link(Node parent, Node child);          // All kinds but the formula's.
@@ -135,7 +138,7 @@ private:
 
     std::vector<NodeData> nodes_{};
     std::vector<Node> free_{};
-    std::unordered_map<PageId, Node> by_page_{};
+    PageIndex by_page_{};
     Order order_{};
     std::size_t edges_ = 0, rules_ = 0;
 };

@@ -23,10 +23,7 @@ void Order::spread() {
     in_order.reserve(size_);
     for (auto p = first_; p != end_; ++p)
         if (at_[p] != no_node) in_order.push_back(at_[p]);
-    const auto margin = std::max(least_room, in_order.size());
-    at_.assign(in_order.size() + 2 * margin, no_node);
-    first_ = end_ = static_cast<Position>(margin);
-    for (const auto node : in_order) place(node, end_++);
+    assign(in_order);
 }
 
 void Order::make_room(Node node) {
@@ -146,29 +143,11 @@ void Order::reorder() {
         for (const auto node : *set) place(node, *to++);
 }
 
-bool Order::sort(const Neighbours& graph) {
-    std::vector<std::uint32_t> missing(position_.size());
-    std::vector<Node> ready;
-    ready.reserve(size_);
-    for (auto p = first_; p != end_; ++p) {
-        if (at_[p] == no_node) continue;
-        next_.clear();
-        graph.parents(at_[p], next_);
-        missing[at_[p]] = static_cast<std::uint32_t>(next_.size());
-        if (next_.empty()) ready.push_back(at_[p]);
-    }
-    for (std::size_t i = 0; i != ready.size(); ++i) {
-        next_.clear();
-        graph.children(ready[i], next_);
-        for (const auto child : next_)
-            if (--missing[child] == 0) ready.push_back(child);
-    }
-    if (ready.size() != size_) return false;
-    const auto margin = std::max(least_room, ready.size());
-    at_.assign(ready.size() + 2 * margin, no_node);
+void Order::assign(std::span<const Node> nodes) {
+    const auto margin = std::max(least_room, nodes.size());
+    at_.assign(nodes.size() + 2 * margin, no_node);
     first_ = end_ = static_cast<Position>(margin);
-    for (const auto node : ready) place(node, end_++);
-    return true;
+    for (const auto node : nodes) place(node, end_++);
 }
 
 void Order::check_invariants(const Neighbours& graph) const {

@@ -47,9 +47,8 @@ public:
     /// nothing has changed; cycle() is the path child, ..., parent. REQUIRES both are in.
     [[nodiscard]] bool put_before(Node parent, Node child, const Neighbours& graph);
     [[nodiscard]] const std::vector<Node>& cycle() const noexcept { return cycle_; }
-    /// All edges at once, by Kahn's algorithm: for a graph that is loaded. False: there is a cycle,
-    /// and the order is as it was. Linear.
-    [[nodiscard]] bool sort(const Neighbours& graph);
+    /// As in `nodes`: for a graph that is loaded. REQUIRES all that are in, once.
+    void assign(std::span<const Node> nodes);
 
     [[nodiscard]] Position position(Node node) const noexcept { return position_[node]; }
     [[nodiscard]] Node at(Position position) const noexcept { return at_[position]; }
