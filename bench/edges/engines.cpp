@@ -28,8 +28,12 @@ public:
     void children(Node node, std::vector<Node>& out) const override {
         out.insert(out.end(), children_[node].begin(), children_[node].end());
     }
-    [[nodiscard]] bool has_parents(Node node) const override { return !parents_[node].empty(); }
-    [[nodiscard]] bool has_children(Node node) const override { return !children_[node].empty(); }
+    [[nodiscard]] std::size_t parent_count(Node node) const override {
+        return parents_[node].size();
+    }
+    [[nodiscard]] std::size_t child_count(Node node) const override {
+        return children_[node].size();
+    }
     [[nodiscard]] const std::vector<Node>& children_of(Node node) const { return children_[node]; }
 
 private:

@@ -28,11 +28,11 @@ public:
     void children(Node node, std::vector<Node>& out) const override {
         for (const auto& child : graph_.nodes_[node].children) out.push_back(child.node);
     }
-    [[nodiscard]] bool has_parents(Node node) const override {
-        return !graph_.nodes_[node].parents.empty();
+    [[nodiscard]] std::size_t parent_count(Node node) const override {
+        return graph_.nodes_[node].parents.size();
     }
-    [[nodiscard]] bool has_children(Node node) const override {
-        return !graph_.nodes_[node].children.empty();
+    [[nodiscard]] std::size_t child_count(Node node) const override {
+        return graph_.nodes_[node].children.size();
     }
 
 private:

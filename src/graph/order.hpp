@@ -5,7 +5,10 @@
 /// acyclic graphs", ACM JEA 11, 2006): an edge against the order moves only what lies between its
 /// two ends. Where the child has no children yet it simply gets a number above all, and a parent
 /// without parents one below all: so that a path that grows at its root, or at its leaf, costs a
-/// constant an edge and not the path's length.
+/// constant an edge and not the path's length. The same holds for all that leads to the parent, and
+/// for all that the child leads to, where that is much less than what lies between: so that a small
+/// part is joined to a large one at the small one's cost. The searches take turns, the one that has
+/// done less work first.
 ///
 /// Invariants: (1) each node that is in has a position of its own, and at(position(n)) == n; (2)
 /// the positions lie in [first(), end()), with holes; (3) for each edge that was put in:
@@ -29,8 +32,8 @@ public:
     virtual ~Neighbours() = default;
     virtual void parents(Node node, std::vector<Node>& out) const = 0;   ///< Appends.
     virtual void children(Node node, std::vector<Node>& out) const = 0;  ///< Appends.
-    [[nodiscard]] virtual bool has_parents(Node node) const = 0;
-    [[nodiscard]] virtual bool has_children(Node node) const = 0;
+    [[nodiscard]] virtual std::size_t parent_count(Node node) const = 0;
+    [[nodiscard]] virtual std::size_t child_count(Node node) const = 0;
 };
 
 class Order {
@@ -63,15 +66,30 @@ private:
     void place(Node node, Position position) noexcept;
     // Spreads the nodes anew, with as much room at both ends as they take.
     void spread();
-    void move_last(Node node);
-    void move_first(Node node);
-    // What is reached from `from` without leaving the positions up to `limit` (down to it). False:
-    // `to` is among it.
-    [[nodiscard]] bool reach_down(Node from, Node to, Position limit, const Neighbours& graph);
-    void reach_up(Node from, Position limit, const Neighbours& graph);
-    [[nodiscard]] bool is_marked(Node node) const noexcept { return mark_[node] == turn_; }
-    void next_turn() noexcept;
+    void move_last(std::vector<Node>& nodes);   // in their order, as all that lead there
+    void move_first(std::vector<Node>& nodes);  // are among them; or all that they lead to
+
+    /// A search from one end of an edge.
+    struct Search {
+        std::vector<Node> found{};
+        std::uint32_t mark = 0;
+        std::size_t next = 0, work = 0;  // in `found`; nodes and links looked at
+        [[nodiscard]] bool is_over() const noexcept { return next == found.size(); }
+    };
+    enum class Found : std::uint8_t { cycle, below, above };
+    void begin(Search& search, Node from);
+    // What the child leads to up to the parent, or all that leads to the parent: whichever is found
+    // first.
+    [[nodiscard]] Found search(Node parent, Node child, const Neighbours& graph);
+    // One more node. False: the searches have met.
+    [[nodiscard]] bool step_down(const Neighbours& graph, Position limit);
+    [[nodiscard]] bool step_up(const Neighbours& graph);
+    void make_cycle(Node last, Node next);
+    // What leads to the parent, down to the child. False: it is more than `most`.
+    [[nodiscard]] bool reach_up(Node parent, Position limit, std::size_t most,
+                                const Neighbours& graph);
     void reorder();
+    void sort(std::vector<Node>& nodes) const;
 
     std::vector<Position> position_{};  // by node
     std::vector<Node> at_{};            // by position; no_node: a hole
@@ -79,9 +97,11 @@ private:
     std::size_t size_ = 0;
     // Of the search at hand, kept for its memory.
     std::vector<std::uint32_t> mark_{};  // by node
-    std::vector<Node> from_{};           // by node: where the search came from
-    std::uint32_t turn_ = 0;
-    std::vector<Node> below_{}, above_{}, next_{}, cycle_{};
+    std::vector<Node> from_{};           // by node: where its search came from
+    std::uint32_t last_mark_ = 0;
+    Search below_{}, above_{};
+    bool is_all_below_ = false;  // nothing that the child leads to lies behind the limit
+    std::vector<Node> next_{}, cycle_{};
     std::vector<Position> pool_{};
 };
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 
@@ -163,6 +164,109 @@ TEST(AGraph, GrowsInEveryShape) {
     grow(
         "at random", [](auto i) { return page(i % 5000); },
         [&](auto i) { return page(i % 5000 + 1 + random() % 50); });
+}
+
+/// Nodes by number, and whom each leads to.
+class Lists {
+public:
+    void add(std::size_t parent, std::size_t child) {
+        children_.resize(std::max({children_.size(), parent + 1, child + 1}));
+        children_[parent].push_back(child);
+    }
+    [[nodiscard]] bool leads(std::size_t from, std::size_t to) const {
+        std::vector<bool> seen(children_.size());
+        std::vector<std::size_t> next{from};
+        while (!next.empty()) {
+            const auto at = next.back();
+            next.pop_back();
+            if (at == to) return true;
+            if (seen[at]) continue;
+            seen[at] = true;
+            next.insert(next.end(), children_[at].begin(), children_[at].end());
+        }
+        return false;
+    }
+    [[nodiscard]] bool has(std::size_t parent, std::size_t child) const {
+        return std::ranges::count(children_[parent], child) != 0;
+    }
+
+private:
+    std::vector<std::vector<std::size_t>> children_{};
+};
+
+// Large ones to small ones, with the order in which they came and against it.
+TEST(AGraph, IsJoinedFromParts) {
+    for (unsigned seed = 1; seed <= 8; ++seed) {
+        std::mt19937 random(seed);
+        Graph graph;
+        Lists lists;
+        std::size_t nodes = 0, refused = 0;
+        const auto add = [&](std::size_t parent, std::size_t child) {
+            const bool closes = lists.leads(child, parent);
+            const auto cycle = graph.add_edge(page(parent), page(child), EdgeType::data);
+            ASSERT_EQ(!cycle.empty(), closes) << "seed " << seed;
+            if (!closes) return lists.add(parent, child);
+            ++refused;
+            ASSERT_EQ(cycle.front(), page(parent));
+            ASSERT_EQ(cycle.back(), page(parent));
+            for (std::size_t i = 1; i + 1 < cycle.size(); ++i)
+                ASSERT_TRUE(lists.has(number(cycle[i]) - 1, number(cycle[i + 1]) - 1));
+        };
+        std::vector<std::size_t> firsts, lasts;
+        for (int part = 0; part != 25; ++part) {
+            const auto size = 2 + random() % (part % 5 == 0 ? 3000 : 200), first = nodes;
+            const auto shape = random() % 4;
+            firsts.push_back(first);
+            nodes += size;
+            lasts.push_back(nodes - 1);
+            for (std::size_t i = 1; i != size; ++i) {
+                const auto here = first + i, before = here - 1, half = first + i / 2;
+                const auto [parent, child] = shape == 0   ? std::pair{before, here}
+                                             : shape == 1 ? std::pair{here, before}
+                                             : shape == 2 ? std::pair{half, here}
+                                                          : std::pair{here, half};
+                ASSERT_TRUE(graph.add_edge(page(parent), page(child), EdgeType::data).empty());
+                lists.add(parent, child);
+            }
+        }
+        for (int step = 0; step != 400; ++step) {
+            const auto a = random() % firsts.size(), b = random() % firsts.size();
+            const auto any = [&] { return random() % nodes; };
+            switch (random() % 4) {
+                case 0:
+                    add(lasts[a], firsts[b]);
+                    break;
+                case 1:
+                    add(firsts[a], lasts[b]);
+                    break;
+                case 2:
+                    add(any(), firsts[b]);
+                    break;
+                default:
+                    add(any(), any());
+            }
+            if (step % 40 == 0) graph.check_invariants();
+        }
+        graph.check_invariants();
+        EXPECT_GT(refused, 20U);
+    }
+}
+
+// Before it and behind it, until there is no room at either end, and on.
+TEST(AGraph, JoinsASmallPartToALargeOneAtBothEnds) {
+    constexpr std::uint64_t large = 2000, all = 2300;
+    Graph graph;
+    for (std::uint64_t i = 1; i != all; ++i)
+        if (i != large) {
+            ASSERT_TRUE(graph.add_edge(page(i - 1), page(i), EdgeType::data).empty());
+        }
+    const std::pair ends{Edge{page(all - 1), page(0)}, Edge{page(large - 1), page(large)}};
+    for (int round = 0; round != 30; ++round)
+        for (const auto& [parent, child, type] : {ends.first, ends.second}) {
+            ASSERT_TRUE(graph.add_edge(parent, child, type).empty());
+            graph.check_invariants();
+            ASSERT_TRUE(graph.remove_edge(parent, child, type));
+        }
 }
 
 TEST(AGraph, NamesTheCycleThatAnEdgeWouldClose) {
