@@ -40,7 +40,9 @@ struct HistoryOptions {
     Sequence from = Sequence::zero, to = Sequence::newest;  ///< Both inclusive.
     std::optional<Time> since{}, until{};
     std::string_view source{};  ///< Only of this one; empty: all.
-    bool newest_first = false;  ///< Collects them first: memory for all of them.
+    /// Reads the log from the newest checkpoint on, then what is before it: memory for what is
+    /// found between two checkpoints.
+    bool newest_first = false;
 };
 /// A page's commits, read from the log as they are asked for.
 using History = detail::Stream<Change>;

@@ -272,7 +272,7 @@ struct Config {
     /// folded into a checkpoint; asking for them is HistoryDropped. No commit ever fails for it.
     /// Set when a bus is made; later it belongs to the bus: State::set_retention.
     std::uint64_t max_tlog_size =
-        0;  ///< Bytes. Without a path 0 means 64 MiB: memory is not a disk.
+        0;  ///< Bytes. Without a path 0 means 56 MiB: memory is not a disk.
     std::uint64_t max_tlog_records = 0;
     std::chrono::seconds max_tlog_age{0};
     bool enable_logging = true;  ///< The TLog. false: no past at all; only without a path.

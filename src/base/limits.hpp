@@ -31,6 +31,6 @@ inline constexpr std::uint64_t pages_per_record = 1U << 20U;         ///< Invali
 /// Of one formula: it is one item of a checkpoint's block. InvalidArgument.
 inline constexpr std::size_t formula_parents = 65'536;
 inline constexpr std::size_t formula_arguments = metadata_size;  ///< InvalidArgument.
-inline constexpr std::uint64_t private_history = 64 * mib;       ///< Of a bus without a path.
+inline constexpr std::uint64_t private_history = 56 * mib;       ///< Of a bus without a path.
 
 }  // namespace mmsb::limits

@@ -1,0 +1,170 @@
+// A page's history beside a model, on a bus with checkpoints: forwards and backwards, narrowed in
+// every way.
+#include "state/checkpoints.hpp"
+#include "support/raises.hpp"
+#include "support/temp_bus.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <random>
+
+namespace mmsb::test {
+namespace {
+
+struct Known {
+    Sequence sequence = Sequence::zero;
+    Time time{};
+    std::string source{};
+};
+
+// Four pages; now and then one is deleted and another made, or a checkpoint.
+class Told {
+public:
+    explicit Told(State bus, unsigned seed) : bus_(std::move(bus)), random_(seed) {
+        for (auto& page : pages_) page = make();
+    }
+    State& bus() noexcept { return bus_; }
+    [[nodiscard]] const auto& known() const noexcept { return known_; }
+
+    void step() {
+        auto& page = pages_[random_() % pages_.size()];
+        switch (random_() % 60) {
+            case 0:
+                if (!bus_.config().path.empty()) bus_.checkpoint();
+                break;
+            case 1:
+                bus_.delete_page(page);
+                page = make();
+                break;
+            default: {
+                const std::string source = random_() % 2 == 0 ? "x" : "y";
+                page.update(pattern(64, ++writes_), {.source = source});
+                note(page, source);
+            }
+        }
+    }
+    std::uint64_t any(std::uint64_t limit) { return random_() % limit; }
+
+private:
+    Page make() {
+        auto page = bus_.create_page(64);
+        note(page);
+        return page;
+    }
+    void note(PageId page, const std::string& source = {}) {
+        const auto sequence = bus_.sequence();
+        known_[page].push_back(
+            {sequence, bus_.at(sequence).time(), source.empty() ? bus_.config().source : source});
+    }
+
+    State bus_;
+    std::mt19937 random_;
+    std::array<Page, 4> pages_{};
+    unsigned writes_ = 0;
+    std::map<PageId, std::vector<Known>> known_{};
+};
+
+std::vector<Sequence> sequences(History history) {
+    std::vector<Sequence> all;
+    for (const auto& change : history) all.push_back(change.sequence);
+    return all;
+}
+
+std::vector<Sequence> expected(const std::vector<Known>& all, const HistoryOptions& options) {
+    std::vector<Sequence> wanted;
+    for (const auto& one : all)
+        if (one.sequence >= options.from && one.sequence <= options.to &&
+            (!options.since || one.time >= *options.since) &&
+            (!options.until || one.time <= *options.until) &&
+            (options.source.empty() || one.source == options.source))
+            wanted.push_back(one.sequence);
+    if (options.newest_first) std::ranges::reverse(wanted);
+    return wanted;
+}
+
+void check(Told& told) {
+    const auto now = number(told.bus().sequence());
+    const auto any = [&] { return Sequence{1 + told.any(now)}; };
+    for (const auto& [id, all] : told.known()) {
+        const auto page = told.bus().find_page(id);
+        if (!page) continue;  // deleted
+        for (int round = 0; round != 40; ++round) {
+            HistoryOptions options;
+            options.newest_first = round % 2 == 0;
+            if (told.any(2) == 0) options.from = any();
+            if (told.any(2) == 0) options.to = any();
+            if (told.any(3) == 0) options.since = told.bus().at(any()).time();
+            if (told.any(3) == 0) options.until = told.bus().at(any()).time();
+            if (told.any(3) == 0) options.source = "x";
+            ASSERT_EQ(sequences(page->history(options)), expected(all, options));
+        }
+    }
+}
+
+TEST(APagesHistory, IsThatOfAModel) {
+    for (unsigned seed = 1; seed <= 3; ++seed) {
+        const TempFolder folder;
+        Told told(start(at(folder)), seed);
+        for (int i = 0; i != 600; ++i) told.step();
+        ASSERT_GT(state::checkpoint_files(detail::Bus::get(detail::Bus::handle_of(told.bus())).at())
+                      .size(),
+                  1U);
+        check(told);
+    }
+    Told told(start({}), 4);
+    for (int i = 0; i != 300; ++i) told.step();
+    check(told);
+}
+
+// What is older is not read: here it is damaged.
+TEST(APagesHistory, FromTheNewestOnReadsWhatIsBehindTheLastCheckpointFirst) {
+    const TempFolder folder;
+    auto bus = start_with(at(folder));
+    const auto page = bus.create_page(1000, {.name = "p"});
+    for (unsigned i = 0; i != 500; ++i) page.update(pattern(1000, i));
+    bus.checkpoint();
+    page.update(pattern(1000, 500));
+    page.update(pattern(1000, 501), {.durability = Durability::sync});
+    auto log = fs::path(folder.path()) / "log";
+    const auto first = std::ranges::min(fs::directory_iterator(log), {}, [](const auto& entry) {
+                           return entry.path();
+                       }).path();
+    auto bytes = read_file(first);
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+    write_file(first, bytes);
+    auto history = page.history({.newest_first = true});
+    auto next = history.begin();
+    EXPECT_EQ(next->sequence, bus.sequence());
+    ++next;
+    EXPECT_EQ(next->sequence, bus.sequence() - 1);
+    raises<Corrupt>(bus, [&] { ++next; });
+    raises<Corrupt>(bus, [&] { static_cast<void>(sequences(page.history())); });
+    EXPECT_EQ(sequences(page.history({.from = bus.sequence()})), std::vector{bus.sequence()});
+}
+
+TEST(APagesHistory, DoesNotBelieveTheNamesOfCheckpoints) {
+    const TempFolder folder;
+    auto bus = start_with(at(folder));
+    const auto page = bus.create_page(1000, {.name = "p"});
+    for (unsigned i = 0; i != 200; ++i) page.update(pattern(1000, i));
+    const auto all = sequences(page.history());
+    const auto newest = number(bus.sequence());
+    const auto end = detail::Bus::get(detail::Bus::handle_of(bus)).at().words().logged.load();
+    std::mt19937_64 random(1);
+    for (int i = 0; i != 50; ++i)
+        write_file(fs::path(folder.path()) / "checkpoints" /
+                       state::checkpoint_name(Sequence{1 + random() % newest}, random() % end),
+                   "none");
+    EXPECT_EQ(sequences(page.history()), all);
+    auto backwards = all;
+    std::ranges::reverse(backwards);
+    EXPECT_EQ(sequences(page.history({.newest_first = true})), backwards);
+    EXPECT_EQ(sequences(page.history({.from = Sequence{100}})),
+              std::vector(all.begin() + 99, all.end()));
+}
+
+}  // namespace
+}  // namespace mmsb::test
