@@ -77,7 +77,7 @@ private:
 }  // namespace
 
 std::unique_ptr<Engine> mmsb_private() {
-    return std::make_unique<Mmsb>("MMSB, private", "nothing; 64 MiB of history", mmsb::Config{}, 1);
+    return std::make_unique<Mmsb>("MMSB, private", "nothing; 56 MiB of history", mmsb::Config{}, 1);
 }
 std::unique_ptr<Engine> mmsb_without_log() {
     return std::make_unique<Mmsb>("MMSB, private, no log", "nothing",

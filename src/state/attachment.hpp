@@ -69,7 +69,12 @@ struct Past {
     /// The ring has room for all that is kept: then nothing is written out, but where folding falls
     /// behind.
     bool in_ring = false;
-    Lsn first_segment_end = 0;  ///< As far as is known: none ends before it.
+    std::atomic<Lsn> written_upto{0};  ///< What was written out all the same; 0: nothing is left.
+    Lsn first_segment_end = 0;         ///< As far as is known: none ends before it.
+    /// Without a log: where the kept records begin the next time that some go.
+    std::atomic<Lsn> next_lsn{0};
+    std::atomic<std::uint64_t> next_sequence{0};
+    std::atomic<std::int64_t> next_time_ns{0};
 };
 
 /// The thread that flushes a moment after commits; sleeps while there is nothing to do.

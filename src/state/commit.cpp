@@ -297,6 +297,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     constexpr int rounds_without_lock = 3;  // then the comparing is done under it, so that it ends
     Outcome outcome;
     std::optional<Derivation> derivation;
+    bool folded = false;
     staged.clear_made();
     for (int round = 0;;) {
         if (needs_derive(bus, staged)) [[unlikely]] {
@@ -309,7 +310,14 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
             forget_made(staged);
         }
         encode_ahead(bus, staged.pages);
-        commit_once(bus, call, staged, round >= rounds_without_lock, outcome);
+        try {
+            commit_once(bus, call, staged, round >= rounds_without_lock, outcome);
+        } catch (const OutOfSpace&) {
+            // Room for the log may be had by folding, which only commits do.
+            if (!bus.past.in_ring || std::exchange(folded, true)) throw;
+            fold_past(bus, false);
+            continue;
+        }
         if (outcome.moved && derivation) derivation->moved();
         if (!outcome.again && !outcome.moved) break;
         round += outcome.again ? 1 : 0;

@@ -140,8 +140,10 @@ bool is_done(const Attachment& bus, Flush how, Lsn upto) {
     return tail && (how == Flush::sync ? tail->durable : tail->flushed) >= upto;
 }
 
-// Of a private bus whose ring has room for its past: what is folded need not be written. Where the
-// folding fell behind, a little is, of the oldest. Returns up to where.
+// Of a private bus whose ring has room for its past: what is folded need not be written, and what
+// was written of it need not be there. Where the folding fell behind, a little is, of the oldest.
+// Returns up to where, which may be inside a record: `carry` goes by records only where there are
+// neighbours.
 Position private_target(Attachment& bus, arena::FilesTail& tail, Lsn upto, Position newest) {
     auto& words = bus.words();
     const auto folded = std::min(words.history_lsn.load(), newest.lsn);
@@ -149,10 +151,19 @@ Position private_target(Attachment& bus, arena::FilesTail& tail, Lsn upto, Posit
         tail.flushed = folded;
         move_on(words, words.flushed, tail, tail.flushed);
     }
+    if (const auto written = bus.past.written_upto.load(); written != 0) {
+        bus.segments->punch_before(folded);
+        if (written <= folded) {
+            bus.segments->trim(tail.flushed);
+            bus.past.written_upto.store(0);
+        }
+    }
     newest.lsn = std::clamp(upto + limits::mib, tail.flushed, newest.lsn);
-    if (upto > tail.flushed)
+    if (upto > tail.flushed) {
         bus.segments->prepare(newest.lsn, static_cast<std::int64_t>(words.time.load()),
                               tail.flushed);
+        bus.past.written_upto.store(newest.lsn);
+    }
     return newest;
 }
 

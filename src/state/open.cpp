@@ -43,9 +43,9 @@ void load_checkpoint(Attachment& bus, const std::string& file) {
     bus.past.base.emplace(std::move(checkpoint.image));
 }
 
-// Without a log there is no past, and its records are of use only to those who follow the structure
-// meanwhile.
-constexpr std::uint64_t kept_without_log = 128 * limits::kib;
+// Without a log there is no past: its records are of use to those who follow the structure
+// meanwhile, and to who asks where a page was deleted.
+constexpr std::uint64_t kept_without_log = 4 * limits::mib;
 
 std::uint64_t kept_bytes(const Config& config) {
     if (!config.enable_logging) return kept_without_log;
@@ -81,6 +81,9 @@ void open_private(Attachment& bus, const OpenOptions& options) {
     bus.words().history_sequence.store(number(base.sequence()));
     bus.words().history_lsn.store(begins);
     bus.past.base_time_ns.store(base.time_ns());
+    bus.past.next_lsn.store(begins);
+    bus.past.next_sequence.store(number(base.sequence()));
+    bus.past.next_time_ns.store(base.time_ns());
     const auto rebuilt = rebuild(bus, &base);
     map_locks(bus);
     bus.segments->start_segment(rebuilt.end, static_cast<std::int64_t>(bus.words().time.load()),
@@ -257,12 +260,8 @@ void close(Attachment& bus) {
 
 limits::Geometry private_geometry(const Config& config) {
     limits::Geometry geometry;
-    if (!config.enable_logging) {
-        geometry.ring_size = limits::mib;
-        return geometry;
-    }
-    // With room for folding to fall behind, by an eighth (state/past) and one large record. Where
-    // that is too much for a ring, the older part of the past is in memory as files.
+    // With room for folding to fall behind, by an eighth (state/past). Where that is too much for a
+    // ring, the older part of the past is in memory as files.
     const auto kept = std::min(kept_bytes(config), limits::largest_ring);
     const auto ring = std::bit_ceil(kept + kept / 8 + limits::mib);
     if (ring > limits::largest_ring) return geometry;

@@ -3,6 +3,7 @@
 #include "arena/shared_bytes.hpp"
 #include "state/checkpoints.hpp"
 #include "state/clock.hpp"
+#include "state/flush.hpp"
 #include "state/redo.hpp"
 #include "state/replayer.hpp"
 
@@ -44,6 +45,11 @@ struct Beginning {
     Sequence sequence = Sequence::zero;
     std::int64_t time_ns = 0;
 };
+
+Beginning next_beginning_of(const Attachment& bus) noexcept {
+    const auto& past = bus.past;
+    return {past.next_lsn.load(), Sequence{past.next_sequence.load()}, past.next_time_ns.load()};
+}
 
 Beginning beginning_of(const Attachment& bus) noexcept {
     constexpr auto acquire = std::memory_order_acquire;
@@ -107,11 +113,8 @@ public:
         bus_.past.blob_bytes -= record.blob->size;
         bus_.segments->remove_blob(record.blob->id);
     }
-    // The base is there, whatever was before. Returns when.
-    std::int64_t skip(const Position& to) {
-        at_ = {to.lsn, to.sequence, static_cast<std::int64_t>(bus_.words().time.load())};
-        return at_.time_ns;
-    }
+    // The base is there, whatever was before.
+    void skip(const Beginning& to) noexcept { at_ = to; }
     // Before anything goes: who read it is told then that it is history no more.
     void publish() const noexcept {
         auto& words = bus_.words();
@@ -137,12 +140,40 @@ void copy_kept(const replay::Image& from, const replay::Keep& keep, replay::Imag
     to.set_position(from.sequence(), from.time_ns(), from.lsn(), from.next_page());
 }
 
+// Without a log. As much as was appended since the last time stays.
+void forget(Attachment& bus, Folding& folding, const Beginning& upto) {
+    auto& past = bus.past;
+    if (past.blob_bytes == 0) {
+        folding.skip(upto);
+    } else {
+        Cursor cursor(bus, folding.at().lsn, upto.lsn);
+        while (cursor.next()) folding.folded(cursor.record());
+    }
+    past.base->set_position(upto.sequence, upto.time_ns, upto.lsn, 1);
+    const auto now = newest(bus);
+    past.next_time_ns.store(static_cast<std::int64_t>(bus.words().time.load()));
+    past.next_sequence.store(number(now.sequence));
+    past.next_lsn.store(now.lsn);
+}
+
+// Memory of segments in which nothing is that is still to be read, or to be written.
+void drop_needless(Attachment& bus, Lsn folded) {
+    auto& past = bus.past;
+    // (Nothing is written by that.)
+    if (past.written_upto.load() != 0) flush(bus, Flush::write, folded, bus.lock_timeout);
+    const auto needless = std::min(folded, bus.words().flushed.load());
+    if (needless < past.first_segment_end) return;
+    bus.segments->drop_before(needless);
+    if (const auto first = bus.segments->find(needless))
+        past.first_segment_end = bus.segments->end_of(*first);
+}
+
 }  // namespace
 
 void fold_past(Attachment& bus, bool exactly) noexcept {
     auto& past = bus.past;
     const auto wanted = exactly ? Slack::none : Slack::little;
-    const auto begun = beginning_of(bus);
+    const auto begun = bus.logging ? beginning_of(bus) : next_beginning_of(bus);
     if (!is_too_much(bus, begun, wanted) && !is_too_old(bus, begun, wanted)) return;
     try {
         if (past.max_age.count() != 0) look_at_clock(bus, bus.lock_timeout);
@@ -164,23 +195,11 @@ void fold_past(Attachment& bus, bool exactly) noexcept {
             else
                 replayer.expect(few_bytes + 4 * limits::kib, few_records);
             while (goes_on() && replayer.next()) folding.folded(replayer.record());
-        } else if (const auto now = newest(bus); now.lsn == upto && past.blob_bytes == 0) {
-            past.base->set_position(now.sequence, folding.skip(now), upto, 1);
-        } else {  // what is there of a log is not the pages'
-            Cursor cursor(bus, folding.at().lsn, upto);
-            while (goes_on() && cursor.next()) {
-                const auto& record = cursor.record();
-                past.base->set_position(record.sequence, record.time_ns, record.end, 1);
-                folding.folded(record);
-            }
+        } else if (begun.lsn <= upto) {
+            forget(bus, folding, begun);
         }
         folding.publish();
-        // What is not written out yet still needs its segment.
-        const auto needless = std::min(folding.at().lsn, bus.words().flushed.load());
-        if (needless < past.first_segment_end) return;
-        bus.segments->drop_before(needless);
-        if (const auto first = bus.segments->find(needless))
-            past.first_segment_end = bus.segments->end_of(*first);
+        drop_needless(bus, folding.at().lsn);
     } catch (const std::exception& e) {
         try {
             bus.notice(Notice::Level::warning,

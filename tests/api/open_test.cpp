@@ -287,7 +287,7 @@ TEST(Opening, TheArenaLiesWhereItIsAskedFor) {
 TEST(Opening, TheConfigHasItsDefaultsFilledIn) {
     const auto bus = start();
     EXPECT_EQ(bus.config().source, "open_test");
-    EXPECT_EQ(bus.config().max_tlog_size, 64U << 20U);
+    EXPECT_EQ(bus.config().max_tlog_size, 56U << 20U);
     EXPECT_EQ(bus.config().page_size_default, 4096U);
 }
 

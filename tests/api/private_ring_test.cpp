@@ -1,10 +1,12 @@
 // A bus without a path whose ring has room for its past: nothing of it is written anywhere else,
 // unless folding falls behind.
+#include "support/faults.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <latch>
 #include <map>
 #include <shared_mutex>
@@ -105,12 +107,49 @@ TEST(PrivateRing, WritesOutWhatIsOldestWhereFoldingFallsBehind) {
     }
 }
 
+// And gives the memory back as soon as it has caught up.
+TEST(PrivateRing, KeepsNothingThatWasWrittenOutAndIsFolded) {
+    const auto bus = start_with({.max_tlog_size = kept});
+    auto& attachment = attachment_of(bus);
+    Model model(bus);
+    while (appended(bus) < small.segment_size / 2) model.update();
+    {
+        const Reader reader(attachment.past.mutex);
+        const auto begun = appended(bus);
+        while (appended(bus) < begun + 4 * small.ring_size) model.update();
+        EXPECT_GT(attachment.segments->file_bytes(), 2 * small.ring_size);
+    }
+    for (int i = 0; i != 50; ++i) model.update();
+    EXPECT_LT(attachment.segments->file_bytes(), 2 * (log::segment_header_size + 4096));
+    model.check();
+}
+
+// The ring has its memory: what folding gives back is enough.
+TEST(PrivateRing, GoesOnWithoutMemoryOnceItCanFold) {
+    const auto bus = start_with({.max_tlog_size = kept},
+                                {.ring_size = small.ring_size, .segment_size = 4 * limits::mib});
+    auto& attachment = attachment_of(bus);
+    Model model(bus);
+    while (appended(bus) < 2 * small.ring_size) model.update();
+    const Faults no_memory(
+        [](os::Call call, std::string_view) { return call == os::Call::allocate ? ENOMEM : 0; });
+    {
+        const Reader reader(attachment.past.mutex);
+        const auto until_it_fails = [&] {
+            for (int i = 0; i != 200; ++i) model.update();
+        };
+        EXPECT_THROW(until_it_fails(), OutOfSpace);
+    }
+    for (int i = 0; i != 200; ++i) model.update();
+    model.check();
+}
+
 TEST(PrivateRing, TakesMemoryForLogThatIsThereOnly) {
     const auto bus = start({});
     const auto page = bus.create_page(1000);
     for (unsigned i = 0; i < 100; ++i) page.update(pattern(1000, i));
     const auto& arena = *attachment_of(bus).arena;
-    EXPECT_GE(arena.ring_size(), 64 * limits::mib);
+    EXPECT_GE(arena.ring_size(), limits::private_history);
     EXPECT_LT(arena.file().allocated(), 3 * limits::mib);
 }
 
@@ -144,10 +183,27 @@ TEST(PrivateRing, ALargerPastThanARingHasRoomForIsInMemoryAllTheSame) {
 TEST(PrivateRing, WithoutALogItStaysSmall) {
     const auto bus = start({.enable_logging = false});
     const auto page = bus.create_page(1000);
-    for (unsigned i = 1; i <= 100'000; ++i) page.write(i % 992, std::as_bytes(std::span(&i, 1)));
-    EXPECT_LT(attachment_of(bus).arena->file().allocated(), 3 * limits::mib);
-    EXPECT_LT(attachment_of(bus).segments->file_bytes(), 100'000U);
-    EXPECT_EQ(bus.sequence(), Sequence{100'001});
+    for (unsigned i = 1; i <= 1'000'000; ++i) page.write(i % 992, std::as_bytes(std::span(&i, 1)));
+    const auto& attachment = attachment_of(bus);
+    EXPECT_GT(appended(bus), attachment.arena->ring_size());
+    EXPECT_LT(attachment.arena->file().allocated(),
+              attachment.arena->ring_size() + 2 * limits::mib);
+    EXPECT_LT(attachment.segments->file_bytes(), 100'000U);
+    EXPECT_EQ(bus.sequence(), Sequence{1'000'001});
+}
+
+TEST(PrivateRing, WithoutALogItKnowsForAWhileWhereAPageWasDeleted) {
+    const auto bus = start({.enable_logging = false});
+    const auto page = bus.create_page(8);
+    for (unsigned round = 0; round != 30; ++round) {
+        const auto gone = bus.create_page(8);
+        bus.delete_page(gone);
+        const auto deleted = bus.sequence();
+        for (unsigned i = 0; i != 20'000; ++i) page.write(0, std::as_bytes(std::span(&i, 1)));
+        const auto e = raises<PageNotFound>(bus, [&] { static_cast<void>(gone.read()); });
+        ASSERT_TRUE(e);
+        EXPECT_EQ(e->deleted_at(), deleted);
+    }
 }
 
 }  // namespace
