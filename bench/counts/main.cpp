@@ -97,6 +97,12 @@ public:
         for (const auto& record : state_->tlog()) records += record.deltas.empty() ? 0 : 1;
         if (records < 2 * times) throw std::runtime_error("records are missing in the log");
     }
+    void history() const {
+        std::size_t changes = 0;
+        for (const auto& change : state_->page(pages_[0].id()).history())
+            changes += change.changed_bytes != 0 ? 1 : 0;
+        if (changes == 0) throw std::runtime_error("a page has no history");
+    }
     /// The log is in its file: where a record is read from is no matter of time.
     void settle() const { state_->wait_durable(mmsb::Sequence::newest); }
     void copy() { state_->copy_to(folder_ + "/copy"); }
@@ -185,6 +191,7 @@ const std::vector<Path>& paths() {
         {"encode_dense", times, [] { encode(Pattern::dense); }},
         {"replay", 2 * times, [] { with_past([](Bus&) {}, [](Bus& bus) { bus.replay(); }); }},
         {"read_log", 2 * times, [] { with_past([](Bus&) {}, [](Bus& bus) { bus.read_log(); }); }},
+        {"history", 2 * times, [] { with_past([](Bus&) {}, [](Bus& bus) { bus.history(); }); }},
         {"rebuild", 2 * times,
          [] { with_past([](Bus& bus) { bus.copy(); }, [](Bus& bus) { bus.rebuild(); }); }},
     };
