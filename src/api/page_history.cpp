@@ -82,9 +82,11 @@ std::vector<Beginning> beginnings(state::Attachment& bus) {
         if (file.sequence <= all.back().sequence || file.lsn < all.back().lsn) continue;
         try {  // a name proves nothing
             state::Cursor cursor(bus, base::round_up(file.lsn, 8));
-            if (cursor.next() && cursor.record().sequence <= file.sequence + 1 &&
-                cursor.record().sequence >= file.sequence)
-                all.push_back({file.sequence, base::round_up(file.lsn, 8)});
+            if (!cursor.next()) continue;
+            const auto& record = cursor.record();
+            const bool takes_one = record.kind == log::RecordKind::commit;
+            if (record.sequence == file.sequence + (takes_one ? 1U : 0U))
+                all.push_back({file.sequence, record.start});
         } catch (const Error&) {  // none of its: the stretch begins earlier
         }
     }

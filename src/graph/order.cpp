@@ -130,7 +130,7 @@ Order::Found Order::search(Node parent, Node child, const Neighbours& graph) {
     while (!below_.is_over()) {
         // As Pearce and Kelly do, until that is found to be much.
         const auto down = below_.work + graph.child_count(below_.found[below_.next]);
-        const bool may_go_up = below_.work > few && !above_.is_over();
+        const bool may_go_up = down > few && !above_.is_over();
         const bool goes_up =
             may_go_up && above_.work + graph.parent_count(above_.found[above_.next]) < down;
         if (!(goes_up ? step_up(graph) : step_down(graph, limit))) return Found::cycle;
@@ -189,7 +189,7 @@ void Order::make_cycle(Node last, Node next) {
 bool Order::reach_up(Node parent, Position limit, std::size_t most, const Neighbours& graph) {
     begin(above_, parent);
     for (auto& next = above_.next; next != above_.found.size(); ++next) {
-        if (above_.work > most) return false;
+        if (above_.work + graph.parent_count(above_.found[next]) > most) return false;
         next_.clear();
         graph.parents(above_.found[next], next_);
         above_.work += 1 + next_.size();

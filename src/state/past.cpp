@@ -195,8 +195,9 @@ void fold_past(Attachment& bus, bool exactly) noexcept {
             else
                 replayer.expect(few_bytes + 4 * limits::kib, few_records);
             while (goes_on() && replayer.next()) folding.folded(replayer.record());
-        } else if (begun.lsn <= upto) {
-            forget(bus, folding, begun);
+        } else if (const auto next = next_beginning_of(bus);
+                   next.lsn == begun.lsn && next.lsn <= upto) {  // else another one has done it
+            forget(bus, folding, next);
         }
         folding.publish();
         drop_needless(bus, folding.at().lsn);

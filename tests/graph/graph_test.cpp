@@ -269,6 +269,62 @@ TEST(AGraph, JoinsASmallPartToALargeOneAtBothEnds) {
         }
 }
 
+/// Nodes in a row, whom each leads to and who leads to it, and how often that was looked at.
+class Counted final : public Neighbours {
+public:
+    explicit Counted(std::size_t nodes) : parents_(nodes), children_(nodes) {}
+    void add(Node parent, Node child) {
+        children_[parent].push_back(child);
+        parents_[child].push_back(parent);
+    }
+    void parents(Node node, std::vector<Node>& out) const override {
+        looked_ += parents_[node].size();
+        out.insert(out.end(), parents_[node].begin(), parents_[node].end());
+    }
+    void children(Node node, std::vector<Node>& out) const override {
+        looked_ += children_[node].size();
+        out.insert(out.end(), children_[node].begin(), children_[node].end());
+    }
+    [[nodiscard]] std::size_t parent_count(Node node) const override {
+        return parents_[node].size();
+    }
+    [[nodiscard]] std::size_t child_count(Node node) const override {
+        return children_[node].size();
+    }
+    [[nodiscard]] std::size_t looked() const { return std::exchange(looked_, 0); }
+
+private:
+    std::vector<std::vector<Node>> parents_, children_;
+    mutable std::size_t looked_ = 0;
+};
+
+// Whether the many lead to it or come from it.
+TEST(TheOrder, JoinsASmallPartToAHubWithoutWalkingAlongIt) {
+    constexpr Node many = 20'000, parts = 50, hub = 0, first = many + 1;
+    for (const bool up : {false, true}) {
+        Order order;
+        // The parts are before those that lead to the hub, or behind those that it leads to.
+        const auto place_parts = [&] {
+            for (Node node = first; node != first + 2 * parts; ++node) order.add_last(node);
+        };
+        if (up) place_parts();
+        for (Node node = 0; node != first; ++node) order.add_last(up ? many - node : node);
+        if (!up) place_parts();
+        Counted graph(first + 2 * parts);
+        for (Node node = 1; node <= many; ++node) up ? graph.add(node, hub) : graph.add(hub, node);
+        for (Node part = 0; part != parts; ++part)
+            graph.add(first + 2 * part, first + 2 * part + 1);
+        for (Node part = 0; part != parts; ++part) {
+            const auto parent = up ? hub : first + 2 * part + 1;
+            const auto child = up ? first + 2 * part : hub;
+            ASSERT_TRUE(order.put_before(parent, child, graph));
+            graph.add(parent, child);
+        }
+        EXPECT_LT(graph.looked(), many);
+        order.check_invariants(graph);
+    }
+}
+
 TEST(AGraph, NamesTheCycleThatAnEdgeWouldClose) {
     Graph graph;
     EXPECT_TRUE(graph.add_edge(page(0), page(1), EdgeType::data).empty());
