@@ -13,14 +13,15 @@ namespace {
 // The commits that the bounds admit, and the structure as after each of them.
 class Commits : public Walk {
 public:
-    Commits(Handle bus, Bounds wanted, replay::Keep keep) : Walk(bus, std::move(wanted)) {
+    Commits(Handle bus, Bounds wanted) : Walk(bus, std::move(wanted)) {
         auto& at = attachment();
         const auto oldest = oldest_of(at);
         const auto first = bounds().from;
+        const replay::Keep no_bytes{replay::Keep::Which::none, {}};
         log::Lsn from = 0;
-        structure_ = first == Sequence::zero ? state::base_image(at, std::move(keep), from)
-                                             : state::start_image(at, std::max(oldest, first - 1),
-                                                                  std::move(keep), from);
+        structure_ = first == Sequence::zero
+                         ? state::base_image(at, no_bytes, from)
+                         : state::start_image(at, std::max(oldest, first - 1), no_bytes, from);
         // Now: a private bus may have folded more of it meanwhile.
         const auto before = std::max(oldest, structure_.sequence());
         if (first != Sequence::zero && first <= before) throw_dropped(before);
@@ -130,8 +131,7 @@ template class Stream<Record>;
 
 std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle bus, const LogFilter& filter) {
     auto commits = std::make_shared<Commits>(
-        Bus::bare(bus), Bounds{filter.from, filter.to, filter.since, filter.until, filter.source},
-        replay::Keep{replay::Keep::Which::none, {}});
+        Bus::bare(bus), Bounds{filter.from, filter.to, filter.since, filter.until, filter.source});
     auto impl = stream_of<Record>(commits);
     impl->next = [commits, pages = filter.pages, tag = filter.tag](Record& record) {
         while (commits->next())

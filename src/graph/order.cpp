@@ -157,6 +157,7 @@ bool Order::step_down(const Neighbours& graph, Position limit) {
     }
     return true;
 }
+
 bool Order::step_up(const Neighbours& graph) {
     const auto node = above_.found[above_.next++];
     next_.clear();

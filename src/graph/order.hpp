@@ -66,8 +66,10 @@ private:
     void place(Node node, Position position) noexcept;
     // Spreads the nodes anew, with as much room at both ends as they take.
     void spread();
-    void move_last(std::vector<Node>& nodes);   // in their order, as all that lead there
-    void move_first(std::vector<Node>& nodes);  // are among them; or all that they lead to
+    // In their order, which `nodes` is in afterwards. REQUIRES that all they lead to are among them
+    // (move_first: all that lead to them).
+    void move_last(std::vector<Node>& nodes);
+    void move_first(std::vector<Node>& nodes);
 
     /// A search from one end of an edge.
     struct Search {
