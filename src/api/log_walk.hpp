@@ -99,6 +99,15 @@ protected:
         last_ = record().sequence;
         return !ended_;
     }
+    /// next_record() goes on there, and as far as `to` at least.
+    void go_to(log::Lsn from, log::Lsn to) {
+        cursor_->seek(from);
+        cursor_->extend(std::max(cursor_->to(), to));
+    }
+    /// All up to that sequence has been passed.
+    void passed(Sequence sequence) noexcept { last_ = std::max(last_, sequence); }
+    /// A record behind the bounds was met.
+    [[nodiscard]] bool is_ended() const noexcept { return ended_; }
     [[nodiscard]] const Bounds& bounds() const noexcept { return bounds_; }
     [[nodiscard]] state::Attachment& attachment() const { return Bus::get(bus_).at(); }
     [[nodiscard]] std::span<const log::PageEntry> pages() const noexcept { return pages_; }

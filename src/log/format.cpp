@@ -20,6 +20,7 @@ namespace {
 constexpr std::string_view bus_magic{"MMSBBUS\0", 8};
 constexpr std::string_view segment_magic = "MMSBSEGM";
 constexpr std::string_view blob_magic = "MMSBBLOB";
+constexpr std::string_view index_magic = "MMSBINDX";
 constexpr Lsn largest_lsn = Lsn{1} << 62U;
 
 // The tables of docs/FORMAT.md as structs. What follows them up to the header's size is zero.
@@ -50,6 +51,11 @@ struct BlobLayout {
     std::uint32_t contents_checksum, zero;
     std::uint64_t log_end;
 };
+struct IndexLayout {
+    Prefix prefix;
+    Uuid bus;
+    std::uint64_t segment, salt, start, end, pages;
+};
 
 static_assert(std::has_unique_object_representations_v<Prefix> && sizeof(Prefix) == 16);
 static_assert(offsetof(Prefix, major) == 8 && offsetof(Prefix, minor) == 10);
@@ -73,6 +79,10 @@ static_assert(std::has_unique_object_representations_v<BlobLayout> && sizeof(Blo
 static_assert(offsetof(BlobLayout, bus) == 16 && offsetof(BlobLayout, id) == 32);
 static_assert(offsetof(BlobLayout, size) == 40 && offsetof(BlobLayout, contents_checksum) == 48);
 static_assert(offsetof(BlobLayout, log_end) == 56);
+static_assert(std::has_unique_object_representations_v<IndexLayout> && sizeof(IndexLayout) == 72);
+static_assert(offsetof(IndexLayout, bus) == 16 && offsetof(IndexLayout, segment) == 32);
+static_assert(offsetof(IndexLayout, salt) == 40 && offsetof(IndexLayout, start) == 48);
+static_assert(offsetof(IndexLayout, end) == 56 && offsetof(IndexLayout, pages) == 64);
 
 std::uint32_t header_checksum(std::span<const std::byte> header) noexcept {
     constexpr auto at = offsetof(Prefix, checksum);
@@ -344,5 +354,24 @@ Decoded<BlobHeader> decode_blob(std::span<const std::byte> header) {
 
 std::string blob_name(std::uint64_t id) { return numbered(id, ".blob"); }
 std::optional<std::uint64_t> blob_id(std::string_view name) { return number_in(name, ".blob"); }
+
+std::array<std::byte, index_header_size> encode_index_header(const IndexHeader& header) {
+    const IndexLayout layout{{},           header.bus, header.segment, header.salt,
+                             header.start, header.end, header.pages};
+    return encode<index_header_size>(layout, index_magic);
+}
+
+Decoded<IndexHeader> decode_index_header(std::span<const std::byte> header) {
+    if (auto refusal = refuse_header(header, index_magic, index_header_size)) return {{}, *refusal};
+    const auto l = load<IndexLayout>(header);
+    if (l.start % 8 != 0 || l.end % 8 != 0 || l.start > l.end || l.end > largest_lsn)
+        return {{},
+                damaged(offsetof(IndexLayout, start), "a range of multiples of 8, at most 2^62",
+                        fmt::format("[{}, {})", l.start, l.end))};
+    return {IndexHeader{l.bus, l.segment, l.salt, l.start, l.end, l.pages}, {}};
+}
+
+std::string index_name(std::uint64_t segment) { return numbered(segment, ".idx"); }
+std::optional<std::uint64_t> index_id(std::string_view name) { return number_in(name, ".idx"); }
 
 }  // namespace mmsb::log

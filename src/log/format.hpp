@@ -1,4 +1,4 @@
-/// log/format: the fixed layouts: bus header file, segment header, blob header, record head.
+/// log/format: the fixed layouts: bus header file, and the headers of segments, blobs and indexes.
 ///
 /// docs/FORMAT.md gives each as a table with offsets; a golden test reads a file by that page.
 /// Pure. Nothing read from a file is believed: decode_* check everything (magic, version, checksum,
@@ -27,6 +27,7 @@ inline constexpr std::uint16_t format_minor = 0;
 inline constexpr std::size_t segment_header_size = 4096;
 inline constexpr std::size_t bus_header_size = 512;  ///< A slot; the file has two, see encode_bus.
 inline constexpr std::size_t blob_header_size = 64;
+inline constexpr std::size_t index_header_size = 128;
 
 /// Why a header was not accepted.
 struct Refusal {
@@ -104,5 +105,21 @@ struct BlobHeader {
 /// As segment_name and segment_id, `<16 hex digits>.blob`.
 [[nodiscard]] std::string blob_name(std::uint64_t id);
 [[nodiscard]] std::optional<std::uint64_t> blob_id(std::string_view name);
+
+/// Of the index of a segment (log/segment_index): the segment, as far as it is of that.
+struct IndexHeader {
+    Uuid bus{};
+    std::uint64_t segment = 0;  ///< Its id.
+    std::uint64_t salt = 0;     ///< The segment's.
+    Lsn start = 0, end = 0;     ///< All of its range.
+    std::uint64_t pages = 0;    ///< That its records say something of.
+    friend bool operator==(const IndexHeader&, const IndexHeader&) = default;
+};
+[[nodiscard]] std::array<std::byte, index_header_size> encode_index_header(
+    const IndexHeader& header);
+[[nodiscard]] Decoded<IndexHeader> decode_index_header(std::span<const std::byte> header);
+/// As segment_name and segment_id, `<16 hex digits>.idx`.
+[[nodiscard]] std::string index_name(std::uint64_t segment);
+[[nodiscard]] std::optional<std::uint64_t> index_id(std::string_view name);
 
 }  // namespace mmsb::log

@@ -378,6 +378,7 @@ void Segments::drop_before(Lsn lsn) {
     }
     if (first == 0) return;
     for (const auto& name : folder_.list()) {
+        if (const auto id = index_id(name); id && *id < first) folder_.remove(name);
         const auto id = segment_id(name);
         if (!id || *id >= first) continue;
         // One by one, so that no power cut leaves an older one without a newer one. (Before, not

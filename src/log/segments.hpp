@@ -21,6 +21,7 @@
 
 #include "log/kept_range.hpp"
 #include "log/record.hpp"
+#include "log/segment_index.hpp"
 #include "os/file.hpp"
 
 #include <mmsb/error.hpp>
@@ -74,6 +75,7 @@ public:
     /// Where the range of `segment` ends: its capacity, or where the next one starts.
     [[nodiscard]] Lsn end_of(const Segment& segment);
     [[nodiscard]] std::vector<std::shared_ptr<const Segment>> all();  ///< By id.
+    [[nodiscard]] std::vector<Range> ranges();                        ///< Of all of them.
     [[nodiscard]] Lsn oldest();  ///< The first segment's start; no_lsn where there is none.
 
     /// Makes the next segment (id + 1, random salt) starting at `start`, header synced with its
@@ -101,7 +103,16 @@ public:
     void drop_before(Lsn lsn);
     /// Gives back the room of what lies before `lsn` in the first segment.
     void punch_before(Lsn lsn);
-    [[nodiscard]] std::uint64_t file_bytes();  ///< Of all segments and blobs, as allocated.
+    [[nodiscard]] std::uint64_t file_bytes();  ///< Of all of these files, as allocated.
+
+    // -- the index of the segment that starts at `start`: REQUIRES that the log has left it
+    /// What it says: where the page's records start. Nothing: it is not there, or not good.
+    [[nodiscard]] std::optional<std::vector<Lsn>> find_in_index(Lsn start, PageId page);
+    [[nodiscard]] bool has_index(Lsn start);
+    /// Throws Corrupt where it is not the index of a segment with these mentions, in the log's order.
+    void check_index(Lsn start, std::vector<Mention> mentions);
+    /// Makes it, in place of one that is not good. Where that cannot be done, it is not there.
+    void write_index(Lsn start, std::vector<Mention> mentions) noexcept;
 
     /// A blob file with a new id: written and, where `durable`, synced with its folder. REQUIRES
     /// the writers' lock, held until its record is logged: at `log_end` or behind.
@@ -146,6 +157,7 @@ private:
     [[nodiscard]] std::optional<Lsn> log_end_of(std::uint64_t id) const;
     /// Corrupt where it is none of this bus.
     [[nodiscard]] BlobHeader blob_header(const os::File& file) const;
+    class Index;
 
     os::Folder& folder_;
     Uuid bus_;

@@ -176,7 +176,7 @@ std::vector<std::uint64_t> Segments::blobs() {
 std::uint64_t Segments::file_bytes() {
     std::uint64_t sum = 0;
     for (const auto& name : folder_.list()) {
-        if (!segment_id(name) && !blob_id(name)) continue;
+        if (!segment_id(name) && !blob_id(name) && !index_id(name)) continue;
         if (const auto file = folder_.open(name, os::Create::never, false))
             sum += file->allocated();
     }

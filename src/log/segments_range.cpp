@@ -41,6 +41,13 @@ std::optional<Range> Segments::range(Lsn lsn) {
     return range;
 }
 
+std::vector<Range> Segments::ranges() {
+    std::vector<Range> all;
+    for (const auto& [segment, end] : places())
+        all.push_back({segment->header.start, end, segment->context()});
+    return all;
+}
+
 Lsn Segments::extend(Lsn upto, std::int64_t base_time_ns) {
     const auto known = places();
     MMSB_ASSERT(!known.empty());

@@ -77,6 +77,14 @@ struct Past {
     std::atomic<std::int64_t> next_time_ns{0};
 };
 
+/// What of the newest segment was read for its records' pages (state/mentions).
+struct Mentions {
+    std::mutex mutex{};
+    std::uint64_t salt = 0;  ///< The segment's; 0: of none.
+    Lsn upto = 0;
+    std::vector<log::Mention> all{};  ///< As they are in the log.
+};
+
 /// The thread that flushes a moment after commits; sleeps while there is nothing to do.
 struct Timer {
     std::thread thread{};
@@ -122,6 +130,7 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     Catalog catalog{};
     Functions functions{};
     Past past{};
+    Mentions mentions{};
     Recovery recovery{};
     Timer timer{};
     Keeper keeper{};

@@ -65,6 +65,12 @@ bool Cursor::fill(std::size_t least) {
     return have() >= least;
 }
 
+void Cursor::seek(Lsn lsn) noexcept {
+    const bool at_hand = lsn >= buffer_start_ && lsn <= buffer_start_ + buffer_.size();
+    if (!at_hand) chunk_ = smallest_chunk;  // little is wanted where it leads
+    at_ = lsn;
+}
+
 void Cursor::damaged(const char* expected) {
     if (at_ < oldest()) throw_folded();  // dropped under our hands
     const auto segment = bus_.segments->find(at_);

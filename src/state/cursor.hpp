@@ -29,6 +29,8 @@ public:
     [[nodiscard]] Lsn at() const noexcept { return at_; }
     [[nodiscard]] Lsn to() const noexcept { return to_; }
     void extend(Lsn to) noexcept { to_ = to; }
+    /// To where another record begins.
+    void seek(Lsn lsn) noexcept;
     /// Before the first next(): memory that an earlier one has left, so that none is allocated.
     void use(std::vector<std::byte>&& buffer) noexcept {
         buffer_ = std::move(buffer);
@@ -42,6 +44,8 @@ public:
     [[nodiscard]] std::vector<std::byte> take_buffer() noexcept { return std::move(buffer_); }
 
 private:
+    static constexpr std::size_t smallest_chunk = 4096;
+
     [[nodiscard]] bool fill(std::size_t least);
     [[nodiscard]] log::Parsed parse();
     [[nodiscard]] bool take(const log::Parsed& parsed) noexcept;
@@ -54,7 +58,7 @@ private:
     log::Range range_{};  ///< Of the segment that holds `at_`.
     std::vector<std::byte> buffer_{};
     Lsn buffer_start_ = 0;
-    std::size_t chunk_ = 4096;
+    std::size_t chunk_ = smallest_chunk;
     Sequence last_ = Sequence::zero;
     log::Record record_{};
     std::vector<log::PageEntry>* pages_ = nullptr;

@@ -39,6 +39,15 @@ bool Replayer::next() {
     return true;
 }
 
+void Replayer::each_page(FunctionRef<void(PageId)> visit) {
+    const auto& [record, pages] = ahead_[next_ - 1];
+    for (const auto& page : pages) visit(page.page);
+    if (!record.blob) return;
+    log::EntryReader reader(cursor_.body());
+    for (log::Entry entry; reader.next(entry);)
+        if (entry.kind == log::EntryKind::page) visit(entry.page.page);
+}
+
 bool Replayer::look_ahead() {
     next_ = count_ = 0;
     if (ahead_.size() < most_ahead_) ahead_.resize(most_ahead_);

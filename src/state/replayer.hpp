@@ -27,6 +27,8 @@ public:
     bool next();
     /// That was applied. REQUIRES that next() returned true. Valid until the next call of it.
     [[nodiscard]] const log::Record& record() const noexcept { return ahead_[next_ - 1].record; }
+    /// The pages that it says something of. Likewise.
+    void each_page(FunctionRef<void(PageId)> visit);
     [[nodiscard]] Lsn at() const noexcept { return at_; }  ///< Behind it.
     [[nodiscard]] Lsn to() const noexcept { return cursor_.to(); }
     void extend(Lsn to) noexcept { cursor_.extend(to); }

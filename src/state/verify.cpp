@@ -1,4 +1,5 @@
 #include "delta/compare.hpp"
+#include "state/mentions.hpp"
 #include "state/past.hpp"
 #include "state/read.hpp"
 #include "state/recompute.hpp"
@@ -52,6 +53,7 @@ private:
         while (replayer_.at() < upto && replayer_.next()) {
             if (replayer_.record().kind != log::RecordKind::commit) continue;
             constexpr std::uint64_t often = 4096;
+            indexes_.see(replayer_);
             ++report_.records;
             if (options_.recompute_every != 0 && report_.records % options_.recompute_every == 0 &&
                 !recompute())
@@ -158,6 +160,7 @@ private:
     Lsn from_ = 0;
     replay::Image image_;
     Replayer replayer_;
+    IndexCheck indexes_{bus_, from_};
     Recomputer recomputer_{bus_.functions};
 };
 

@@ -1,0 +1,39 @@
+/// state/mentions: which records of the log say something of a page.
+///
+/// Of a segment that the log has left, its index tells (log/segment_index); who asks first reads
+/// the segment and makes the index. Of the newest one, this process remembers what it has read, and
+/// reads on. A private bus, whose log is folded away from its beginning, and what is left of a
+/// segment whose beginning is no longer kept, are read each time.
+/// Threads: any; who asks for the newest segment waits for others who do.
+#pragma once
+
+#include "state/replayer.hpp"
+
+namespace mmsb::state {
+
+struct RecordsOfPage {
+    std::vector<Lsn> starts{};         ///< Ascending.
+    Lsn upto = 0;                      ///< All that start before it are among them.
+    Sequence newest = Sequence::zero;  ///< Of `upto`, where that is as far as anything was logged.
+};
+/// In the segment with this range, as far as it is kept. Throws what Cursor::next does.
+[[nodiscard]] RecordsOfPage records_of(Attachment& bus, PageId page, const log::Range& segment);
+
+/// Compares the indexes that there are with the log, for who reads all of that.
+class IndexCheck {
+public:
+    /// From where on.
+    IndexCheck(Attachment& bus, Lsn from) : bus_(bus), from_(from) {}
+    /// Of each commit, in order. Throws Corrupt where the index of the segment before is not what
+    /// that says.
+    void see(Replayer& replayer);
+
+private:
+    Attachment& bus_;
+    Lsn from_;
+    log::Range segment_{};
+    bool has_index_ = false;
+    std::vector<log::Mention> mentions_{};
+};
+
+}  // namespace mmsb::state

@@ -1,0 +1,212 @@
+// The indexes of segments beside the log: made when a page's history is asked for, used, and not
+// missed. Of the histories themselves there is page_history_test.cpp.
+#include "log/segment_index.hpp"
+#include "support/raises.hpp"
+#include "support/temp_bus.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+namespace mmsb::test {
+namespace {
+
+using Paths = std::vector<fs::path>;
+
+Paths files(const TempFolder& folder, const char* extension) {
+    Paths found;
+    for (const auto& entry : fs::directory_iterator(folder / "log"))
+        if (entry.path().extension() == extension) found.push_back(entry.path());
+    std::ranges::sort(found);
+    return found;
+}
+
+std::vector<Sequence> sequences(const Page& page, bool newest_first = false) {
+    std::vector<Sequence> all;
+    for (const auto& change : page.history({.newest_first = newest_first}))
+        all.push_back(change.sequence);
+    if (newest_first) std::ranges::reverse(all);
+    return all;
+}
+
+// Three pages over several segments, one of them of records that are too large for the log.
+class Indexed : public testing::Test {
+protected:
+    Indexed() {
+        for (const auto size : {1000U, 1000U, 100'000U}) make(size);
+        for (unsigned i = 0; i != 900; ++i) write(pages_[i % 100 == 99 ? 2 : i % 2], i);
+        bus_->wait_durable(bus_->sequence());
+    }
+    void make(std::size_t size) {
+        pages_.push_back(bus_->create_page(size));
+        note(pages_.back());
+    }
+    void write(const Page& page, unsigned seed) {
+        page.update(pattern(page.size(), seed));
+        note(page);
+    }
+    void note(const Page& page) { known_[page.id()].push_back(bus_->sequence()); }
+
+    // Of each page, forwards and backwards.
+    void expect_histories(const State& bus) {
+        for (const auto& page : pages_) {
+            const auto here = bus.page(page.id());
+            ASSERT_EQ(sequences(here), known_[page.id()]);
+            ASSERT_EQ(sequences(here, true), known_[page.id()]);
+        }
+    }
+    void expect_histories() { expect_histories(*bus_); }
+    void reopen() {
+        bus_.reset();
+        bus_ = start_with(at(folder_));
+        for (auto& page : pages_) page = bus_->page(page.id());
+    }
+
+    TempFolder folder_{};
+    std::optional<State> bus_{start_with(at(folder_))};
+    std::vector<Page> pages_{};
+    std::map<PageId, std::vector<Sequence>> known_{};
+};
+
+TEST_F(Indexed, EachSegmentThatTheLogHasLeftGetsOneWhenAHistoryIsAsked) {
+    EXPECT_EQ(files(folder_, ".idx"), Paths{});
+    expect_histories();
+    const auto segments = files(folder_, ".seg"), made = files(folder_, ".idx");
+    ASSERT_GE(segments.size(), 3U);
+    ASSERT_EQ(made.size(), segments.size() - 1);
+    for (std::size_t i = 0; i != made.size(); ++i) EXPECT_EQ(made[i].stem(), segments[i].stem());
+    reopen();
+    expect_histories();
+    EXPECT_EQ(files(folder_, ".idx"), made);
+    EXPECT_TRUE(bus_->verify().good);
+}
+
+TEST_F(Indexed, HistoriesGoOnBeyondThem) {
+    expect_histories();
+    for (unsigned round = 0; round != 40; ++round) {
+        for (unsigned i = 0; i != 20; ++i) write(pages_[i % 2], 1000 + round * 20 + i);
+        expect_histories();
+    }
+    EXPECT_EQ(files(folder_, ".idx").size(), files(folder_, ".seg").size() - 1);
+}
+
+// What is of other pages is damaged here, which nobody sees who does not read it.
+TEST_F(Indexed, OnlyAPagesOwnRecordsAreRead) {
+    make(50);
+    write(pages_.back(), 1);
+    for (unsigned i = 0; i != 600; ++i) write(pages_[0], 2000 + i);
+    write(pages_.back(), 2);
+    bus_->wait_durable(bus_->sequence());
+    expect_histories();
+    const auto segment = files(folder_, ".seg").front();
+    auto bytes = read_file(segment);
+    const auto at = bytes.size() / 2;
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+    write_file(segment, bytes);
+    EXPECT_EQ(sequences(pages_.back()), known_[pages_.back().id()]);
+    const auto error = raises<Corrupt>(*bus_, [&] {
+        static_cast<void>(sequences(pages_[0]));
+        static_cast<void>(sequences(pages_[1]));  // it is of either
+    });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->file(), segment.string());
+}
+
+TEST_F(Indexed, ADamagedOneIsNotUsedAndMadeAnew) {
+    expect_histories();
+    const auto index = files(folder_, ".idx").front();
+    const auto good = read_file(index);
+    auto next = files(folder_, ".idx").back();
+    std::vector<std::string> bad{"",
+                                 "x",
+                                 good.substr(0, 127),
+                                 good.substr(0, good.size() - 1),
+                                 read_file(next),
+                                 std::string(good.size(), '\0')};
+    for (std::size_t at = 0; at < 600; at += 7) {
+        bad.push_back(good);
+        bad.back()[at] = static_cast<char>(bad.back()[at] ^ 4);
+    }
+    for (std::size_t at = 4224; at < good.size(); at += 5) {  // the lists
+        bad.push_back(good);
+        bad.back()[at] = static_cast<char>(bad.back()[at] ^ 4);
+    }
+    for (const auto& bytes : bad) {
+        write_file(index, bytes);
+        expect_histories();
+        ASSERT_EQ(read_file(index), good);
+    }
+    EXPECT_TRUE(bus_->verify().good);
+}
+
+// With right checksums: who reads all of the log compares.
+TEST_F(Indexed, VerifyFindsOneThatSaysLessThanTheLog) {
+    expect_histories();
+    const auto index = files(folder_, ".idx").front();
+    const auto bytes = read_file(index);
+    const auto header =
+        log::decode_index_header(std::as_bytes(std::span(bytes)).first(log::index_header_size));
+    ASSERT_TRUE(header.value);
+    const auto less = log::encode_index(
+        *header.value, std::vector<log::Mention>{{pages_[0].id(), header.value->start}});
+    write_file(index, {reinterpret_cast<const char*>(less.data()), less.size()});
+    const auto error = raises<Corrupt>(*bus_, [&] { static_cast<void>(bus_->verify()); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->file(), index.string());
+    // It leads to a record that is of another page.
+    const auto lost = raises<Corrupt>(*bus_, [&] { static_cast<void>(sequences(pages_[0])); });
+    ASSERT_TRUE(lost);
+    EXPECT_EQ(lost->file(), index.string());
+    fs::remove(index);
+    expect_histories();
+    EXPECT_EQ(read_file(index), bytes);
+    EXPECT_TRUE(bus_->verify().good);
+}
+
+TEST_F(Indexed, TheyGoWithTheirSegments) {
+    expect_histories();
+    bus_->checkpoint();
+    write(pages_[0], 5000);
+    bus_->checkpoint();
+    bus_->compact(bus_->sequence());
+    const auto segments = files(folder_, ".seg");
+    ASSERT_GT(segments.front().stem(), "0000000000000001");
+    for (const auto& index : files(folder_, ".idx"))
+        EXPECT_GE(index.stem(), segments.front().stem());
+    for (auto& [page, all] : known_)
+        std::erase_if(all, [&](Sequence s) { return s <= bus_->oldest(); });
+    expect_histories();
+}
+
+TEST_F(Indexed, WhoMayNotWriteUsesThemAndMakesNone) {
+    auto config = at(folder_);
+    config.open = Open::read_only;
+    bus_.reset();  // else they would share what this process has open
+    expect_histories(start(config));
+    EXPECT_EQ(files(folder_, ".idx"), Paths{});
+    reopen();
+    expect_histories();
+    const auto made = files(folder_, ".idx");
+    fs::remove(made.front());
+    bus_.reset();
+    expect_histories(start(config));
+    EXPECT_EQ(files(folder_, ".idx"), Paths(made.begin() + 1, made.end()));
+}
+
+TEST_F(Indexed, OneOfASegmentThatWasCutShortIsNotUsed) {
+    expect_histories();
+    const auto index = files(folder_, ".idx").front();
+    const auto good = read_file(index);
+    auto header =
+        log::decode_index_header(std::as_bytes(std::span(good)).first(log::index_header_size))
+            .value.value();
+    header.end += 4096;
+    const auto longer = log::encode_index(header, {});
+    write_file(index, {reinterpret_cast<const char*>(longer.data()), longer.size()});
+    expect_histories();
+    EXPECT_EQ(read_file(index), good);
+}
+
+}  // namespace
+}  // namespace mmsb::test
