@@ -40,8 +40,8 @@ struct HistoryOptions {
     Sequence from = Sequence::zero, to = Sequence::newest;  ///< Both inclusive.
     std::optional<Time> since{}, until{};
     std::string_view source{};  ///< Only of this one; empty: all.
-    /// Reads the log from the newest checkpoint on, then what is before it: memory for what is
-    /// found between two checkpoints.
+    /// Reads the newest segment of the log, then the one before it, and so on: memory for what is
+    /// found in one.
     bool newest_first = false;
 };
 /// A page's commits, read from the log as they are asked for.
@@ -125,8 +125,10 @@ public:
     /// PageNotFound where the page is deleted meanwhile, BusClosed where the State is stopped.
     [[nodiscard]] std::optional<Version> wait(Epoch seen, Timeout timeout = forever) const;
 
-    // -- the past. Reads the log from the checkpoint before `from`, else from its start (of a
-    // private bus: from its oldest record).
+    // -- the past.
+    /// Reads the page's own records alone, as they are asked for, once their segments of the log
+    /// have been read for an index: the first history of a bus reads all of its log, of each
+    /// process the newest segment. (Of a private bus each reads what it keeps.)
     [[nodiscard]] History history(const HistoryOptions& options = {}) const;
 
 private:

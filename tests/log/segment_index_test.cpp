@@ -1,8 +1,10 @@
 #include "log/segment_index.hpp"
+#include "base/checksum.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <random>
@@ -134,6 +136,42 @@ TEST(ASegmentsIndex, BelievesNoPlaceOutsideItsSegment) {
                                 }),
                   std::nullopt);
     }
+}
+
+// By docs/FORMAT.md, "Index of a segment".
+TEST(ASegmentsIndex, IsLaidOutAsItsFormatSays) {
+    const auto file = encode_index(header, {{PageId{9}, header.start + 16},
+                                            {PageId{5}, header.start},
+                                            {PageId{9}, header.start + 16 + 8 * 200}});
+    const auto u64 = [&](std::size_t at) {
+        std::uint64_t value = 0;
+        std::memcpy(&value, file.data() + at, sizeof value);
+        return value;
+    };
+    const auto u32 = [&](std::size_t at) { return static_cast<std::uint32_t>(u64(at)); };
+    const auto sum = [&](std::uint64_t which, std::size_t from, std::size_t size) {
+        const std::uint64_t seed[]{header.salt, which};
+        return base::crc32c(base::crc32c(~std::uint32_t{0}, std::as_bytes(std::span(seed))),
+                            std::span(file).subspan(from, size));
+    };
+    constexpr std::size_t block = 128, lists = block + 4096;
+    ASSERT_EQ(file.size(), lists + 1 + 3);
+    EXPECT_EQ(bytes_of("MMSBINDX").size(), 8U);
+    EXPECT_TRUE(std::ranges::equal(std::span(file).first(8), bytes_of("MMSBINDX")));
+    for (std::size_t i = 0; i != 5; ++i)
+        EXPECT_EQ(u64(32 + 8 * i), (std::array{header.segment, header.salt, header.start,
+                                               header.end, std::uint64_t{2}}[i]));
+    EXPECT_EQ(u32(block), sum(0, block + 4, 4092));
+    for (std::size_t i = 0; i != 2; ++i) {
+        const auto row = block + 8 + 24 * i;
+        EXPECT_EQ(u64(row), i == 0 ? 5U : 9U);
+        EXPECT_EQ(u64(row + 8), lists + i);
+        EXPECT_EQ(u32(row + 16), i == 0 ? 1U : 3U);
+        EXPECT_EQ(u32(row + 20), sum(lists + i, lists + i, u32(row + 16)));
+    }
+    const std::vector<std::byte> expected{std::byte{0}, std::byte{2}, std::byte{0xc8},
+                                          std::byte{1}};
+    EXPECT_TRUE(std::ranges::equal(std::span(file).subspan(lists), expected));
 }
 
 TEST(ASegmentsIndex, HasANameOfItsOwn) {
