@@ -80,11 +80,16 @@ private:
 
 class ByteReader {
 public:
-    explicit ByteReader(std::span<const std::byte> in) noexcept : in_(in) {}
+    explicit ByteReader(std::span<const std::byte> in) noexcept
+        : begin_(in.data()), at_(begin_), end_(begin_ + in.size()) {}
     [[nodiscard]] bool failed() const noexcept { return failed_; }
-    [[nodiscard]] bool at_end() const noexcept { return at_ == in_.size(); }
-    [[nodiscard]] std::size_t position() const noexcept { return at_; }
-    [[nodiscard]] std::size_t left() const noexcept { return in_.size() - at_; }
+    [[nodiscard]] bool at_end() const noexcept {
+        return at_ == end_;
+    }  ///< Also once it has failed.
+    [[nodiscard]] std::size_t position() const noexcept {
+        return static_cast<std::size_t>(at_ - begin_);
+    }
+    [[nodiscard]] std::size_t left() const noexcept { return static_cast<std::size_t>(end_ - at_); }
     template <class T>
         requires std::is_integral_v<T>
     T fixed() noexcept {
@@ -95,46 +100,62 @@ public:
     }
     /// Fails beyond 64 bits and on an overlong form.
     std::uint64_t varint() noexcept {
-        if (!failed_ && left() >= 2) {  // nearly all have one byte or two
-            const auto low = std::to_integer<std::uint64_t>(in_[at_]);
-            const auto high = std::to_integer<std::uint64_t>(in_[at_ + 1]);
-            if (low < 0x80) {
-                ++at_;
-                return low;
-            }
-            if (high < 0x80 && high != 0) {
-                at_ += 2;
-                return (low & 0x7FU) | high << 7U;
-            }
+        if (left() < sizeof(std::uint64_t)) return accept(varint_by_bytes(at_, left()));
+        std::uint64_t word = 0;
+        std::memcpy(&word, at_, sizeof word);
+        if ((word & 0x80U) == 0) {
+            ++at_;
+            return word & 0x7FU;
         }
-        return long_varint();
+        if ((word & 0x8000U) == 0 && (word & 0x7F00U) != 0) {  // nearly all have one byte or two
+            at_ += 2;
+            return (word & 0x7FU) | (word >> 1U & 0x3F80U);
+        }
+        const auto decoded = varint_in(word);
+        // It is none of these eight bytes that ends it.
+        return accept(decoded.size != 0 ? decoded : varint_by_bytes(at_, left()));
     }
     /// `n` bytes as a view of the input; empty and failed where there are fewer.
     std::span<const std::byte> bytes(std::uint64_t n) noexcept {
-        if (failed_ || n > left()) {
-            failed_ = true;
+        if (n > left()) {
+            fail();
             return {};
         }
-        const auto b = in_.subspan(at_, static_cast<std::size_t>(n));
+        const std::span b(at_, static_cast<std::size_t>(n));
         at_ += b.size();
         return b;
     }
     /// A varint length of at most `longest`, then as many bytes.
     std::string_view text(std::uint64_t longest) noexcept {
         const auto n = varint();
-        if (n > longest) failed_ = true;
+        if (n > longest) fail();
         const auto b = bytes(n);
         return {reinterpret_cast<const char*>(b.data()), b.size()};
     }
     std::span<const std::byte> rest() noexcept { return bytes(left()); }
-    void fail() noexcept { failed_ = true; }
+    void fail() noexcept {
+        failed_ = true;
+        end_ = at_;  // so that nothing has to ask whether it has
+    }
 
 private:
-    std::uint64_t long_varint() noexcept;  // eight bytes at once, where there are so many
-    std::uint64_t varint_by_bytes() noexcept;
+    struct Varint {
+        std::uint64_t value = 0;
+        std::size_t size = 0;  ///< 0: there is none.
+    };
+    // Not members of a reader, whose fields then stay in registers.
+    static Varint varint_in(std::uint64_t word) noexcept;
+    static Varint varint_by_bytes(const std::byte* at, std::size_t left) noexcept;
 
-    std::span<const std::byte> in_;
-    std::size_t at_ = 0;
+    std::uint64_t accept(const Varint& read) noexcept {
+        if (read.size == 0) fail();
+        at_ += read.size;
+        return read.value;
+    }
+
+    const std::byte* begin_;
+    const std::byte* at_;
+    const std::byte* end_;
     bool failed_ = false;
 };
 

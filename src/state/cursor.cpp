@@ -43,31 +43,31 @@ Cursor::Cursor(Attachment& bus, Lsn from, std::optional<Lsn> to)
     : bus_(bus), at_(from), to_(to ? *to : bus.words().logged.load(std::memory_order_acquire)) {}
 
 bool Cursor::fill(std::size_t least) {
-    const auto have = [&] { return buffer_start_ + buffer_.size() - at_; };
-    if (at_ >= buffer_start_ && at_ <= buffer_start_ + buffer_.size()) {
-        if (have() >= least) return true;
-        buffer_.erase(buffer_.begin(),
-                      buffer_.begin() + static_cast<std::ptrdiff_t>(at_ - buffer_start_));
+    if (is_at_hand(at_)) {
+        if (at_ + least <= buffer_end_) return true;
+        const auto kept = buffer_.begin() + static_cast<std::ptrdiff_t>(at_ - buffer_start_);
+        std::copy_n(kept, buffer_end_ - at_, buffer_.begin());
     } else {
-        buffer_.clear();
+        buffer_end_ = at_;
     }
     buffer_start_ = at_;
     const auto end = std::min(to_, range_.end);
     const auto want = std::min<std::uint64_t>(end - at_, std::max(least, chunk_));
     chunk_ = std::min(chunk_ * 8, largest_chunk);
-    while (buffer_.size() < want) {
-        const auto had = buffer_.size();
-        buffer_.resize(static_cast<std::size_t>(want));
-        const auto got = read_log(bus_, at_ + had, std::span(buffer_).subspan(had));
-        buffer_.resize(had + got);
+    // (Never made smaller: what becomes larger is set to zero first.)
+    if (buffer_.size() < want) buffer_.resize(static_cast<std::size_t>(want));
+    while (buffer_end_ - at_ < want) {
+        const auto had = static_cast<std::size_t>(buffer_end_ - at_);
+        const auto room = std::span(buffer_).first(static_cast<std::size_t>(want)).subspan(had);
+        const auto got = read_log(bus_, buffer_end_, room);
+        buffer_end_ += got;
         if (got == 0) break;
     }
-    return have() >= least;
+    return at_ + least <= buffer_end_;
 }
 
 void Cursor::seek(Lsn lsn) noexcept {
-    const bool at_hand = lsn >= buffer_start_ && lsn <= buffer_start_ + buffer_.size();
-    if (!at_hand) chunk_ = smallest_chunk;  // little is wanted where it leads
+    if (!is_at_hand(lsn)) chunk_ = smallest_chunk;  // little is wanted where it leads
     at_ = lsn;
 }
 
@@ -97,7 +97,9 @@ void Cursor::throw_folded() const {
 }
 
 log::Parsed Cursor::parse() {
-    const auto bytes = std::span(buffer_).subspan(static_cast<std::size_t>(at_ - buffer_start_));
+    const auto bytes = std::span(buffer_)
+                           .first(static_cast<std::size_t>(buffer_end_ - buffer_start_))
+                           .subspan(static_cast<std::size_t>(at_ - buffer_start_));
     if (pages_ == nullptr) return log::parse_record(bytes, at_, range_.context);
     pages_->clear();
     return log::parse_record(bytes, at_, range_.context, *pages_);
@@ -129,7 +131,7 @@ bool Cursor::next() {
 bool Cursor::next_at_hand() {
     for (;;) {
         if (at_ >= to_ || !range_.holds(at_) || range_.end - at_ <= 8) return false;
-        if (at_ + log::head_size > buffer_start_ + buffer_.size()) return false;
+        if (at_ + log::head_size > buffer_end_) return false;
         const auto parsed = parse();
         if (parsed.status != log::ParseStatus::good) return false;  // next() says why
         if (take(parsed)) return true;

@@ -32,10 +32,7 @@ public:
     /// To where another record begins.
     void seek(Lsn lsn) noexcept;
     /// Before the first next(): memory that an earlier one has left, so that none is allocated.
-    void use(std::vector<std::byte>&& buffer) noexcept {
-        buffer_ = std::move(buffer);
-        buffer_.clear();
-    }
+    void use(std::vector<std::byte>&& buffer) noexcept { buffer_ = std::move(buffer); }
     /// Likewise: about so many bytes of log will be wanted.
     void expect(std::size_t bytes) noexcept { chunk_ = bytes; }
     /// Likewise: next() puts what the record itself says of pages here (not what its blob does).
@@ -46,6 +43,9 @@ public:
 private:
     static constexpr std::size_t smallest_chunk = 4096;
 
+    [[nodiscard]] bool is_at_hand(Lsn lsn) const noexcept {
+        return lsn >= buffer_start_ && lsn <= buffer_end_;
+    }
     [[nodiscard]] bool fill(std::size_t least);
     [[nodiscard]] log::Parsed parse();
     [[nodiscard]] bool take(const log::Parsed& parsed) noexcept;
@@ -55,9 +55,9 @@ private:
 
     Attachment& bus_;
     Lsn at_, to_;
-    log::Range range_{};  ///< Of the segment that holds `at_`.
-    std::vector<std::byte> buffer_{};
-    Lsn buffer_start_ = 0;
+    log::Range range_{};               ///< Of the segment that holds `at_`.
+    std::vector<std::byte> buffer_{};  ///< Its beginning holds what lies between these two.
+    Lsn buffer_start_ = 0, buffer_end_ = 0;
     std::size_t chunk_ = smallest_chunk;
     Sequence last_ = Sequence::zero;
     log::Record record_{};
