@@ -88,22 +88,21 @@ protected:
     // Behind that sequence.
     void begin(log::Lsn from, Sequence behind) {
         last_ = behind;
-        cursor_.emplace(attachment(), from);
-        cursor_->gather(pages_);
+        read_from(attachment(), from, std::nullopt);
     }
     /// The next record, of any kind. False: none, or one behind the bounds was met.
     bool next_record() {
-        static_cast<void>(attachment());  // is it open still?
+        auto& bus = attachment();  // is it open still?
+        // A viewer may have found shared memory that was not there: it is the same log.
+        if (&bus != read_) read_from(bus, cursor_->at(), cursor_->to());
         if (ended_ || !cursor_->next()) return false;
         ended_ = record().kind == log::RecordKind::commit && bounds_.ended(record());
         last_ = record().sequence;
         return !ended_;
     }
-    /// next_record() goes on there, and as far as `to` at least.
-    void go_to(log::Lsn from, log::Lsn to) {
-        cursor_->seek(from);
-        cursor_->extend(std::max(cursor_->to(), to));
-    }
+    /// next_record() goes on there.
+    void go_to(log::Lsn from) { cursor_->seek(from); }
+    [[nodiscard]] log::Lsn reads_to() const { return cursor_->to(); }
     /// All up to that sequence has been passed.
     void passed(Sequence sequence) noexcept { last_ = std::max(last_, sequence); }
     /// A record behind the bounds was met.
@@ -114,6 +113,11 @@ protected:
     [[nodiscard]] std::span<const std::byte> body() { return cursor_->body(); }
 
 private:
+    void read_from(state::Attachment& bus, log::Lsn from, std::optional<log::Lsn> to) {
+        cursor_.emplace(bus, from, to);
+        cursor_->gather(pages_);
+        read_ = &bus;
+    }
     // Where only what comes until some moment counts, there is no waiting beyond it.
     [[nodiscard]] state::Deadline within(const state::Deadline& end) const {
         if (!bounds_.until) return end;
@@ -125,7 +129,8 @@ private:
     Handle bus_;
     Bounds bounds_;
     std::optional<state::Cursor> cursor_{};
-    std::vector<log::PageEntry> pages_{};  ///< Of the record at hand.
+    const state::Attachment* read_ = nullptr;  ///< That the cursor reads.
+    std::vector<log::PageEntry> pages_{};      ///< Of the record at hand.
     Sequence last_ = Sequence::zero;
     bool ended_ = false;  ///< A record behind the bounds was met.
 };

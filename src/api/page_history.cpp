@@ -19,30 +19,41 @@ bool is_before(state::Attachment& bus, log::Lsn start, const Bounds& bounds) {
     return is_before(there.record(), bounds);
 }
 
-// Which part of the log is read.
-struct Course {
-    std::vector<log::Range> segments{};  ///< First: records that say something of the page.
-    bool goes_on = true;                 ///< Then all that follows, or is to come;
-    log::Lsn from = 0;                   ///< without segments, from there on,
-    Sequence behind = Sequence::zero;    ///< behind that sequence.
+// A part of the log: from where on, up to where (no_lsn: and what is to come), behind what.
+struct Part {
+    log::Lsn from = 0, to = log::no_lsn;
+    Sequence behind = Sequence::zero;
 };
 
+// All that is kept.
+Part kept(state::Attachment& bus) {
+    // In this order: what is moved meanwhile is then begun to be read too early, and not too late.
+    const auto from = std::max(bus.words().history_lsn.load(), state::first_lsn);
+    return {from, log::no_lsn, state::oldest_view(bus)};
+}
+
 // The commits that change one page. Needs nothing but the log: the numbers of sources keep their
-// names.
+// names. What throws has moved nothing: the next call tries the same.
 class PageCommits : public Walk {
 public:
-    PageCommits(Handle bus, PageId page, Bounds wanted, Course course)
-        : Walk(bus, std::move(wanted)), page_(page), course_(std::move(course)) {
-        begin(course_.from, course_.behind);
+    PageCommits(Handle bus, PageId page, Bounds wanted, const Part& part)
+        : Walk(bus, std::move(wanted)),
+          page_(page),
+          at_(part.from),
+          goes_on_(part.to == log::no_lsn),
+          // What a private bus folds away meanwhile is read once, and as early as can be.
+          walks_(attachment().is_private),
+          newest_(attachment().words().sequence.load(std::memory_order_acquire)) {
+        begin(part.from, part.behind);
+        to_ = std::min(part.to, reads_to());
     }
 
     bool next(Change& change) {
-        while (next_to_look_at()) {
+        while (next_to_look_at())
             if (const auto* entry = find(); entry != nullptr && take(*entry, change)) return true;
-        }
         return false;
     }
-    /// Was the page deleted by what next() told last, or made by anything that was met?
+    /// Was the page deleted by what was met last, or made by anything that was met?
     [[nodiscard]] bool is_deleted() const noexcept { return is_deleted_; }
     [[nodiscard]] bool is_created() const noexcept { return is_created_; }
     /// It began before all that is asked for.
@@ -50,37 +61,50 @@ public:
 
 private:
     bool next_to_look_at() {
-        for (;;) {
-            if (walks_) return next_record();
-            if (next_start_ != found_.starts.size()) {
-                go_to(found_.starts[next_start_++], found_.upto);
-                return next_record();
+        while (!walks_) {
+            if (next_start_ != starts_.size()) {
+                go_to(starts_[next_start_]);
+                const bool is_there = next_record();
+                ++next_start_;
+                return is_there;
             }
-            if (next_segment_ != course_.segments.size()) {
-                if (!enter(course_.segments[next_segment_++])) return false;
-                continue;
+            if (at_ < to_) {
+                if (!enter_segment()) return false;
+            } else if (goes_on_) {
+                go_to(to_);
+                passed(Sequence{newest_});
+                walks_ = true;
+            } else {
+                return false;
             }
-            if (!course_.goes_on) return false;
-            walks_ = true;
-            if (course_.segments.empty()) continue;
-            go_to(found_.upto, found_.upto);
-            passed(found_.newest);
         }
+        return next_record();
     }
     // False: that is behind the bounds.
-    bool enter(const log::Range& segment) {
-        go_to(std::max(segment.start, course_.from), course_.from);
-        if (next_record())
-            began_before_ = began_before_ || is_before(record(), bounds());
-        else if (is_ended())
-            return false;
-        found_ = state::records_of(attachment(), page_, segment);
-        next_start_ = 0;
-        if (!began_before_) return true;
-        const auto first = std::ranges::partition_point(found_.starts, [this](log::Lsn start) {
-            return is_before(attachment(), start, bounds());
-        });
-        next_start_ = static_cast<std::size_t>(first - found_.starts.begin());
+    bool enter_segment() try {
+        go_to(at_);
+        const bool before = next_record() && is_before(record(), bounds());
+        if (is_ended()) return false;
+        auto found = state::records_of(attachment(), page_, at_, to_);
+        auto first = found.starts.begin();
+        if (before)
+            first = std::ranges::partition_point(found.starts, [this](log::Lsn start) {
+                return is_before(attachment(), start, bounds());
+            });
+        next_start_ = static_cast<std::size_t>(first - found.starts.begin());
+        starts_ = std::move(found.starts);
+        at_ = found.upto;
+        began_before_ = began_before_ || before;
+        return true;
+    } catch (const HistoryDropped&) {
+        if (!passes_over_dropped()) throw;
+        return true;
+    }
+    // Is all that has been dropped meanwhile before what is asked for?
+    bool passes_over_dropped() {
+        const auto [from, to, behind] = kept(attachment());
+        if (bounds().from <= behind || from <= at_) return false;
+        at_ = std::min(from, to_);
         return true;
     }
     // What the record at hand says of the page.
@@ -126,42 +150,54 @@ private:
     }
 
     PageId page_;
-    Course course_;
-    std::size_t next_segment_ = 0;
-    state::RecordsOfPage found_{};  // of the segment before that
+    log::Lsn at_;  // where the next segment is begun
+    log::Lsn to_ = 0;
+    bool goes_on_;
+    bool walks_;                      // record by record, of whatever page
+    std::uint64_t newest_;            // all up to that is below where the cursor ends
+    std::vector<log::Lsn> starts_{};  // of records of the page, before `at_`
     std::size_t next_start_ = 0;
-    bool walks_ = false;  // record by record, of whatever page
     log::PageEntry entry_{};
     std::map<std::uint32_t, std::string> sources_{};
     bool is_created_ = false, is_deleted_ = false, began_before_ = false;
 };
 
-// All that is kept. What a private bus keeps it folds away at its end meanwhile: that is read from
-// there on, and once.
-Course all_of(state::Attachment& bus) {
-    Course course;
-    // In this order: what is moved meanwhile is then begun to be read too early, and not too late.
-    course.from = std::max(bus.words().history_lsn.load(), state::first_lsn);
-    course.behind = state::oldest_view(bus);
-    if (bus.is_private) return course;
-    course.segments = bus.segments->ranges();
+// By segments; one at least.
+std::vector<Part> parts_of(state::Attachment& bus) {
+    const auto all = kept(bus);
+    std::vector<Part> parts;
     const auto logged = bus.words().logged.load();
-    std::erase_if(course.segments, [&](const log::Range& segment) {
-        return segment.end <= course.from || segment.start >= logged;
-    });
-    return course;
+    if (!bus.is_private)
+        for (const auto& [start, end, context] : bus.segments->ranges())
+            if (end > all.from && start < logged)
+                parts.push_back({std::max(start, all.from), std::min(end, logged), all.behind});
+    if (parts.empty()) parts.push_back(all);
+    return parts;
+}
+
+// The last one that begins before what is asked for, and all behind it.
+Part part_from(state::Attachment& bus, const Bounds& bounds) {
+    for (;;) {
+        const auto parts = parts_of(bus);
+        try {
+            const auto first = std::partition_point(
+                parts.begin() + 1, parts.end(),
+                [&](const Part& part) { return is_before(bus, part.from, bounds); });
+            return {(first - 1)->from, log::no_lsn, parts.front().behind};
+        } catch (const HistoryDropped&) {
+            if (kept(bus).from <= parts.front().from) throw;  // else meanwhile
+        }
+    }
 }
 
 // From the newest on: segment by segment, the last one first, each of which is read and then given
 // backwards.
 class Backwards {
 public:
-    Backwards(Handle bus, PageId page, Bounds bounds, Course course)
-        : bus_(bus), page_(page), bounds_(std::move(bounds)), course_(std::move(course)) {
-        if (!course_.segments.empty()) course_.goes_on = false;
-    }
+    Backwards(Handle bus, PageId page, Bounds bounds, std::vector<Part> parts)
+        : bus_(bus), page_(page), bounds_(std::move(bounds)), parts_(std::move(parts)) {}
     bool next(Change& change) {
-        while (changes_.empty() && !is_read_) read();
+        while (changes_.empty() && !parts_.empty()) read();
         if (changes_.empty()) return false;
         change = std::move(changes_.back());
         changes_.pop_back();
@@ -170,22 +206,19 @@ public:
 
 private:
     void read() {
-        auto part = course_;
-        if (!course_.segments.empty()) {
-            part.segments.assign(1, course_.segments.back());
-            course_.segments.pop_back();
-        }
-        PageCommits commits(bus_, page_, bounds_, std::move(part));
-        for (Change change; commits.next(change);) changes_.push_back(std::move(change));
-        is_read_ = course_.segments.empty() || commits.is_created() || commits.began_before();
+        std::vector<Change> changes;
+        PageCommits commits(bus_, page_, bounds_, parts_.back());
+        for (Change change; commits.next(change);) changes.push_back(std::move(change));
+        changes_ = std::move(changes);
+        parts_.pop_back();
+        if (commits.is_created() || commits.began_before()) parts_.clear();
     }
 
     Handle bus_;
     PageId page_;
     Bounds bounds_;
-    Course course_;
+    std::vector<Part> parts_;
     std::vector<Change> changes_{};
-    bool is_read_ = false;
 };
 
 }  // namespace
@@ -196,30 +229,23 @@ std::shared_ptr<Stream<Change>::Impl> open_history(Handle handle, PageId page,
     auto& attachment = Bus::get(bus).at();
     Bounds bounds{options.from, options.to, options.since, options.until,
                   std::string(options.source)};
-    static_cast<void>(oldest_of(attachment));
-    if (options.newest_first) bounds.to = std::min(bounds.to, state::newest(attachment).sequence);
-    auto course = all_of(attachment);
-    if (const auto oldest = course.behind; bounds.from != Sequence::zero && bounds.from <= oldest)
-        throw_dropped(oldest);
+    const auto oldest = oldest_of(attachment);
+    if (bounds.from != Sequence::zero && bounds.from <= oldest) throw_dropped(oldest);
     if (options.newest_first) {
+        bounds.to = std::min(bounds.to, state::newest(attachment).sequence);
         auto impl = std::make_shared<Stream<Change>::Impl>();
         const auto commits =
-            std::make_shared<Backwards>(bus, page, std::move(bounds), std::move(course));
+            std::make_shared<Backwards>(bus, page, std::move(bounds), parts_of(attachment));
         impl->next = [commits](Change& change) { return commits->next(change); };
         return impl;
     }
-    // From the last segment on that begins before what is asked for.
-    if (auto& segments = course.segments; segments.size() > 1) {
-        const auto first = std::partition_point(
-            segments.begin() + 1, segments.end(), [&](const log::Range& segment) {
-                return is_before(attachment, segment.start, bounds);
-            });
-        segments.erase(segments.begin(), first - 1);
-    }
-    const auto commits =
-        std::make_shared<PageCommits>(bus, page, std::move(bounds), std::move(course));
+    const auto part = part_from(attachment, bounds);
+    const auto commits = std::make_shared<PageCommits>(bus, page, std::move(bounds), part);
     auto impl = stream_of<Change>(commits);
     impl->next = [commits](Change& change) { return commits->next(change); };
+    impl->wait = [commits](const Pin& pin, const state::Deadline& end) {
+        return !commits->is_deleted() && commits->wait(pin, end);
+    };
     impl->last = [commits](const Change&) { return commits->is_deleted(); };
     return impl;
 }

@@ -16,6 +16,7 @@ struct Range {
     Lsn end = 0;  ///< Its capacity, or where the next one starts.
     Context context{};
     [[nodiscard]] bool holds(Lsn lsn) const noexcept { return lsn >= start && lsn < end; }
+    friend bool operator==(const Range&, const Range&) = default;
 };
 
 /// One of them. Threads: get() from any; set() and forget() one at a time.

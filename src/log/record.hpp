@@ -42,6 +42,7 @@ enum class RecordKind : std::uint8_t {
 struct Context {
     std::uint64_t salt = 0;
     std::int64_t base_time_ns = 0;
+    friend bool operator==(const Context&, const Context&) = default;
 };
 
 /// Of a record whose entries are in a blob file.

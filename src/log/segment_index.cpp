@@ -164,7 +164,10 @@ std::optional<std::vector<Lsn>> find_in_index(const IndexHeader& header, std::ui
             const auto found = std::ranges::lower_bound(rows, page, {}, &Row::page);
             if (found->page != page) break;
             const auto [id, at, size, checksum] = *found;
-            if (at > file_size || size > file_size - at) return std::nullopt;
+            // (A gap of n eighths takes n bytes at most, but for the first, which may be 0.)
+            if (at > file_size || size > file_size - at ||
+                size > (header.end - header.start) / 8 + 1)
+                return std::nullopt;
             std::vector<std::byte> list(size);
             if (read(at, list) != list.size() || sum(header, at, list) != checksum)
                 return std::nullopt;

@@ -49,36 +49,55 @@ private:
     IndexHeader header_{};
 };
 
+namespace {
+
 // What cannot be read is not there: the segment says the same.
+template <class Read>
+auto read_or_none(const Read& read) -> decltype(read()) {
+    try {
+        return read();
+    } catch (const Io&) {
+    } catch (const OutOfSpace&) {
+    }
+    return {};
+}
+
+}  // namespace
+
 std::optional<std::vector<Lsn>> Segments::find_in_index(Lsn start, PageId page) {
     const auto place = locate(start);
     if (!place.segment) return std::nullopt;
-    try {
+    return read_or_none([&]() -> std::optional<std::vector<Lsn>> {
         const Index index(folder_, place);
-        if (index.is_good()) return index.find(page);
-    } catch (const Io&) {
-    }
-    return std::nullopt;
+        if (!index.is_good()) return std::nullopt;
+        return index.find(page);
+    });
 }
 
 bool Segments::has_index(Lsn start) {
     const auto place = locate(start);
-    return place.segment && Index(folder_, place).is_good();
+    return place.segment && read_or_none([&] { return Index(folder_, place).is_good(); });
 }
 
 void Segments::check_index(Lsn start, std::vector<Mention> mentions) {
     const auto place = locate(start);
     if (!place.segment) return;
-    const Index index(folder_, place);
-    if (!index.is_good()) return;  // removed meanwhile
     const auto expected = encode_index(Index::header_of(place), std::move(mentions));
-    std::vector<std::byte> found(static_cast<std::size_t>(index.file().size()));
-    found.resize(index.file().read(0, found));
-    const auto [here, there] = std::ranges::mismatch(expected, found);
-    if (here == expected.end() && there == found.end()) return;
-    refuse(index.file().path(),
-           {Refusal::Kind::damaged, static_cast<std::uint64_t>(there - found.begin()),
-            "the index of what its segment holds", "another"});
+    const auto differs_at = read_or_none([&]() -> std::optional<std::uint64_t> {
+        const Index index(folder_, place);
+        if (!index.is_good()) return std::nullopt;  // removed meanwhile
+        std::vector<std::byte> found(expected.size());
+        found.resize(index.file().read(0, found));
+        const auto there = std::ranges::mismatch(expected, found).in2 - found.begin();
+        if (found.size() == expected.size() && index.file().size() == found.size() &&
+            there == std::ssize(found))
+            return std::nullopt;
+        return static_cast<std::uint64_t>(there);
+    });
+    if (differs_at)
+        refuse(folder_.path() + '/' + index_name(place.segment->header.id),
+               {Refusal::Kind::damaged, *differs_at, "the index of what its segment holds",
+                "another"});
 }
 
 void Segments::write_index(Lsn start, std::vector<Mention> mentions) noexcept {

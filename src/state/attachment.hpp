@@ -80,7 +80,7 @@ struct Past {
 /// What of the newest segment was read for its records' pages (state/mentions).
 struct Mentions {
     std::mutex mutex{};
-    std::uint64_t salt = 0;  ///< The segment's; 0: of none.
+    log::Range segment{};
     Lsn upto = 0;
     std::vector<log::Mention> all{};  ///< As they are in the log.
 };

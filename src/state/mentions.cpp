@@ -70,10 +70,10 @@ std::vector<Lsn> in_one_left(Attachment& bus, PageId page, const log::Range& seg
     std::vector<log::Mention> all;
     auto upto = segment.start;
     if (const std::lock_guard lock(bus.mentions.mutex);
-        bus.mentions.salt == segment.context.salt) {  // it was the newest one
+        bus.mentions.segment == segment) {  // it was the newest one
         all = std::exchange(bus.mentions.all, {});
         upto = bus.mentions.upto;
-        bus.mentions.salt = 0;
+        bus.mentions.segment = {};
     }
     read_on(bus, segment.end, upto, all);
     std::vector<Lsn> starts;
@@ -92,36 +92,36 @@ std::vector<Lsn> in_newest(Attachment& bus, PageId page, const log::Range& segme
     Lsn upto = 0;
     {
         const std::lock_guard lock(known.mutex);
-        if (known.salt != segment.context.salt) {
+        if (known.segment != segment) {
             known.all.clear();
             known.upto = segment.start;
-            known.salt = segment.context.salt;
+            known.segment = segment;
         }
         read_on(bus, end, known.upto, known.all);
         pick(known.all, page, starts);
         upto = known.upto;
     }
     if (upto < end) pick_from_log(bus, upto, end, page, starts);
-    while (!starts.empty() && starts.back() >= end) starts.pop_back();  // others have read on
     return starts;
 }
 
 }  // namespace
 
-RecordsOfPage records_of(Attachment& bus, PageId page, const log::Range& segment) {
+RecordsOfPage records_of(Attachment& bus, PageId page, Lsn from, Lsn to) {
     const auto& words = bus.words();
     constexpr auto acquire = std::memory_order_acquire;
-    RecordsOfPage found;
-    found.newest = Sequence{words.sequence.load(acquire)};  // before `logged`, which holds it
-    const auto logged = words.logged.load(acquire);
-    const auto kept_from = words.history_lsn.load(acquire);
-    found.upto = std::min(segment.end, logged);
-    if (bus.is_private || segment.start < kept_from)
-        pick_from_log(bus, std::max(segment.start, kept_from), found.upto, page, found.starts);
-    else if (segment.end <= logged)
-        found.starts = in_one_left(bus, page, segment);
+    RecordsOfPage found{{}, to};
+    const auto segment = bus.segments->range(from);
+    if (segment) found.upto = std::min(segment->end, to);
+    // (Where there is none, that says why.)
+    if (!segment || from != segment->start || from < words.history_lsn.load(acquire))
+        pick_from_log(bus, from, found.upto, page, found.starts);
+    else if (segment->end <= words.logged.load(acquire))
+        found.starts = in_one_left(bus, page, *segment);
     else
-        found.starts = in_newest(bus, page, segment, found.upto);
+        found.starts = in_newest(bus, page, *segment, found.upto);
+    // It may have been left, or others have read on, behind `to`.
+    while (!found.starts.empty() && found.starts.back() >= to) found.starts.pop_back();
     return found;
 }
 

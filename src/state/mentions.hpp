@@ -12,12 +12,12 @@
 namespace mmsb::state {
 
 struct RecordsOfPage {
-    std::vector<Lsn> starts{};         ///< Ascending.
-    Lsn upto = 0;                      ///< All that start before it are among them.
-    Sequence newest = Sequence::zero;  ///< Of `upto`, where that is as far as anything was logged.
+    std::vector<Lsn> starts{};  ///< Ascending.
+    Lsn upto = 0;               ///< `to`, or where the segment ends before that.
 };
-/// In the segment with this range, as far as it is kept. Throws what Cursor::next does.
-[[nodiscard]] RecordsOfPage records_of(Attachment& bus, PageId page, const log::Range& segment);
+/// In one segment: in [from, to), of which `from` is where a record begins, or would; `to` is
+/// logged. Throws what Cursor::next does.
+[[nodiscard]] RecordsOfPage records_of(Attachment& bus, PageId page, Lsn from, Lsn to);
 
 /// Compares the indexes that there are with the log, for who reads all of that.
 class IndexCheck {

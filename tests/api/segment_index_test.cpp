@@ -1,12 +1,15 @@
 // The indexes of segments beside the log: made when a page's history is asked for, used, and not
 // missed. Of the histories themselves there is page_history_test.cpp.
 #include "log/segment_index.hpp"
+#include "support/child.hpp"
+#include "support/faults.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 
 namespace mmsb::test {
@@ -22,10 +25,14 @@ Paths files(const TempFolder& folder, const char* extension) {
     return found;
 }
 
-std::vector<Sequence> sequences(const Page& page, bool newest_first = false) {
+std::vector<Sequence> sequences(History& history) {
     std::vector<Sequence> all;
-    for (const auto& change : page.history({.newest_first = newest_first}))
-        all.push_back(change.sequence);
+    for (const auto& change : history) all.push_back(change.sequence);
+    return all;
+}
+std::vector<Sequence> sequences(const Page& page, bool newest_first = false) {
+    auto history = page.history({.newest_first = newest_first});
+    auto all = sequences(history);
     if (newest_first) std::ranges::reverse(all);
     return all;
 }
@@ -206,6 +213,136 @@ TEST_F(Indexed, OneOfASegmentThatWasCutShortIsNotUsed) {
     write_file(index, {reinterpret_cast<const char*>(longer.data()), longer.size()});
     expect_histories();
     EXPECT_EQ(read_file(index), good);
+}
+
+// Nothing is read of one that is larger than it should be, as a sparse file can be at no cost.
+TEST_F(Indexed, VerifyReadsNoMoreOfOneThanItShouldHold) {
+    expect_histories();
+    const auto index = files(folder_, ".idx").front();
+    fs::resize_file(index, std::uintmax_t{1} << 40U);
+    const auto error = raises<Corrupt>(*bus_, [&] { static_cast<void>(bus_->verify()); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->file(), index.string());
+    expect_histories();  // what it says of each page is right still
+}
+
+TEST_F(Indexed, OneThatCannotBeReadIsNotThere) {
+    expect_histories();
+    const auto index = files(folder_, ".idx").front();
+    fs::remove(index);
+    fs::create_directory(index);
+    expect_histories();
+    EXPECT_TRUE(bus_->verify().good);
+}
+
+TEST_F(Indexed, AHistoryEndsAtWhatWasCommittedWhenItWasMade) {
+    auto history = pages_[0].history();
+    const auto before = known_[pages_[0].id()];
+    for (unsigned i = 0; i != 600; ++i) write(pages_[0], 3000 + i);  // in further segments
+    auto all = sequences(history);
+    EXPECT_EQ(all, before);
+    while (const auto change = history.next(Timeout(0))) all.push_back(change->sequence);
+    EXPECT_EQ(all, known_[pages_[0].id()]);
+}
+
+// A read of a segment that fails once: the next call tries the same.
+TEST_F(Indexed, NoCommitIsLostWhereACallFails) {
+    const auto& page = pages_[0];
+    const auto& known = known_[page.id()];
+    int failed = 0;
+    for (const bool newest_first : {false, true}) {
+        for (int n = 1; n <= 24; ++n) {
+            if (n % 2 == 0) {
+                for (const auto& index : files(folder_, ".idx")) fs::remove(index);
+            }
+            auto history = page.history({.newest_first = newest_first});
+            int reads = 0, errors = 0;
+            std::vector<Sequence> all;
+            const Faults faults([&](os::Call call, std::string_view path) {
+                const bool is_read = call == os::Call::pread && path.ends_with(".seg");
+                return is_read && ++reads == n / 2 + 1 ? EIO : 0;
+            });
+            for (bool more = true; more && errors < 3;) {
+                try {
+                    const auto change = history.next(Timeout(0));
+                    more = change.has_value();
+                    if (more) all.push_back(change->sequence);
+                } catch (const Io&) {
+                    ++errors;
+                }
+            }
+            failed += errors;
+            if (newest_first) std::ranges::reverse(all);
+            ASSERT_EQ(all, known) << newest_first << ' ' << n;
+        }
+    }
+    EXPECT_GT(failed, 20);
+}
+
+// It goes on to what is still kept, or says that it is not: nothing is passed over.
+TEST_F(Indexed, AHistoryThatIsOpenWhileItsPastIsDroppedHasNoGap) {
+    for (unsigned at = 0; at < 900; at += 90) {
+        const auto& known = known_[pages_[0].id()];
+        auto history = pages_[0].history();
+        auto expected = known.begin();
+        if (bus_->oldest() != Sequence::zero)
+            expected = std::ranges::upper_bound(known, bus_->oldest());
+        for (int i = 0; i != 3; ++i, ++expected) {
+            const auto change = history.next(Timeout(0));
+            ASSERT_TRUE(change);
+            ASSERT_EQ(change->sequence, *expected);
+        }
+        bus_->compact(bus_->oldest() + 90);
+        try {
+            for (; const auto change = history.next(Timeout(0)); ++expected)
+                ASSERT_EQ(change->sequence, *expected);
+            ASSERT_EQ(expected, known.end());
+        } catch (const HistoryDropped&) {
+        }
+    }
+}
+
+std::vector<Sequence> from_to(Sequence first, Sequence last) {
+    std::vector<Sequence> all;
+    for (auto at = first; at <= last; at = at + 1) all.push_back(at);
+    return all;
+}
+
+// A viewer reads the files until somebody makes shared memory again: it is the same log.
+TEST(AHistory, GoesOnWhereItsViewerGoesOverToOtherMemory) {
+    const TempFolder folder;
+    auto first = Sequence::zero;
+    PageId id{};
+    {
+        const auto bus = start_with(at(folder));
+        id = bus.create_page(1000);
+        first = bus.sequence();
+        for (unsigned i = 0; i != 900; ++i) bus.page(id).update(pattern(1000, i));
+    }
+    auto config = at(folder);
+    config.open = Open::read_only;
+    for (int round = 0; round != 3; ++round) {
+        remove_arena(folder.path());
+        const auto viewer = start(config);
+        const auto page = viewer.page(id);
+        const auto before = viewer.sequence();
+        auto whole = page.history(), begun = page.history();
+        std::vector<Sequence> all;
+        for (int i = 0; i != 300; ++i) all.push_back(begun.next(Timeout(0)).value().sequence);
+        Child writer([&] {
+            const auto bus = start_with(at(folder));
+            for (unsigned i = 0; i != 30; ++i) bus.page(id).update(pattern(1000, i + 5000));
+            bus.wait_durable(bus.sequence());
+            return 0;  // and is gone: its memory stays
+        });
+        ASSERT_EQ(writer.wait(), 0);
+        while (viewer.sequence() < before + 30) static_cast<void>(page.read());
+        EXPECT_EQ(sequences(whole), from_to(first, before));
+        for (const auto& change : begun) all.push_back(change.sequence);
+        EXPECT_EQ(all, from_to(first, before));
+        EXPECT_EQ(sequences(page), from_to(first, before + 30));
+        EXPECT_EQ(sequences(page, true), from_to(first, before + 30));
+    }
 }
 
 }  // namespace
