@@ -19,8 +19,10 @@ struct Handle {
     }
 };
 
-/// A lazy sequence read from the log: constant memory however long the past is. As a range it ends
-/// at what was committed when it was made, or when next() last looked; next() goes on from there.
+/// A lazy sequence read from the log: constant memory however long the past is (a page's history:
+/// for where its records of one segment of the log are). As a range it ends at what was committed
+/// when it was made, or when next() last looked; next() goes on from there. What throws has moved
+/// nothing: the next call tries the same.
 template <class T>
 class Stream {
 public:
