@@ -24,9 +24,9 @@
 #include <optional>
 #include <stdexcept>
 
-// Highway measures its timer's resolution when it is loaded, with RDTSCP, which valgrind emulates only
-// where the processor announces it: not in every virtual machine. Here it is no use: this one is
-// found first.
+// Highway measures its timer's resolution when it is loaded, with RDTSCP, which valgrind emulates
+// only where the processor announces it: not in every virtual machine. Here it is no use: this one
+// is found first.
 namespace hwy::platform {
 std::uint64_t TimerResolution();
 std::uint64_t TimerResolution() { return 1; }

@@ -109,7 +109,8 @@ public:
     /// What it says: where the page's records start. Nothing: it is not there, or not good.
     [[nodiscard]] std::optional<std::vector<Lsn>> find_in_index(Lsn start, PageId page);
     [[nodiscard]] bool has_index(Lsn start);
-    /// Throws Corrupt where it is not the index of a segment with these mentions, in the log's order.
+    /// Throws Corrupt where it is not the index of a segment with these mentions, in the log's
+    /// order.
     void check_index(Lsn start, std::vector<Mention> mentions);
     /// Makes it, in place of one that is not good. Where that cannot be done, it is not there.
     void write_index(Lsn start, std::vector<Mention> mentions) noexcept;
