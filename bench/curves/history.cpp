@@ -16,12 +16,25 @@ double took_ms(F&& call) {
         .count();
 }
 
-void append(CurveBus& bus, std::size_t records) {
+// Returns how many of them change the first page.
+std::size_t append(CurveBus& bus, std::size_t records) {
+    std::size_t of_first = 0;
     for (std::size_t i = 0; i < records; ++i) {
         const auto n = bus.contents.any();
         bus.contents.scatter(n, 10);
-        bus.handles[n].update(bus.contents.page(n));
+        const auto committed = bus.handles[n].update(bus.contents.page(n));
+        of_first += n == 0 && committed.changed() ? 1 : 0;
     }
+    return of_first;
+}
+
+double history_ms(const CurveBus& bus, std::size_t expected) {
+    std::size_t found = 0;
+    const auto took = took_ms([&] {
+        for (const auto& change : bus.handles[0].history()) found += change.changed_bytes != 0;
+    });
+    if (found != expected) throw std::runtime_error("a page's history is wrong");
+    return took;
 }
 
 // From its files alone: a copy has them, and no shared memory yet.
@@ -53,13 +66,14 @@ Curve by_history(const CurveOptions& options) {
                 .y = "ms"};
     Series appended{"append all of them"}, verified{"verify: replay all of them"},
         rebuilt{"open, from the files alone"}, reopened{"open, the shared memory is there"},
-        past{"read a page as of the middle"};
+        past{"read a page as of the middle"}, first{"a page's history, the first one"},
+        again{"a page's history, again"};
     const std::size_t most = options.quick ? 10'000 : 10'000'000;
     CurveBus bus(options, pages, page_size);
     double append_ms = 0;
-    std::size_t there = 0;
+    std::size_t there = 0, of_first = 1;
     for (std::size_t records = most / 1000; records <= most; records *= 10) {
-        append_ms += took_ms([&] { append(bus, records - there); });
+        append_ms += took_ms([&] { of_first += append(bus, records - there); });
         there = records;
         bus.check(*bus);
         appended.points.emplace_back(records, append_ms);
@@ -74,9 +88,12 @@ Curve by_history(const CurveOptions& options) {
                                      if (bus->at(middle).bytes(bus.handles[0]).size() != page_size)
                                          throw std::runtime_error("a page of the past is wrong");
                                  }));
+        first.points.emplace_back(records, history_ms(bus, of_first));
+        again.points.emplace_back(records, history_ms(bus, of_first));
     }
     curve.series = {std::move(appended), std::move(verified), std::move(rebuilt),
-                    std::move(reopened), std::move(past)};
+                    std::move(reopened), std::move(past),     std::move(first),
+                    std::move(again)};
     return curve;
 }
 
