@@ -44,7 +44,7 @@ struct HistoryOptions {
     /// found in one.
     bool newest_first = false;
 };
-/// A page's commits, read from the log as they are asked for.
+/// A page's commits, read from the log as they are asked for. Where that throws, none is lost.
 using History = detail::Stream<Change>;
 
 template <class T>

@@ -21,8 +21,8 @@ struct Handle {
 
 /// A lazy sequence read from the log: constant memory however long the past is (a page's history:
 /// for where its records of one segment of the log are). As a range it ends at what was committed
-/// when it was made, or when next() last looked; next() goes on from there. What throws has moved
-/// nothing: the next call tries the same.
+/// when it was made, or when next() last looked; next() goes on from there. A call after one that
+/// threw tries the same again, or what follows.
 template <class T>
 class Stream {
 public:

@@ -49,8 +49,12 @@ public:
     }
 
     bool next(Change& change) {
-        while (next_to_look_at())
-            if (const auto* entry = find(); entry != nullptr && take(*entry, change)) return true;
+        while (is_at_hand_ || (is_at_hand_ = next_to_look_at())) {
+            const auto* entry = find();
+            const bool is_told = entry != nullptr && take(*entry, change);
+            is_at_hand_ = false;
+            if (is_told) return true;
+        }
         return false;
     }
     /// Was the page deleted by what was met last, or made by anything that was met?
@@ -157,6 +161,7 @@ private:
     std::uint64_t newest_;            // all up to that is below where the cursor ends
     std::vector<log::Lsn> starts_{};  // of records of the page, before `at_`
     std::size_t next_start_ = 0;
+    bool is_at_hand_ = false;  // a record that is not told yet
     log::PageEntry entry_{};
     std::map<std::uint32_t, std::string> sources_{};
     bool is_created_ = false, is_deleted_ = false, began_before_ = false;

@@ -246,9 +246,11 @@ TEST_F(Indexed, AHistoryEndsAtWhatWasCommittedWhenItWasMade) {
     EXPECT_EQ(all, known_[pages_[0].id()]);
 }
 
-// A read of a segment that fails once: the next call tries the same.
+// A read of a segment or blob that fails once: the next call tries the same.
 TEST_F(Indexed, NoCommitIsLostWhereACallFails) {
-    const auto& page = pages_[0];
+    const auto& page = pages_[2];
+    for (unsigned i = 0; i != 300; ++i) write(i % 30 == 29 ? page : pages_[0], 8000 + i);
+    bus_->wait_durable(bus_->sequence());
     const auto& known = known_[page.id()];
     int failed = 0;
     for (const bool newest_first : {false, true}) {
@@ -260,7 +262,7 @@ TEST_F(Indexed, NoCommitIsLostWhereACallFails) {
             int reads = 0, errors = 0;
             std::vector<Sequence> all;
             const Faults faults([&](os::Call call, std::string_view path) {
-                const bool is_read = call == os::Call::pread && path.ends_with(".seg");
+                const bool is_read = call == os::Call::pread && !path.ends_with(".idx");
                 return is_read && ++reads == n / 2 + 1 ? EIO : 0;
             });
             for (bool more = true; more && errors < 3;) {
