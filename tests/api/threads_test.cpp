@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <thread>
+#include <utility>
 
 namespace mmsb::test {
 namespace {
@@ -57,23 +58,26 @@ TEST_P(Threads, ASlowTransactionBesideAQuickWriterGetsItsTurn) {
     });
     const auto end_it = [](std::atomic<bool>* flag) { *flag = true; };
     const std::unique_ptr<std::atomic<bool>, decltype(end_it)> at_end(&done, end_it);
-    const auto let_the_other_commit = [&] {
+    // Whom nobody keeps out yet, before anything was in the way, is waited for.
+    const auto let_the_other_commit = [&](bool first) {
         const auto n = ++asked;
         const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(300);
-        while (answered.load() != n && std::chrono::steady_clock::now() < end)
+        while (answered.load() != n && (first || std::chrono::steady_clock::now() < end))
             std::this_thread::yield();
     };
     unsigned transacted = 0, edited = 0;
     for (unsigned i = 0; i < 10; ++i) {
+        bool first = true;
         bus.transact([&](Transaction& tx) {
             ++transacted;
             tx.update(slow, tx.read(hot));
-            let_the_other_commit();
+            let_the_other_commit(std::exchange(first, false));
         });
+        first = true;
         hot.update([&](std::uint64_t& n) {
             ++edited;
             ++n;
-            let_the_other_commit();
+            let_the_other_commit(std::exchange(first, false));
         });
     }
     EXPECT_GT(transacted, 10U) << "nothing was in the way";
