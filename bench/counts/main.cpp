@@ -28,8 +28,8 @@
 // only where the processor announces it: not in every virtual machine. Here it is no use: this one
 // is found first.
 namespace hwy::platform {
-std::uint64_t TimerResolution();
-std::uint64_t TimerResolution() { return 1; }
+std::uint64_t TimerResolution();               // NOLINT(readability-identifier-naming): theirs
+std::uint64_t TimerResolution() { return 1; }  // NOLINT(readability-identifier-naming)
 }  // namespace hwy::platform
 
 namespace {
