@@ -6,6 +6,7 @@
 #pragma once
 
 #include "state/attachment.hpp"
+#include "state/commit_bytes.hpp"
 #include "state/open.hpp"
 #include "state/prefetch.hpp"
 #include "state/read.hpp"
@@ -63,6 +64,11 @@ struct Bus {
     }
     /// Commits and throws Conflict where that is the outcome.
     Committed commit(state::Staged& staged, const CommitOptions& options) const;
+    /// One write to one page, where that is all there is to do; see state/commit_bytes.
+    [[nodiscard]] std::optional<Committed> commit_bytes(const state::BytesOfPage& write,
+                                                        const CommitOptions& options) const {
+        return read_only ? std::nullopt : state::commit_bytes(at(), handle, write, options);
+    }
     /// Throws ReadOnly where this State may not write.
     void refuse_read_only() const;
     /// That, and WrongContext inside a user's function: for whatever commits.

@@ -121,8 +121,11 @@ bool Page::peek_bytes(FunctionRef<void(std::span<const std::byte>)> fn) const {
 
 Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& options) const {
     auto line = bus_.line;
-    auto& at = Bus::get(bus_).at();
+    auto& bus = Bus::get(bus_);
+    auto& at = bus.at();
     state::prefetch(at, bus_.hint);
+    const state::BytesOfPage write{.page = id_, .line = line, .bytes = bytes, .whole = true};
+    if (const auto committed = bus.commit_bytes(write, options)) return *committed;
     const auto now = state::read_line(at, id_, line);
     if (const auto hint = state::hint_of(now.offset, now.size); hint != bus_.hint)
         state::prefetch(at, hint);  // compared as soon as the lock is ours
@@ -178,6 +181,9 @@ Committed Page::update_with(FunctionRef<void(std::span<std::byte>)> edit,
 
 Committed Page::write(std::size_t offset, std::span<const std::byte> bytes,
                       const CommitOptions& options) const {
+    const state::BytesOfPage write{
+        .page = id_, .line = bus_.line, .offset = offset, .bytes = bytes};
+    if (const auto committed = Bus::get(bus_).commit_bytes(write, options)) return *committed;
     OnePage change(*this);
     change.write(offset, bytes);
     return change.commit(options);

@@ -22,7 +22,9 @@ inline constexpr std::size_t varint_max = 10;  ///< Bytes of the longest LEB128 
     return (n + multiple - 1) / multiple * multiple;
 }
 [[nodiscard]] constexpr std::size_t varint_size(std::uint64_t v) noexcept {
-    return v == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(v)) + 6) / 7;
+    // Seven bits each, rounded up; x * 9 / 64 is x / 7 for what a u64 can have.
+    const auto bits = static_cast<std::size_t>(std::bit_width(v | 1U));
+    return (bits * 9 + 64) / 64;
 }
 
 /// Also of none. Linear.
@@ -47,6 +49,40 @@ public:
 private:
     std::byte bytes_[capacity];  // REQUIRES of whoever writes: no more than these.
     std::size_t size_ = 0;
+};
+
+/// Fields in front of what is there already: the last one is written first.
+class FrontWriter {
+public:
+    /// REQUIRES room in front of `end` for all that is written.
+    explicit FrontWriter(std::byte* end) noexcept : at_(end) {}
+    template <class T>
+        requires std::has_unique_object_representations_v<T>
+    void fixed(T v) noexcept {
+        at_ -= sizeof v;
+        std::memcpy(at_, &v, sizeof v);
+    }
+    void varint(std::uint64_t v) noexcept {
+        if (v < 0x80) {
+            *--at_ = static_cast<std::byte>(v);
+            return;
+        }
+        at_ -= varint_size(v);
+        auto* to = at_;
+        for (; v >= 0x80; v >>= 7U) *to++ = static_cast<std::byte>(v | 0x80U);
+        *to = static_cast<std::byte>(v);
+    }
+    /// A varint length, and behind it the text.
+    void text(std::string_view s) noexcept {
+        at_ -= s.size();
+        if (!s.empty()) std::memcpy(at_, s.data(), s.size());
+        varint(s.size());
+    }
+    /// Where what was written begins.
+    [[nodiscard]] std::byte* begin() const noexcept { return at_; }
+
+private:
+    std::byte* at_;
 };
 
 /// Appends to a vector. Everything little-endian; varints are LEB128.

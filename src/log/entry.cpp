@@ -167,6 +167,17 @@ std::size_t write_entry_around(const PageEntry& entry, std::size_t delta_size,
     return at;
 }
 
+std::byte* write_entry_front(const DeltaEntry& entry, std::span<std::byte> delta) noexcept {
+    MMSB_ASSERT(entry.page != PageId::none && entry.size <= limits::page_size && !delta.empty());
+    base::FrontWriter front(delta.data());
+    front.varint(delta.size());
+    front.varint(entry.size);
+    front.varint(number(entry.epoch));
+    front.varint(number(entry.page));
+    front.fixed(static_cast<std::uint8_t>(has_delta));
+    return front.begin();
+}
+
 void write_entry(const PageEntry& entry, std::vector<std::byte>& out) {
     const auto at = write_entry_around(entry, entry.delta.size(), out);
     if (!entry.delta.empty()) std::memcpy(out.data() + at, entry.delta.data(), entry.delta.size());

@@ -6,6 +6,7 @@
 #include "log/head.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 namespace mmsb::log {
@@ -37,74 +38,61 @@ std::uint8_t flags_of(const RecordFields& fields, Lsn start) noexcept {
     return static_cast<std::uint8_t>(flags);
 }
 
-/// What stands in front of a body: room for the head, and the fields.
-class Front {
-public:
-    Front(const RecordFields& fields, Lsn start, const Context& context) : label_(fields.label) {
-        MMSB_ASSERT(start % 8 == 0 && fields.kind != RecordKind::filler);
-        MMSB_ASSERT(fields.label.size() <= limits::label_size);
-        MMSB_ASSERT(!fields.structural || fields.previous_structure == no_lsn ||
-                    (fields.previous_structure % 8 == 0 && fields.previous_structure < start));
-        before_.fixed(Head{});  // seal() fills it in
-        before_.varint(number(fields.sequence));
-        // Modulo 2^64, so that even a time before the base comes back as it was.
-        before_.varint(static_cast<std::uint64_t>(fields.time_ns) -
-                       static_cast<std::uint64_t>(context.base_time_ns));
-        before_.varint(fields.source);
-        before_.varint(static_cast<std::uint32_t>(fields.process));
-        if (says_durable(fields, start)) before_.varint((start - *fields.durable) / 8);
-        if (fields.structural) {
-            const bool first = fields.previous_structure == no_lsn;
-            before_.varint(first ? 0 : (start - fields.previous_structure) / 8);
-        }
-        if (fields.tag != 0) before_.varint(fields.tag);
-        if (!label_.empty()) before_.varint(label_.size());
-        if (!fields.blob) return;
-        behind_.varint(fields.blob->id);
-        behind_.varint(fields.blob->size);
-        behind_.fixed(fields.blob->checksum);
+/// Puts in front of a body what stands there: the fields that `flags` are of, and room for the
+/// head. Returns where that begins.
+std::byte* write_front(const RecordFields& fields, std::uint8_t flags, Lsn start,
+                       const Context& context, std::byte* body) noexcept {
+    MMSB_ASSERT(start % 8 == 0 && fields.kind != RecordKind::filler);
+    MMSB_ASSERT(fields.label.size() <= limits::label_size);
+    MMSB_ASSERT(!fields.structural || fields.previous_structure == no_lsn ||
+                (fields.previous_structure % 8 == 0 && fields.previous_structure < start));
+    base::FrontWriter front(body);
+    if (fields.blob) {
+        front.fixed(fields.blob->checksum);
+        front.varint(fields.blob->size);
+        front.varint(fields.blob->id);
     }
-    [[nodiscard]] std::size_t size() const noexcept {
-        return before_.bytes().size() + label_.size() + behind_.bytes().size();
+    if (!fields.label.empty()) front.text(fields.label);
+    if (fields.tag != 0) front.varint(fields.tag);
+    if (fields.structural) {
+        const bool first = fields.previous_structure == no_lsn;
+        front.varint(first ? 0 : (start - fields.previous_structure) / 8);
     }
-    void write(std::byte* to) const noexcept {
-        for (const auto part :
-             {before_.bytes(), std::as_bytes(std::span(label_)), behind_.bytes()}) {
-            if (!part.empty()) std::memcpy(to, part.data(), part.size());
-            to += part.size();
-        }
-    }
+    if ((flags & flag::durable) != 0) front.varint((start - *fields.durable) / 8);
+    front.varint(static_cast<std::uint32_t>(fields.process));
+    front.varint(fields.source);
+    // Modulo 2^64, so that even a time before the base comes back as it was.
+    front.varint(static_cast<std::uint64_t>(fields.time_ns) -
+                 static_cast<std::uint64_t>(context.base_time_ns));
+    front.varint(number(fields.sequence));
+    return front.begin() - head_size;
+}
 
-private:
-    base::FieldBuffer<head_size + 4 * base::varint_max + 4 * 5> before_;
-    std::string_view label_;
-    base::FieldBuffer<2 * base::varint_max + sizeof(std::uint32_t)> behind_;
-};
-
-/// Fills in the head at `at`, once everything behind it is there.
-void seal(std::vector<std::byte>& out, std::size_t at, Head head, std::uint32_t seed) noexcept {
-    const auto record = std::span(out).subspan(at);
+/// Fills in the head of a record whose padding is there, once everything behind it is. `size`: of
+/// all but the padding.
+void seal(std::span<std::byte> record, std::size_t size, RecordKind kind, std::uint8_t flags,
+          Lsn start, const Context& context) noexcept {
+    MMSB_ASSERT(size < std::numeric_limits<std::uint32_t>::max() / 2);
+    const auto seed = record_seed(context.salt, start);
+    Head head{.checksum = 0,
+              .check = 0,
+              .kind = static_cast<std::uint8_t>(kind),
+              .flags = flags,
+              .size = static_cast<std::uint32_t>(size)};
     head.check = head_check(seed, head);
     std::memcpy(record.data(), &head, sizeof head);
     head.checksum = base::crc32c(seed, record.subspan(sizeof head.checksum));
-    std::memcpy(record.data(), &head, sizeof head);
+    std::memcpy(record.data(), &head, sizeof head.checksum);
 }
 
 /// Padding and head of the record that begins at `at` and ends where `out` does. Returns its padded
 /// size.
-std::size_t finish(const RecordFields& fields, std::size_t at, Lsn start, const Context& context,
-                   std::vector<std::byte>& out) {
+std::size_t finish(RecordKind kind, std::uint8_t flags, std::size_t at, Lsn start,
+                   const Context& context, std::vector<std::byte>& out) {
     const auto size = out.size() - at;
-    MMSB_ASSERT(size < std::numeric_limits<std::uint32_t>::max() / 2);
     const auto padded = static_cast<std::size_t>(base::round_up(size, 8));
     out.resize(at + padded);
-    seal(out, at,
-         {.checksum = 0,
-          .check = 0,
-          .kind = static_cast<std::uint8_t>(fields.kind),
-          .flags = flags_of(fields, start),
-          .size = static_cast<std::uint32_t>(size)},
-         record_seed(context.salt, start));
+    seal(std::span(out).subspan(at), size, kind, flags, start, context);
     return padded;
 }
 
@@ -189,22 +177,39 @@ std::size_t write_record(const RecordFields& fields, std::span<const std::byte> 
     MMSB_ASSERT(fields.kind != RecordKind::incarnation || body.size() == incarnation_size);
     MMSB_ASSERT(fields.kind != RecordKind::close || body.empty());
     const auto at = out.size();
-    const Front front(fields, start, context);
-    out.resize(at + front.size());
-    front.write(out.data() + at);
+    const auto flags = flags_of(fields, start);
+    std::array<std::byte, record_overhead(limits::label_size)> room;
+    auto* const end = room.data() + room.size();
+    const auto* const begin = write_front(fields, flags, start, context, end);
+    base::ByteWriter(out).bytes({begin, end});
     base::ByteWriter(out).bytes(body);
-    return finish(fields, at, start, context, out);
+    return finish(fields.kind, flags, at, start, context, out);
 }
 
 std::size_t wrap_record(const RecordFields& fields, std::size_t body_at, Lsn start,
                         const Context& context, std::vector<std::byte>& bytes) {
     MMSB_ASSERT(fields.kind == RecordKind::commit && !fields.blob);
-    const Front front(fields, start, context);
-    MMSB_ASSERT(front.size() <= body_at);
-    const auto at = body_at - front.size();
-    front.write(bytes.data() + at);
-    finish(fields, at, start, context, bytes);
+    MMSB_ASSERT(record_overhead(fields.label.size()) <= body_at + padding);
+    const auto flags = flags_of(fields, start);
+    const auto at = static_cast<std::size_t>(
+        write_front(fields, flags, start, context, bytes.data() + body_at) - bytes.data());
+    finish(fields.kind, flags, at, start, context, bytes);
     return at;
+}
+
+std::span<const std::byte> wrap_delta(const RecordFields& fields, const DeltaEntry& entry,
+                                      std::span<std::byte> delta, Lsn start,
+                                      const Context& context) noexcept {
+    MMSB_ASSERT(fields.kind == RecordKind::commit && !fields.blob && !fields.structural);
+    const auto flags = flags_of(fields, start);
+    auto* const end = delta.data() + delta.size();
+    auto* const body = delta.empty() ? end : write_entry_front(entry, delta);
+    auto* const begin = write_front(fields, flags, start, context, body);
+    const auto size = static_cast<std::size_t>(end - begin);
+    const std::span record(begin, static_cast<std::size_t>(base::round_up(size, 8)));
+    std::memset(end, 0, record.size() - size);
+    seal(record, size, fields.kind, flags, start, context);
+    return record;
 }
 
 void write_filler(std::size_t size, Lsn start, const Context& context,
@@ -213,21 +218,7 @@ void write_filler(std::size_t size, Lsn start, const Context& context,
     MMSB_ASSERT(size <= std::numeric_limits<std::uint32_t>::max());
     const auto at = out.size();
     out.resize(at + size);
-    seal(out, at,
-         {.checksum = 0,
-          .check = 0,
-          .kind = static_cast<std::uint8_t>(RecordKind::filler),
-          .flags = 0,
-          .size = static_cast<std::uint32_t>(size)},
-         record_seed(context.salt, start));
-}
-
-std::size_t record_overhead(std::size_t label_size) noexcept {
-    // Sequence, time, the structural record before, tag; source, process, durable of 32 bits.
-    constexpr std::size_t numbers = 4 * base::varint_max + 3 * 5;
-    constexpr std::size_t blob = 2 * base::varint_max + sizeof(std::uint32_t);
-    constexpr std::size_t padding = 7;
-    return head_size + numbers + blob + base::varint_size(label_size) + label_size + padding;
+    seal(std::span(out).subspan(at), size, RecordKind::filler, 0, start, context);
 }
 
 Checked check_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {

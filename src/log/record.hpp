@@ -15,6 +15,7 @@
 /// from.
 #pragma once
 
+#include "base/bytes.hpp"
 #include "log/format.hpp"
 
 #include <mmsb/types.hpp>
@@ -26,6 +27,7 @@
 namespace mmsb::log {
 
 inline constexpr std::size_t head_size = 12;
+inline constexpr std::size_t padding = 7;  ///< At most.
 
 enum class RecordKind : std::uint8_t {
     commit = 1,  ///< Takes a sequence. Entries.
@@ -94,7 +96,12 @@ std::size_t wrap_record(const RecordFields& fields, std::size_t body_at, Lsn sta
 /// A filler of exactly `size` bytes (a multiple of 8, at least 16).
 void write_filler(std::size_t size, Lsn start, const Context& context, std::vector<std::byte>& out);
 /// The most that write_record adds to a body: head, fields with this label, padding.
-[[nodiscard]] std::size_t record_overhead(std::size_t label_size) noexcept;
+[[nodiscard]] constexpr std::size_t record_overhead(std::size_t label_size) noexcept {
+    // Sequence, time, the structural record before, tag; source, process, durable of 32 bits.
+    constexpr std::size_t numbers = 4 * base::varint_max + 3 * 5;
+    constexpr std::size_t blob = 2 * base::varint_max + sizeof(std::uint32_t);
+    return head_size + numbers + blob + base::varint_size(label_size) + label_size + padding;
+}
 
 enum class ParseStatus : std::uint8_t {
     good,
@@ -169,6 +176,22 @@ void write_entry(const PageEntry& entry, std::vector<std::byte>& out);
 /// returns where in `out` it has to be written.
 std::size_t write_entry_around(const PageEntry& entry, std::size_t delta_size,
                                std::vector<std::byte>& out);
+/// Of an entry that says nothing but that bytes of its page change.
+struct DeltaEntry {
+    PageId page = PageId::none;
+    Epoch epoch = Epoch::zero;  ///< The page's after this record.
+    std::uint64_t size = 0;     ///< The page's.
+};
+/// Writes what stands in front of its delta there, and returns where that begins. REQUIRES room for
+/// delta_entry_front bytes.
+std::byte* write_entry_front(const DeltaEntry& entry, std::span<std::byte> delta) noexcept;
+inline constexpr std::size_t delta_entry_front = 1 + 4 * base::varint_max;
+/// The record of a commit that says nothing but that bytes of one page change (empty: nothing at
+/// all), made around the page's delta where that lies. REQUIRES in front of it room for
+/// record_overhead() and delta_entry_front, and `padding` bytes behind it; as for write_record.
+std::span<const std::byte> wrap_delta(const RecordFields& fields, const DeltaEntry& entry,
+                                      std::span<std::byte> delta, Lsn start,
+                                      const Context& context) noexcept;
 void write_entry(const EdgeEntry& entry, std::vector<std::byte>& out);
 void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out);
 /// Of a formula: its parents, in order.

@@ -19,7 +19,49 @@ constexpr auto relaxed = std::memory_order_relaxed;
 constexpr std::uint64_t private_unwritten = 128 * limits::kib;
 constexpr std::uint64_t latest_time = std::uint64_t{1} << 62U;  // No clock comes so far.
 
+// How far the log may be ahead of its files.
+std::uint64_t unwritten_room(const Attachment& bus) noexcept {
+    const auto ring = bus.arena->ring_size();
+    return bus.is_private && !bus.past.in_ring ? std::min(ring, private_unwritten) : ring;
+}
+
 }  // namespace
+
+bool is_room(const Attachment& bus, Lsn end) noexcept {
+    const auto& words = bus.words();
+    return end <= words.prepared.load(std::memory_order_acquire) &&
+           words.durable.load(relaxed) == bus.files_seen.durable &&
+           end <= bus.files_seen.flushed + unwritten_room(bus);
+}
+
+log::RecordFields record_fields(const Attachment& bus, log::RecordKind kind,
+                                std::int64_t behind) noexcept {
+    log::RecordFields fields;
+    fields.kind = kind;
+    fields.sequence = Sequence{bus.tail.sequence};
+    const auto last = static_cast<std::int64_t>(std::min(bus.tail.time, latest_time));
+    fields.time_ns = std::max(os::clock_ns(), std::max(last, behind) + 1);
+    fields.process = bus.process;
+    fields.durable = bus.files_seen.durable;
+    return fields;
+}
+
+// (docs/model/commit.pml, Writer: wto = n; rA, rB; busy(my); logged = n.)
+void log_records(Attachment& bus, Lsn start, std::span<const std::byte> first,
+                 std::span<const std::byte> second, std::span<const std::uint32_t> lines) noexcept {
+    auto& words = bus.words();
+    const auto end = start + first.size() + second.size();
+    words.reserve.store(std::max(words.reserve.load(relaxed), end), relaxed);
+    arena::write_fence();
+    MMSB_STEP("commit.reserved");
+    arena::copy_to_shared(bus.arena->ring(start), first.data(), first.size());
+    arena::copy_to_shared(bus.arena->ring(start + first.size()), second.data(), second.size());
+    MMSB_STEP("commit.bytes");
+    mark_busy(bus, lines);
+    words.logged.store(end, std::memory_order_release);
+    arena::write_fence();
+    MMSB_STEP("commit.logged");
+}
 
 void Appender::make_room(std::uint64_t size) {
     const auto logged = bus_.tail.applied;  // the same, and checked
@@ -28,9 +70,7 @@ void Appender::make_room(std::uint64_t size) {
     const auto left = bus_.scratch.segment_end - logged;
     const auto upto = logged + size + (size > left ? left : 0) + 16;
     if (upto > words_.prepared.load(std::memory_order_acquire)) prepare(bus_, upto, timeout_);
-    const auto ring = bus_.arena->ring_size();
-    const auto room =
-        bus_.is_private && !bus_.past.in_ring ? std::min(ring, private_unwritten) : ring;
+    const auto room = unwritten_room(bus_);
     // What was seen last is good still where it gives room, so nothing is lost where the words are
     // being moved and agree with no seal.
     if (words_.durable.load(relaxed) != bus_.files_seen.durable ||
@@ -48,15 +88,9 @@ void Appender::begin() {
 }
 
 log::RecordFields Appender::fields(log::RecordKind kind) {
-    log::RecordFields f;
-    f.kind = kind;
-    f.sequence = Sequence{bus_.tail.sequence};
-    const auto last = static_cast<std::int64_t>(std::min(bus_.tail.time, latest_time));
-    time_ns_ = std::max({os::clock_ns(), last + 1, time_ns_ + 1});
-    f.time_ns = time_ns_;
-    f.process = bus_.process;
-    f.durable = bus_.files_seen.durable;
-    return f;
+    const auto made = record_fields(bus_, kind, time_ns_);
+    time_ns_ = made.time_ns;
+    return made;
 }
 
 void Appender::add(log::RecordFields fields, std::span<const std::byte> body, log::Record& as) {
@@ -80,20 +114,8 @@ void Appender::take(const log::RecordFields& fields, std::size_t size, log::Reco
     as.end = batch_.end += size;
 }
 
-// (docs/model/commit.pml, Writer: wto = n; rA, rB; busy(my); logged = n.)
 void Appender::log_batch(std::span<const std::uint32_t> lines) noexcept {
-    words_.reserve.store(std::max(words_.reserve.load(relaxed), batch_.end), relaxed);
-    arena::write_fence();
-    MMSB_STEP("commit.reserved");
-    const auto& front = bus_.scratch.batch;
-    arena::copy_to_shared(bus_.arena->ring(batch_.start), front.data(), front.size());
-    arena::copy_to_shared(bus_.arena->ring(batch_.start + front.size()), wrapped_.data(),
-                          wrapped_.size());
-    MMSB_STEP("commit.bytes");
-    mark_busy(bus_, lines);
-    words_.logged.store(batch_.end, std::memory_order_release);
-    arena::write_fence();
-    MMSB_STEP("commit.logged");
+    log_records(bus_, batch_.start, bus_.scratch.batch, wrapped_, lines);
 }
 
 void Appender::find_segment(Lsn lsn) {

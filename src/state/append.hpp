@@ -22,6 +22,18 @@ inline void prefetch_end(const Attachment& bus) noexcept {
         __builtin_prefetch(bus.arena->ring(end + i * cache_line), 1);
 }
 
+/// Is there room in the ring and in the files for the log up to `end`, by what was seen last?
+/// False: it has to be looked at, or made.
+[[nodiscard]] bool is_room(const Attachment& bus, Lsn end) noexcept;
+/// Fields that every record has. Time never goes back; `behind` is that of a record before which is
+/// not published.
+[[nodiscard]] log::RecordFields record_fields(const Attachment& bus, log::RecordKind kind,
+                                              std::int64_t behind = 0) noexcept;
+/// Ring bytes, busy lines, `logged`: from here on the records at `start` are committed. They are in
+/// two pieces, `first` may be empty.
+void log_records(Attachment& bus, Lsn start, std::span<const std::byte> first,
+                 std::span<const std::byte> second, std::span<const std::uint32_t> lines) noexcept;
+
 class Appender {
 public:
     /// `timeout`: for the files' lock, where room must be made.
@@ -32,7 +44,7 @@ public:
     /// Io.
     void make_room(std::uint64_t size);
     void begin();
-    /// Fields that every record has. Time never goes back.
+    /// Of the next record of this batch.
     [[nodiscard]] log::RecordFields fields(log::RecordKind kind);
     [[nodiscard]] Lsn structure_head() const noexcept {
         return bus_.tail.structure == 0 ? log::no_lsn : bus_.tail.structure;
@@ -43,7 +55,7 @@ public:
     /// Builds the batch's last record, a commit, around the entries in scratch.body.
     void wrap(const log::RecordFields& fields);
 
-    /// Ring bytes, busy lines, `logged`: from here on it is committed.
+    /// From here on it is committed.
     void log_batch(std::span<const std::uint32_t> lines) noexcept;
     [[nodiscard]] Batch& batch() noexcept { return batch_; }
 

@@ -51,6 +51,8 @@ struct WriterScratch {
     std::vector<std::byte> metadata{};  ///< Of the page at hand.
     std::vector<Change> changes{};      ///< One an entry; their deltas are in `body` or `unlogged`.
     std::vector<std::uint32_t> lines{};  ///< Of these.
+    std::vector<std::byte> record{};  ///< Of state/commit_bytes, which leaves it as long as it is.
+    std::vector<std::uint64_t> masks{};  ///< Likewise: which bytes differ, of a bus without a log.
     std::string source{};  ///< The last one that was looked up, and its number; 0: none.
     std::uint32_t source_number = 0;
     std::shared_ptr<const log::Segment> segment{};  ///< That `logged` lies in.

@@ -3,6 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
 #include "state/append.hpp"
+#include "state/apply_timer.hpp"
 #include "state/derive.hpp"
 #include "state/flush.hpp"
 #include "state/lost.hpp"
@@ -54,35 +55,6 @@ std::uint32_t name_source(Attachment& bus, Appender& appender, std::string_view 
     appender.add(fields, body, appender.batch().source);
     return static_cast<std::uint32_t>(number);
 }
-
-/// Times an apply, where the handle wants it. Two looks at a clock are a tenth of a small commit:
-/// so of many, about each eighth is timed, for all eight; which ones follows no pattern of theirs.
-class ApplyTimer {
-public:
-    ApplyTimer(arena::Control& words, Sequence sequence, bool wanted) noexcept : words_(words) {
-        constexpr std::uint64_t few = 64, sampled = 8;
-        const auto scattered = number(sequence) * 0x9e3779b97f4a7c15U >> 32U;  // Fibonacci hashing
-        const bool all = words.applies.load(relaxed) < few;
-        times_ = !wanted ? 0 : all ? 1 : scattered % sampled == 0 ? sampled : 0;
-        if (times_ != 0) began_ = os::clock_ns();
-    }
-    ~ApplyTimer() {
-        if (times_ == 0) return;
-        // The cheaper clock. Where it is set in between, the time that this took is not known.
-        constexpr std::int64_t longest_ns = 10'000'000'000;
-        const auto ns = os::clock_ns() - began_;
-        if (ns < 0 || ns > longest_ns) return;
-        words_.apply_ns.store(
-            words_.apply_ns.load(relaxed) + times_ * static_cast<std::uint64_t>(ns), relaxed);
-    }
-    ApplyTimer(const ApplyTimer&) = delete;
-    ApplyTimer& operator=(const ApplyTimer&) = delete;
-
-private:
-    arena::Control& words_;
-    std::uint64_t times_ = 0;
-    std::int64_t began_ = 0;
-};
 
 // Under the lock, below the last thing that may throw. (The model's apply, up to applied = n.)
 void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch& batch) noexcept {
@@ -351,6 +323,8 @@ Lsn append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte
     publish_applied(bus, appender.batch().end);
     return appender.batch().end;
 }
+
+bool is_inside_function() noexcept { return inside_function != nullptr; }
 
 void refuse_inside_function(const Attachment& bus) {
     for (const auto* at = inside_function; at != nullptr; at = at->outer())

@@ -32,6 +32,8 @@ Lsn append_note(Attachment& bus, log::RecordKind kind, std::span<const std::byte
 
 /// Refuses a commit from inside a user's function that is being run for this bus.
 void refuse_inside_function(const Attachment& bus);
+/// Does this thread run one, for whatever bus?
+[[nodiscard]] bool is_inside_function() noexcept;
 /// While it lives this thread runs a user's function for the bus: a commit in it is WrongContext,
 /// also where functions of other buses are in between.
 class InsideFunction {

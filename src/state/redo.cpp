@@ -99,12 +99,7 @@ void apply_entry(Attachment& bus, arena::PageLine& line, const arena::LineCopy& 
         if (bytes && bytes->size() == entry.size) delta::apply_shared(entry.delta, *bytes);
     }
     MMSB_STEP("apply.bytes");
-    if (!entry.delta.empty()) {
-        auto& words = bus.words();
-        add(words.deltas, 1);
-        add(words.applies, 1);
-        add(words.delta_bytes, entry.changed_bytes);
-    }
+    if (!entry.delta.empty()) count_delta(bus.words(), entry.changed_bytes);
     line.epoch.store(number(entry.epoch), relaxed);
     const auto location = arena::location_of(line.location.load(relaxed));
     line.location.store(location | (entry.stale ? arena::stale_bit : 0), relaxed);
@@ -332,20 +327,33 @@ void publish(Attachment& bus, const log::Record& record) noexcept {
         words.structure.store(tail.structure | was_busy, std::memory_order_release);
         MMSB_STEP("publish.structure");
     }
-    tail.time = static_cast<std::uint64_t>(record.time_ns);
-    words.time.store(tail.time, relaxed);
-    MMSB_STEP("publish.time");
+    publish_time(bus, record.time_ns);
     if (record.kind == log::RecordKind::source) {
         if (const auto source = log::read_source(record.body)) {
             tail.sources = std::max<std::uint64_t>(tail.sources, source->number);
             words.sources.store(tail.sources, relaxed);
         }
     }
-    if (record.kind == log::RecordKind::commit) {
-        tail.sequence = number(record.sequence);
-        words.sequence.store(tail.sequence, std::memory_order_release);
-    }
+    publish_sequence(
+        bus, record.kind == log::RecordKind::commit ? record.sequence : Sequence{tail.sequence});
+}
+
+void publish_time(Attachment& bus, std::int64_t time_ns) noexcept {
+    bus.tail.time = static_cast<std::uint64_t>(time_ns);
+    bus.words().time.store(bus.tail.time, relaxed);
+    MMSB_STEP("publish.time");
+}
+
+void publish_sequence(Attachment& bus, Sequence sequence) noexcept {
+    bus.tail.sequence = number(sequence);
+    bus.words().sequence.store(bus.tail.sequence, std::memory_order_release);
     MMSB_STEP("publish.sequence");
+}
+
+void count_delta(arena::Control& words, std::uint64_t changed_bytes) noexcept {
+    add(words.deltas, 1);
+    add(words.applies, 1);
+    add(words.delta_bytes, changed_bytes);
 }
 
 void publish_applied(Attachment& bus, Lsn end) noexcept {

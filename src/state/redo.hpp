@@ -68,6 +68,11 @@ void place(Attachment& bus, std::span<const std::byte> body, std::span<const std
 
 /// What to do with the words when a record is on all its pages.
 void publish(Attachment& bus, const log::Record& record) noexcept;
+/// Of that, what every commit has.
+void publish_time(Attachment& bus, std::int64_t time_ns) noexcept;
+void publish_sequence(Attachment& bus, Sequence sequence) noexcept;
+/// One more delta was applied.
+void count_delta(arena::Control& words, std::uint64_t changed_bytes) noexcept;
 /// Everything up to `end` is on the pages: the words are sealed, then `applied` moves.
 void publish_applied(Attachment& bus, Lsn end) noexcept;
 

@@ -137,6 +137,34 @@ TEST(Records, TakeFewBytesWhereLittleIsSaid) {
     EXPECT_EQ(size, 24U);
 }
 
+// The same bytes, whether a record is made entry by entry, or around the one delta that it holds.
+TEST(Records, MadeAroundADeltaAreThoseThatAreMadeOfItsEntry) {
+    Random random(seed_or(7));
+    Made made;
+    for (int i = 0; i < 5000; ++i) {
+        do make(random, made);
+        while (made.fields.kind != RecordKind::commit || made.fields.blob ||
+               made.fields.structural);
+        const auto delta = random.coin() ? random.bytes(1 + random.below(300)) : Buffer{};
+        const DeltaEntry entry{PageId{random.value() | 1U}, Epoch{random.value()},
+                               random.value(40)};
+        Buffer body, written;
+        if (!delta.empty())
+            write_entry(
+                PageEntry{
+                    .page = entry.page, .epoch = entry.epoch, .size = entry.size, .delta = delta},
+                body);
+        write_record(made.fields, body, start, context, written);
+
+        const auto front = record_overhead(made.label.size()) + delta_entry_front;
+        Buffer room(front + delta.size() + padding, std::byte{0xaa});
+        const auto place = std::span(room).subspan(front, delta.size());
+        std::ranges::copy(delta, place.begin());
+        const auto wrapped = wrap_delta(made.fields, entry, place, start, context);
+        ASSERT_TRUE(std::ranges::equal(wrapped, written)) << i;
+    }
+}
+
 TEST(Records, WithAnyBitFlippedAreRefused) {
     const auto seed = seed_or(2);
     SCOPED_TRACE(seed);

@@ -1,0 +1,224 @@
+#include "state/commit_bytes.hpp"
+
+#include "arena/shared_bytes.hpp"
+#include "base/steps.hpp"
+#include "delta/codec.hpp"
+#include "delta/compare.hpp"
+#include "state/append.hpp"
+#include "state/apply_timer.hpp"
+#include "state/commit.hpp"
+#include "state/flush.hpp"
+#include "state/lost.hpp"
+#include "state/past.hpp"
+#include "state/redo.hpp"
+#include "state/turn.hpp"
+#include "state/wait.hpp"
+
+#include <functional>
+
+namespace mmsb::state {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+// What is compared is read once, and written over by nobody's second look.
+constexpr std::size_t most_bytes = delta::windows_compared_once * delta::window;
+constexpr std::size_t room_in_front = log::record_overhead(0) + log::delta_entry_front;
+
+// The most that the record of a write takes: a delta that says by masks which bytes change has at
+// most 16 bytes for 64 of them, and no other one is taken that is longer.
+constexpr std::size_t most_of_record(std::size_t bytes) noexcept {
+    constexpr std::size_t first_window_and_counts = 64;
+    return room_in_front + bytes + bytes / 4 + first_window_and_counts + log::padding;
+}
+
+bool is_ordinary(const Attachment& bus, const HandleOptions& handle, const BytesOfPage& write,
+                 const CommitOptions& options) noexcept {
+    return !bus.read_only && bus.catalog.graph_head() == 0 && !is_inside_function() &&
+           handle.durability != Durability::sync && !options.durability && options.source.empty() &&
+           options.label.empty() && write.line != unknown_line && !write.bytes.empty() &&
+           write.bytes.size() <= most_bytes &&
+           most_of_record(write.bytes.size()) <= bus.header.geometry.largest_record();
+}
+
+// The source's number, as far as the last commit knew it.
+std::optional<std::uint32_t> known_source(const Attachment& bus, std::string_view name) noexcept {
+    if (name.empty()) return 0;
+    const auto& scratch = bus.scratch;
+    if (scratch.source_number == 0 || scratch.source != name) return std::nullopt;
+    return scratch.source_number;
+}
+
+// Do they overlap? (As where a page is written from what Page::peek shows of it.)
+bool are_of(std::span<const std::byte> page, std::span<const std::byte> bytes) noexcept {
+    const std::less<const std::byte*> before;
+    return before(bytes.data(), page.data() + page.size()) &&
+           before(page.data(), bytes.data() + bytes.size());
+}
+
+/// One commit, under the writers' lock.
+class OneCommit {
+public:
+    OneCommit(Attachment& bus, const BytesOfPage& write) noexcept
+        : bus_(bus), words_(bus.words()), write_(write) {}
+
+    /// Is the page there, as its line says, and can this be written to it?
+    [[nodiscard]] bool find_page(const CommitOptions& options) noexcept {
+        line_ = bus_.arena->line(write_.line);
+        if (line_ == nullptr || !arena::Arena::copy(*line_, was_) ||
+            was_.id != number(write_.page) || !arena::Arena::agrees(was_) ||
+            was_.lsn > bus_.tail.applied || was_.stale())
+            return false;
+        const auto size = write_.bytes.size();
+        if (write_.whole ? size != was_.size
+                         : write_.offset > was_.size || size > was_.size - write_.offset)
+            return false;
+        if (options.expected && number(*options.expected) != was_.epoch) return false;
+        const auto bytes = bus_.arena->bytes(was_.offset, was_.size);
+        if (!bytes) return false;
+        page_ = *bytes;
+        return bus_.logging || !are_of(page_, write_.bytes);
+    }
+
+    /// How many bytes differ. Of a bus with a log their delta lies in scratch.record then.
+    [[nodiscard]] std::uint64_t compare() {
+        const auto offset = static_cast<std::size_t>(write_.offset), size = write_.bytes.size();
+        auto& record = bus_.scratch.record;
+        if (const auto most = most_of_record(size); record.size() < most) record.resize(most);
+        delta_ = std::span(record).subspan(room_in_front, 0);
+        if (!bus_.logging) {
+            auto& masks = bus_.scratch.masks;
+            masks.resize(delta::windows_compared_once);
+            return delta::compare(page_.data() + offset, write_.bytes.data(), size, masks.data());
+        }
+        const delta::Part part{offset, page_.subspan(offset, size), write_.bytes};
+        return delta::encode_to({&part, 1}, page_.size(), [this](std::size_t needed) {
+            delta_ = std::span(bus_.scratch.record).subspan(room_in_front, needed);
+            return delta_.data();
+        });
+    }
+
+    /// Room for the record, as far as can be told without making any, and no end of a segment.
+    [[nodiscard]] bool has_room() const noexcept {
+        const auto& scratch = bus_.scratch;
+        const auto logged = bus_.tail.applied, end = logged + most_of_record(write_.bytes.size());
+        return scratch.segment && logged >= scratch.segment->header.start &&
+               end < scratch.segment_end && is_room(bus_, end);
+    }
+
+    void make_record(std::uint32_t source, std::uint64_t tag) noexcept {
+        auto fields = record_fields(bus_, log::RecordKind::commit);
+        fields.sequence = sequence_ = fields.sequence + 1;
+        fields.source = source;
+        fields.tag = tag;
+        time_ns_ = fields.time_ns;
+        record_ = log::wrap_delta(fields, {write_.page, Epoch{was_.epoch} + 1, was_.size}, delta_,
+                                  bus_.tail.applied, bus_.scratch.segment->context());
+    }
+
+    // ---- from here on it is committed
+    void log_and_apply(std::uint64_t changed, bool timed) noexcept {
+        const auto start = bus_.tail.applied, end = start + record_.size();
+        log_records(bus_, start, {}, record_, {&write_.line, 1});
+        {
+            const ApplyTimer timer(words_, sequence_, timed);
+            apply(changed, end);
+        }
+        publish_time(bus_, time_ns_);
+        publish_sequence(bus_, sequence_);
+        publish_applied(bus_, end);
+        MMSB_STEP("commit.applied");
+    }
+
+private:
+    // The line becomes what our checked copy of it says: whoever wrote over it meanwhile did so in
+    // vain. (state/redo has the other half: a record that somebody else has to put onto pages.)
+    void apply(std::uint64_t changed, Lsn end) noexcept {
+        line_->lsn.store(was_.lsn | arena::busy, relaxed);
+        arena::write_fence();
+        MMSB_STEP("apply.line_busy");
+        if (bus_.logging)
+            delta::apply_shared(delta_, page_);
+        else
+            arena::copy_to_shared(page_.data() + write_.offset, write_.bytes.data(),
+                                  write_.bytes.size());
+        MMSB_STEP("apply.bytes");
+        count_delta(words_, changed);
+        auto now = was_;
+        now.lsn = end;
+        now.epoch = was_.epoch + 1;
+        now.sequence = number(sequence_);
+        line_->id.store(now.id, relaxed);
+        line_->epoch.store(now.epoch, relaxed);
+        line_->sequence.store(now.sequence, relaxed);
+        line_->size.store(now.size, relaxed);
+        line_->offset.store(now.offset, relaxed);
+        line_->location.store(now.location, relaxed);
+        line_->check.store(arena::check_of(now), relaxed);
+        MMSB_STEP("apply.fields");
+        line_->lsn.store(end, std::memory_order_release);
+        MMSB_STEP("apply.line");
+    }
+
+    Attachment& bus_;
+    arena::Control& words_;
+    const BytesOfPage& write_;
+    arena::PageLine* line_ = nullptr;
+    arena::LineCopy was_{};
+    std::span<std::byte> page_{}, delta_{};
+    Sequence sequence_ = Sequence::zero;
+    std::int64_t time_ns_ = 0;
+    std::span<const std::byte> record_{};
+};
+
+// Under the lock. Nothing: for commit() to do.
+std::optional<Committed> commit_locked(Attachment& bus, const HandleOptions& handle,
+                                       const BytesOfPage& write, const CommitOptions& options) {
+    auto& words = bus.words();
+    if (words.poison.load(relaxed) != 0) return std::nullopt;
+    bus.catalog.follow(bus, bus.tail.structure);
+    const auto source = known_source(bus, handle.source);
+    OneCommit commit(bus, write);
+    if (!source || bus.catalog.graph_head() != 0 || !commit.find_page(options)) return std::nullopt;
+    MMSB_STEP("commit.validated");
+    if (!commit.has_room()) return std::nullopt;
+    const auto changed = commit.compare();
+    MMSB_STEP("commit.encoded");
+    Committed committed;
+    committed.sequence = Sequence{bus.tail.sequence};
+    if (changed != 0) {
+        MMSB_STEP("commit.room");
+        commit.make_record(*source, options.tag);
+        MMSB_STEP("commit.built");
+    }
+    bus.require_memory();
+    if (changed == 0) return committed;
+    if (words.writer_pid.load(relaxed) != static_cast<std::uint64_t>(bus.process))
+        throw_two_holders(bus, "the writers' lock", arena::writers_lock_at);
+    commit.log_and_apply(changed, handle.instrumentation);
+    return Committed{Sequence{bus.tail.sequence}, changed, true};
+}
+
+}  // namespace
+
+std::optional<Committed> commit_bytes(Attachment& bus, const HandleOptions& handle,
+                                      const BytesOfPage& write, const CommitOptions& options) {
+    if (!is_ordinary(bus, handle, write, options)) return std::nullopt;
+    __builtin_prefetch(bus.arena->line(write.line));
+    prefetch_end(bus);
+    let_turn_pass(bus);
+    std::optional<Committed> committed;
+    {
+        const WriterLock lock(bus, handle.lock_timeout);
+        committed = commit_locked(bus, handle, write, options);
+    }
+    if (!committed) return std::nullopt;
+    if (bus.is_lost()) throw_lost_committed(bus, committed->sequence);
+    if (committed->changed()) wake(bus, wake_bit(write.line));
+    wake_timer(bus);
+    if (bus.is_private) fold_past(bus, false);
+    return committed;
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,234 @@
+// The straight line of a commit that writes one page (state/commit_bytes) beside the way that all
+// others go (state/commit), which a transaction of the same write takes: the same results, errors,
+// pages and records.
+#include "delta/codec.hpp"
+#include "support/raises.hpp"
+#include "support/temp_bus.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace mmsb::test {
+namespace {
+
+std::uint64_t seed() {
+    const char* text = std::getenv("MMSB_SEED");
+    return text == nullptr ? 20261129 : std::strtoull(text, nullptr, 0);
+}
+
+struct Write {
+    std::size_t page = 0, offset = 0;
+    Bytes bytes{};
+    CommitOptions options{};
+};
+
+// Two buses on which the same is done, the one way and the other.
+class Both {
+public:
+    explicit Both(const Config& config, const Config& other)
+        : straight(start_with(config)), general(start_with(other)) {}
+
+    void create(std::size_t size) {
+        pages.push_back({straight.create_page(size), general.create_page(size)});
+    }
+    void resize(std::size_t page, std::size_t size) {
+        pages[page].first.resize(size);
+        pages[page].second.resize(size);
+    }
+    void write(const Write& write) {
+        const auto a = outcome([&] {
+            return pages[write.page].first.write(write.offset, write.bytes, write.options);
+        });
+        const auto b = outcome([&] {
+            auto tx = general.transaction();
+            tx.write(pages[write.page].second, write.offset, write.bytes);
+            return tx.commit(write.options);
+        });
+        EXPECT_EQ(a, b);
+    }
+    void update(std::size_t page, std::span<const std::byte> bytes) {
+        const auto a = outcome([&] { return pages[page].first.update(bytes); });
+        const auto b = outcome([&] {
+            auto tx = general.transaction();
+            tx.update(pages[page].second, bytes);
+            return tx.commit();
+        });
+        EXPECT_EQ(a, b);
+    }
+    void expect_same() const {
+        EXPECT_EQ(contents_of(straight), contents_of(general));
+        const auto one = straight.get_stats(), other = general.get_stats();
+        EXPECT_EQ(one.total_deltas, other.total_deltas);
+        EXPECT_EQ(one.total_delta_bytes, other.total_delta_bytes);
+        EXPECT_EQ(one.delta_apply_count, other.delta_apply_count);
+        if (!straight.config().enable_logging) return;
+        EXPECT_TRUE(straight.verify().good);
+        auto theirs = general.tlog();
+        auto at = theirs.begin();
+        for (const auto& record : straight.tlog()) {
+            ASSERT_NE(at, theirs.end());
+            expect_same(record, *at);
+            ++at;
+        }
+        EXPECT_EQ(at, theirs.end());
+    }
+
+    State straight, general;
+    std::vector<std::pair<Page, Page>> pages{};
+
+private:
+    template <class F>
+    static std::string outcome(F&& call) {
+        try {
+            const Committed committed = call();
+            return "sequence " + std::to_string(number(committed.sequence)) + ", " +
+                   std::to_string(committed.changed_bytes) + " bytes" +
+                   (committed.changed() ? "" : ", no record");
+        } catch (const Error& error) {
+            return std::string(to_string(error.code()));
+        }
+    }
+    static void expect_same(const Record& a, const Record& b) {
+        EXPECT_EQ(a.sequence, b.sequence);
+        EXPECT_EQ(a.source, b.source);
+        EXPECT_EQ(a.label, b.label);
+        EXPECT_EQ(a.tag, b.tag);
+        EXPECT_EQ(a.process, b.process);
+        EXPECT_EQ(a.types, b.types);
+        ASSERT_EQ(a.deltas.size(), b.deltas.size());
+        for (std::size_t i = 0; i < a.deltas.size(); ++i) {
+            EXPECT_EQ(a.deltas[i].page(), b.deltas[i].page());
+            EXPECT_EQ(a.deltas[i].epoch(), b.deltas[i].epoch());
+            EXPECT_TRUE(
+                std::ranges::equal(delta::encoded_of(a.deltas[i]), delta::encoded_of(b.deltas[i])));
+        }
+    }
+};
+
+class Writer {
+public:
+    explicit Writer(std::uint64_t seed) : random_(seed) {}
+    std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
+    Bytes bytes(std::size_t size) {
+        Bytes made(size);
+        for (auto& b : made) b = static_cast<std::byte>(random_());
+        return made;
+    }
+    // Now and then outside the page, of no bytes, unlike what else is written, or in vain.
+    Write write(const Both& both) {
+        Write made{.page = below(both.pages.size())};
+        const auto now = both.pages[made.page].first.read();
+        made.offset = below(now.size() + 1);
+        const auto most = below(8) == 0 ? 100 : now.size() - made.offset;
+        made.bytes = bytes(below(most + 1));
+        if (below(4) == 0 && made.bytes.size() <= now.size() - made.offset)
+            std::copy_n(now.begin() + static_cast<std::ptrdiff_t>(made.offset), made.bytes.size(),
+                        made.bytes.begin());
+        if (below(4) == 0) made.options.tag = random_();
+        if (below(8) == 0) made.options.label = "a label";
+        if (below(8) == 0) made.options.source = below(2) == 0 ? "one" : "another";
+        return made;
+    }
+
+private:
+    std::mt19937_64 random_;
+};
+
+void expect_same_whatever_is_written(Both& both, std::uint64_t seed, int writes) {
+    SCOPED_TRACE("MMSB_SEED=" + std::to_string(seed));
+    Writer writer(seed);
+    for (const auto size : {std::size_t{1}, std::size_t{64}, std::size_t{1000}, std::size_t{5000}})
+        both.create(size);
+    for (int i = 0; i < writes && !testing::Test::HasFailure(); ++i) {
+        if (writer.below(50) == 0) both.resize(writer.below(4), 1 + writer.below(6000));
+        if (writer.below(3) != 0) {
+            both.write(writer.write(both));
+            continue;
+        }
+        const auto page = writer.below(4);
+        auto bytes = both.pages[page].first.read();
+        for (auto n = writer.below(20); n != 0; --n)
+            bytes[writer.below(bytes.size())] = static_cast<std::byte>(writer.below(256));
+        if (writer.below(20) == 0) bytes.resize(bytes.size() + 1);
+        both.update(page, bytes);
+    }
+    both.expect_same();
+}
+
+TEST(AWriteOfOnePage, CommitsAsATransactionOfItDoes) {
+    const TempFolder one, other;
+    Both both(at(one), at(other));  // of small rings and segments: many end
+    expect_same_whatever_is_written(both, seed(), 5000);
+}
+
+TEST(AWriteOfOnePage, IsInTheLogAsATransactionsIs) {
+    const TempFolder one, other;
+    Both both(at(one), at(other));
+    expect_same_whatever_is_written(both, seed() + 1, 500);
+    const auto all = contents_of(both.general);
+    stop(std::move(both.straight));
+    remove_arena(one.path());
+    EXPECT_EQ(contents_of(start_with(at(one))), all);
+}
+
+TEST(AWriteOfOnePage, CommitsAsATransactionOfItDoesOnAPrivateBus) {
+    for (const bool logging : {true, false}) {
+        Both both({.enable_logging = logging}, {.enable_logging = logging});
+        expect_same_whatever_is_written(both, seed() + 2, 3000);
+    }
+}
+
+TEST(AWriteOfOnePage, ThatIsNamedAndTimedCommitsLikewise) {
+    const TempFolder one, other;
+    auto config = at(one), theirs = at(other);
+    config.source = theirs.source = "a name";
+    config.enable_instrumentation = theirs.enable_instrumentation = true;
+    Both both(config, theirs);
+    expect_same_whatever_is_written(both, seed() + 3, 1000);
+    EXPECT_GT(both.straight.get_stats().delta_apply_total_ns, 0U);
+}
+
+// Beyond what is compared at once, and beyond what a record of this ring may have.
+TEST(AWriteOfOnePage, OfManyBytesCommitsLikewise) {
+    const TempFolder one, other;
+    Both both(at(one), at(other));
+    Writer writer(seed() + 4);
+    both.create(300'000);
+    for (const std::size_t size : {11'000, 13'000, 16'384, 65'536, 65'537, 300'000}) {
+        both.write({.page = 0, .offset = 0, .bytes = writer.bytes(size)});
+        auto scattered = both.pages[0].first.read();
+        scattered.resize(size);
+        for (std::size_t i = 0; i < size; i += 2) scattered[i] ^= std::byte{0xff};
+        both.write({.page = 0, .offset = 0, .bytes = scattered});
+    }
+    both.expect_same();
+}
+
+TEST(AWriteOfOnePage, WithAnEpochThatIsNotThePagesIsAConflict) {
+    const auto bus = start_with({});
+    const auto page = bus.create_page(8);
+    const Bytes bytes(8, std::byte{1});
+    const auto before = page.epoch();
+    EXPECT_EQ(page.write(0, bytes, {.expected = before}).changed_bytes, 8U);
+    raises<Conflict>(bus, [&] { page.write(0, bytes, {.expected = before}); });
+    raises<Conflict>(bus, [&] { page.update(bytes, {.expected = before}); });
+}
+
+// Without a log the bytes go straight to the page: also where they come from it.
+TEST(AWriteOfOnePage, FromThePageItselfMovesItsBytes) {
+    for (const bool logging : {true, false}) {
+        const auto bus = start_with({.enable_logging = logging});
+        Bytes bytes(256);
+        for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i);
+        const auto page = bus.create_page(bytes.size(), {.contents = bytes});
+        const auto live = page.peek([](std::span<const std::byte> shown) { return shown; });
+        ASSERT_TRUE(live);
+        page.write(3, live->first(200));
+        std::copy_backward(bytes.begin(), bytes.begin() + 200, bytes.begin() + 203);
+        EXPECT_EQ(page.read(), bytes);
+    }
+}
+
+}  // namespace
+}  // namespace mmsb::test
