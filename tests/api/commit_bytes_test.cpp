@@ -186,7 +186,17 @@ TEST(AWriteOfOnePage, ThatIsNamedAndTimedCommitsLikewise) {
     config.enable_instrumentation = theirs.enable_instrumentation = true;
     Both both(config, theirs);
     expect_same_whatever_is_written(both, seed() + 3, 1000);
-    EXPECT_GT(both.straight.get_stats().delta_apply_total_ns, 0U);
+}
+
+TEST(AWriteOfOnePage, IsTimedWhereItsHandleWantsThat) {
+    for (const bool wanted : {true, false}) {
+        const auto bus = start_with({.enable_instrumentation = wanted});
+        const auto page = bus.create_page(1000);
+        page.write(0, Bytes(1000, std::byte{1}));  // (Now the source has its number.)
+        bus.reset_stats();
+        for (int i = 2; i < 20; ++i) page.write(0, Bytes(1000, static_cast<std::byte>(i)));
+        EXPECT_EQ(bus.get_stats().delta_apply_total_ns != 0, wanted);
+    }
 }
 
 // Beyond what is compared at once, and beyond what a record of this ring may have.
