@@ -27,15 +27,31 @@ Overlay::Stretch Overlay::rest_of(const Stretch& stretch, std::uint64_t from) {
     return made;
 }
 
+bool Overlay::put_inside(const auto& stretch, std::uint64_t offset,
+                         std::span<const std::byte> bytes) noexcept {
+    if (stretch.first > offset || end_of(stretch) < offset + bytes.size()) return false;
+    std::memcpy(stretch.second.bytes.data() + (offset - stretch.first), bytes.data(), bytes.size());
+    return true;
+}
+
 void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
     if (bytes.empty()) return;
+    if (only_) {
+        if (put_inside(*only_, offset, bytes)) return;
+        stretches_.try_emplace(only_->first, only_->second);
+        only_.reset();
+    } else if (stretches_.empty()) {
+        only_.emplace(offset, copy(bytes));
+        return;
+    }
+    put_beside(offset, bytes);
+}
+
+void Overlay::put_beside(std::uint64_t offset, std::span<const std::byte> bytes) {
     const auto end = offset + bytes.size();
     auto at = stretches_.upper_bound(offset);
     if (at != stretches_.begin()) --at;
-    if (at != stretches_.end() && at->first <= offset && end_of(*at) >= end) {  // inside one
-        std::memcpy(at->second.bytes.data() + (offset - at->first), bytes.data(), bytes.size());
-        return;
-    }
+    if (at != stretches_.end() && put_inside(*at, offset, bytes)) return;
     // First what may fail: who goes on after it has lost nothing that was staged.
     Stretches fresh(stretches_.get_allocator());
     fresh.try_emplace(offset, copy(bytes));
@@ -56,6 +72,13 @@ void Overlay::put(std::uint64_t offset, std::span<const std::byte> bytes) {
 }
 
 void Overlay::cut(std::uint64_t size) {
+    if (only_) {
+        if (only_->first < size)
+            only_->second.cut(size - only_->first);
+        else
+            only_.reset();
+        return;
+    }
     stretches_.erase(stretches_.lower_bound(size), stretches_.end());
     if (stretches_.empty()) return;
     auto& [offset, last] = *stretches_.rbegin();
@@ -64,18 +87,22 @@ void Overlay::cut(std::uint64_t size) {
 
 void Overlay::over(std::span<std::byte> out, std::uint64_t offset) const {
     const auto end = offset + out.size();
+    const auto show = [&](const auto& stretch) {
+        const auto from = std::max(stretch.first, offset), to = std::min(end_of(stretch), end);
+        if (from >= to) return;
+        std::memcpy(out.data() + (from - offset),
+                    stretch.second.bytes.data() + (from - stretch.first),
+                    static_cast<std::size_t>(to - from));
+    };
+    if (only_) return show(*only_);
     auto at = stretches_.upper_bound(offset);
     if (at != stretches_.begin()) --at;
-    for (; at != stretches_.end() && at->first < end; ++at) {
-        const auto from = std::max(at->first, offset), to = std::min(end_of(*at), end);
-        if (from >= to) continue;
-        std::memcpy(out.data() + (from - offset), at->second.bytes.data() + (from - at->first),
-                    static_cast<std::size_t>(to - from));
-    }
+    for (; at != stretches_.end() && at->first < end; ++at) show(*at);
 }
 
 std::span<const state::Write> Overlay::writes() const {
-    const auto all = pieces_.make<state::Write>(stretches_.size());
+    const auto all = pieces_.make<state::Write>(only_ ? 1 : stretches_.size());
+    if (only_) all.front() = {only_->first, only_->second.bytes};
     std::ranges::transform(stretches_, all.begin(), [](const auto& stretch) {
         return state::Write{stretch.first, stretch.second.bytes};
     });

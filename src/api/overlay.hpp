@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <memory_resource>
+#include <optional>
 
 namespace mmsb::detail {
 
@@ -28,9 +29,9 @@ private:
     state::Pieces& pieces_;
 };
 
-/// Disjoint stretches by offset; later ones replace what they cover. Nodes are the resource's, and
-/// so are the bytes of a page's first write, if it is short: most pages are written once. Others
-/// own theirs, and let go of them when they are written over.
+/// Disjoint stretches by offset; later ones replace what they cover. Most pages are written once: a
+/// first write needs no node, and its bytes are the resource's, if they are few. Others own theirs,
+/// and let go of them when they are written over.
 class Overlay {
 public:
     explicit Overlay(PieceResource& memory) : stretches_(&memory), pieces_(memory.pieces()) {}
@@ -38,7 +39,10 @@ public:
     void put(std::uint64_t offset, std::span<const std::byte> bytes);
     /// Drops what lies behind the new end of the page.
     void cut(std::uint64_t size);
-    void clear() noexcept { stretches_.clear(); }
+    void clear() noexcept {
+        only_.reset();
+        stretches_.clear();
+    }
     /// Writes what falls into [offset, offset + out.size()).
     void over(std::span<std::byte> out, std::uint64_t offset) const;
     /// Ascending, disjoint. Lives as long as this and the pieces, until the next change.
@@ -59,13 +63,22 @@ private:
         }
     };
     using Stretches = std::pmr::map<std::uint64_t, Stretch>;
-    static std::uint64_t end_of(const Stretches::value_type& stretch) noexcept {
+    struct Only {
+        std::uint64_t first = 0;
+        Stretch second;
+    };
+    static std::uint64_t end_of(const auto& stretch) noexcept {
         return stretch.first + stretch.second.bytes.size();
     }
+    /// Writes what lies inside the stretch: true.
+    static bool put_inside(const auto& stretch, std::uint64_t offset,
+                           std::span<const std::byte> bytes) noexcept;
+    void put_beside(std::uint64_t offset, std::span<const std::byte> bytes);
     [[nodiscard]] Stretch copy(std::span<const std::byte> bytes);
     [[nodiscard]] static Stretch rest_of(const Stretch& stretch, std::uint64_t from);
 
-    Stretches stretches_;
+    std::optional<Only> only_{};  ///< The first write, while there is no other: then the rest is
+    Stretches stretches_;         ///< empty.
     state::Pieces& pieces_;
     bool written_ = false;  ///< The first write has been.
 };

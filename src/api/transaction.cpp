@@ -21,7 +21,7 @@ Transaction::Impl::~Impl() {
 }
 
 void Transaction::Impl::clear() noexcept {
-    pages.clear();
+    pages = Pages(&resource);  // it has memory of the pieces' also when it is empty
     reads.clear();
     names.clear();
     staged.pages.clear();
@@ -49,12 +49,13 @@ std::optional<detail::TransactionPage> Transaction::Impl::find(const Page& page)
     return there(found->second);
 }
 
-detail::TransactionPage Transaction::Impl::add(Pages::const_iterator place, PageId page) {
+detail::TransactionPage Transaction::Impl::add(PageId page, std::uint32_t line) {
     const auto at =
-        pages.emplace_hint(place, page, StagedAt{staged.pages.size(), detail::Overlay(resource)});
+        pages.emplace(page, StagedAt{staged.pages.size(), detail::Overlay(resource)}).first;
     try {
         auto& made = staged.pages.emplace_back();
         made.page = page;
+        made.line = line;
         return {made, at->second.overlay};
     } catch (...) {
         pages.erase(at);
@@ -62,16 +63,26 @@ detail::TransactionPage Transaction::Impl::add(Pages::const_iterator place, Page
     }
 }
 
-detail::TransactionPage Transaction::Impl::stage(const Page& page) {
+detail::TransactionPage Transaction::Impl::stage_unseen(const Page& page) {
     detail::check_same_bus(page, bus);
-    const auto place = pages.lower_bound(page.id());
-    if (place != pages.end() && place->first == page.id()) return there(place->second);
-    auto line = Bus::handle_of(page).line;
+    if (const auto found = pages.find(page.id()); found != pages.end()) return there(found->second);
     auto& attachment = at().at();
-    state::prefetch(attachment, Bus::handle_of(page).hint);  // compared by the commit
-    static_cast<void>(state::find_line(attachment, page.id(), line));
-    const auto made = add(place, page.id());
-    made.staged.line = line;
+    const auto& handle = Bus::handle_of(page);
+    if (handle.line != state::unknown_line) __builtin_prefetch(attachment.arena->line(handle.line));
+    state::prefetch(attachment, handle.hint);  // compared by the commit
+    return add(page.id(), handle.line);
+}
+
+detail::TransactionPage Transaction::Impl::stage(const Page& page) {
+    const auto before = staged.pages.size();
+    const auto made = stage_unseen(page);
+    if (staged.pages.size() == before) return made;
+    try {
+        static_cast<void>(state::find_line(at().at(), page.id(), made.staged.line));
+    } catch (...) {
+        unstage();
+        throw;
+    }
     return made;
 }
 
@@ -127,9 +138,8 @@ void Transaction::Impl::read_live(const Page& page, std::span<std::byte> out,
     }
 }
 
-std::uint64_t Transaction::Impl::size_of(const state::StagedPage& page) const {
-    auto line = page.line;
-    return page.size ? *page.size : state::read_line(at().at(), page.page, line).size;
+std::uint64_t Transaction::Impl::size_of(state::StagedPage& page) const {
+    return page.size ? *page.size : state::read_line(at().at(), page.page, page.line).size;
 }
 
 CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
@@ -158,6 +168,7 @@ public:
     }
     Staging(const Staging&) = delete;
     Staging& operator=(const Staging&) = delete;
+    [[nodiscard]] bool is_new() const noexcept { return impl_.staged.pages.size() != before_; }
     void done() noexcept { done_ = true; }
 
 private:
@@ -249,7 +260,9 @@ std::optional<Page> Transaction::find_page(std::string_view name) {
 
 void Transaction::update(Page page, std::span<const std::byte> bytes) {
     Staging staging(*impl_);
-    const auto [staged, overlay] = impl_->stage(page);
+    const auto [staged, overlay] = impl_->stage_unseen(page);
+    const bool is_new = staging.is_new();
+    if (is_new) overlay.put(0, bytes);  // while its line is on its way
     // A whole update must fit the page as it is at the commit, whatever it is then: a blind write.
     const auto now = impl_->size_of(staged);
     if (bytes.size() != now)
@@ -259,7 +272,7 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
             {.page = page.id(),
              .expected = fmt::format("{} bytes", now),
              .found = fmt::format("{}", bytes.size())});
-    overlay.put(0, bytes);
+    if (!is_new) overlay.put(0, bytes);
     staging.done();
 }
 
@@ -313,7 +326,7 @@ Page Transaction::create_page(std::size_t size, const PageOptions& options) {
     detail::check_page_options(options, size);
     const auto id = state::take_page_id(open.at());
     Staging staging(*impl_);
-    const auto [page, overlay] = impl_->add(impl_->pages.end(), id);
+    const auto [page, overlay] = impl_->add(id, state::unknown_line);
     page.created = true;
     page.size = size;
     page.location = detail::location_for(open, options.location);

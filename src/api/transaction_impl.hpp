@@ -5,6 +5,8 @@
 #include "api/overlay.hpp"
 #include "base/spare.hpp"
 
+#include <unordered_map>
+
 namespace mmsb {
 
 namespace detail {
@@ -32,7 +34,7 @@ struct Transaction::Impl {
         std::size_t at = 0;  ///< In staged.pages.
         detail::Overlay overlay;
     };
-    using Pages = std::pmr::map<PageId, StagedAt>;
+    using Pages = std::pmr::unordered_map<PageId, StagedAt>;
 
     detail::Handle bus;
     base::Spare<Memory> memory{};
@@ -52,10 +54,13 @@ struct Transaction::Impl {
     /// Drops the page that was staged last.
     void unstage() noexcept;
     /// The page's staged part, made if need be. Throws PageNotFound where this transaction deletes
-    /// it.
+    /// it, or where it is not there.
     detail::TransactionPage stage(const Page& page);
-    /// Of a page that is not staged yet: `place` in `pages` is where it belongs.
-    detail::TransactionPage add(Pages::const_iterator place, PageId page);
+    /// The same; of a page that was not staged before it only asks the memory for the line, which
+    /// size_of() looks at.
+    detail::TransactionPage stage_unseen(const Page& page);
+    /// Of a page that is not staged yet.
+    detail::TransactionPage add(PageId page, std::uint32_t line);
     /// Nothing where it is not staged. Throws as stage().
     [[nodiscard]] std::optional<detail::TransactionPage> find(const Page& page);
     [[nodiscard]] detail::TransactionPage there(StagedAt& page) const;
@@ -65,8 +70,8 @@ struct Transaction::Impl {
     /// Live bytes of [offset, offset + out.size()), watched; zeros behind the live end.
     void read_live(const Page& page, std::span<std::byte> out, std::uint64_t offset);
     [[nodiscard]] std::uint64_t live_size(const Page& page);
-    /// The size that the staged page will have.
-    [[nodiscard]] std::uint64_t size_of(const state::StagedPage& staged) const;
+    /// The size that the staged page will have. Throws PageNotFound.
+    std::uint64_t size_of(state::StagedPage& staged) const;
     CommitOutcome commit(const CommitOptions& options);
 };
 
