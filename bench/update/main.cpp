@@ -13,6 +13,8 @@
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <random>
 
 namespace {
 
@@ -119,16 +121,23 @@ int main(int argc, char** argv) try {
     };
     std::vector<Row> rows(engines.size());
     std::filesystem::create_directories(options.folder);
+    std::vector<std::size_t> order(engines.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::mt19937 random(1);
     for (int round = 0; round < options.rounds; ++round)
-        for (const auto pattern : {bench::Pattern::sparse, bench::Pattern::dense})
-            for (std::size_t e = 0; e < engines.size(); ++e) {
-                const auto* const name = pattern == bench::Pattern::sparse ? "sparse" : "dense";
-                if (!options.pattern.empty() && options.pattern != name) continue;
+        for (const auto pattern : {bench::Pattern::sparse, bench::Pattern::dense}) {
+            const auto* const name = pattern == bench::Pattern::sparse ? "sparse" : "dense";
+            if (!options.pattern.empty() && options.pattern != name) continue;
+            // Who writes files after one who did not pays for memory that the kernel has not used
+            // for a while: nobody has always the same one before him.
+            std::ranges::shuffle(order, random);
+            for (const auto e : order) {
                 const auto engine = engines[e]();
                 if (!options.only.empty() && engine->name() != options.only) continue;
                 const auto ns = run(*engine, options, pattern, rows[e]);
                 (pattern == bench::Pattern::sparse ? rows[e].sparse : rows[e].dense).push_back(ns);
             }
+        }
     std::filesystem::remove_all(options.folder);
     print(rows, options);
     return 0;
