@@ -70,6 +70,11 @@ std::uint64_t encode(std::span<const Part> parts, std::size_t page_size,
 std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,
                         FunctionRef<std::byte*(std::size_t)> room);
 
+/// encode_to(); and `ranges` become stretches that hold all bytes which differ, ascending, with a
+/// whole window of 64 between two of them. REQUIRES at most `windows_compared_once` windows.
+std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,
+                        FunctionRef<std::byte*(std::size_t)> room, std::vector<ByteRange>& ranges);
+
 /// Appends to `out` what writes just these runs, whether or not the page has those bytes already.
 /// Returns the number of bytes; with 0 nothing is appended.
 /// REQUIRES runs in ascending order, disjoint (they may touch), within page_size.

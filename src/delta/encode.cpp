@@ -293,9 +293,8 @@ void write_chosen(Source& source, const Choice& choice, const Tally& tally, std:
 }
 
 template <class Source>
-std::uint64_t encode_from(Source& source, std::size_t page_size,
-                          FunctionRef<std::byte*(std::size_t)> room) {
-    const Tally tally = source.tally();
+std::uint64_t encode_counted(Source& source, const Tally& tally, std::size_t page_size,
+                             FunctionRef<std::byte*(std::size_t)> room) {
     if (tally.changed == 0) return 0;
     const Choice choice = choose(source, tally, page_size);
     std::byte* const at = room(choice.size);
@@ -322,6 +321,23 @@ std::uint64_t encode_from(Source& source, std::size_t page_size,
     return tally.changed;
 }
 
+template <class Source>
+std::uint64_t encode_from(Source& source, std::size_t page_size,
+                          FunctionRef<std::byte*(std::size_t)> room) {
+    return encode_counted(source, source.tally(), page_size, room);
+}
+
+void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges) {
+    for (const auto& w : windows) {
+        const auto first = w.offset + static_cast<std::size_t>(std::countr_zero(w.mask));
+        const auto end = w.offset + static_cast<std::size_t>(std::bit_width(w.mask));
+        if (!ranges.empty() && ranges.back().offset + ranges.back().size + window > w.offset)
+            ranges.back().size = end - ranges.back().offset;
+        else
+            ranges.push_back({first, end - first});
+    }
+}
+
 /// Room at the end of a vector.
 auto behind(std::vector<std::byte>& out) {
     return [&out](std::size_t size) {
@@ -337,6 +353,15 @@ std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,
                         FunctionRef<std::byte*(std::size_t)> room) {
     PartSource source(parts);
     return encode_from(source, page_size, room);
+}
+
+std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,
+                        FunctionRef<std::byte*(std::size_t)> room, std::vector<ByteRange>& ranges) {
+    PartSource source(parts);
+    const Tally tally = source.tally();
+    ranges.clear();
+    source.each([&ranges](std::span<const Window> windows) { add_ranges(windows, ranges); });
+    return encode_counted(source, tally, page_size, room);
 }
 
 std::uint64_t encode(std::span<const Part> parts, std::size_t page_size,

@@ -6,6 +6,7 @@
 #include "delta/codec.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 
@@ -167,15 +168,34 @@ std::size_t write_entry_around(const PageEntry& entry, std::size_t delta_size,
     return at;
 }
 
-std::byte* write_entry_front(const DeltaEntry& entry, std::span<std::byte> delta) noexcept {
-    MMSB_ASSERT(entry.page != PageId::none && entry.size <= limits::page_size && !delta.empty());
-    base::FrontWriter front(delta.data());
-    front.varint(delta.size());
+namespace {
+
+std::byte* write_front(const DeltaEntry& entry, std::size_t delta_size, std::byte* delta) noexcept {
+    MMSB_ASSERT(entry.page != PageId::none && entry.size <= limits::page_size && delta_size != 0);
+    base::FrontWriter front(delta);
+    front.varint(delta_size);
     front.varint(entry.size);
     front.varint(number(entry.epoch));
     front.varint(number(entry.page));
     front.fixed(static_cast<std::uint8_t>(has_delta));
     return front.begin();
+}
+
+}  // namespace
+
+std::byte* write_entry_front(const DeltaEntry& entry, std::span<std::byte> delta) noexcept {
+    return write_front(entry, delta.size(), delta.data());
+}
+
+std::size_t write_entry_around(const DeltaEntry& entry, std::size_t delta_size,
+                               std::vector<std::byte>& out) {
+    std::array<std::byte, delta_entry_front> room;
+    auto* const end = room.data() + room.size();
+    const auto* const begin = write_front(entry, delta_size, end);
+    const auto size = static_cast<std::size_t>(end - begin), at = out.size() + size;
+    out.resize(at + delta_size);
+    std::memcpy(out.data() + at - size, begin, size);
+    return at;
 }
 
 void write_entry(const PageEntry& entry, std::vector<std::byte>& out) {

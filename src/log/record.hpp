@@ -185,6 +185,9 @@ struct DeltaEntry {
 /// Writes what stands in front of its delta there, and returns where that begins. REQUIRES room for
 /// delta_entry_front bytes.
 std::byte* write_entry_front(const DeltaEntry& entry, std::span<std::byte> delta) noexcept;
+/// As write_entry_around, for such an entry.
+std::size_t write_entry_around(const DeltaEntry& entry, std::size_t delta_size,
+                               std::vector<std::byte>& out);
 inline constexpr std::size_t delta_entry_front = 1 + 4 * base::varint_max;
 /// The record of a commit that says nothing but that bytes of one page change (empty: nothing at
 /// all), made around the page's delta where that lies. REQUIRES in front of it room for

@@ -39,6 +39,14 @@ struct Change {
     std::uint64_t place = 0;  ///< Of a page that is created or resized: its new offset.
 };
 
+/// The same of a page of which only bytes change, with its line as it was: a copy that was checked.
+struct BytesChange {
+    std::uint32_t line = unknown_line;
+    arena::LineCopy was{};
+    std::size_t delta_at = 0, delta_size = 0;
+    std::uint64_t changed_bytes = 0;
+};
+
 /// Buffers of whoever holds the writers' lock: kept, so that a commit allocates nothing.
 struct WriterScratch {
     /// Room for what stands in front of a body, up to `body_at`, then the entries; a record is
@@ -50,7 +58,8 @@ struct WriterScratch {
     std::vector<std::byte> unlogged{};  ///< Deltas of a bus without a log.
     std::vector<std::byte> metadata{};  ///< Of the page at hand.
     std::vector<Change> changes{};      ///< One an entry; their deltas are in `body` or `unlogged`.
-    std::vector<std::uint32_t> lines{};  ///< Of these.
+    std::vector<BytesChange> bytes_changes{};  ///< Likewise, of other pages.
+    std::vector<std::uint32_t> lines{};        ///< Of both.
     std::vector<std::byte> record{};  ///< Of state/commit_bytes, which leaves it as long as it is.
     std::vector<std::uint64_t> masks{};  ///< Likewise: which bytes differ, of a bus without a log.
     std::string source{};  ///< The last one that was looked up, and its number; 0: none.

@@ -2,8 +2,10 @@
 
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
+#include "delta/codec.hpp"
 #include "state/append.hpp"
 #include "state/apply_timer.hpp"
+#include "state/bytes_change.hpp"
 #include "state/derive.hpp"
 #include "state/flush.hpp"
 #include "state/lost.hpp"
@@ -62,8 +64,14 @@ void apply_and_publish(Attachment& bus, const HandleOptions& handle, const Batch
     auto& scratch = bus.scratch;
     {
         const ApplyTimer timer(words, batch.record.sequence, handle.instrumentation);
-        apply(bus, scratch.changes, bus.logging ? scratch.body : scratch.unlogged, batch.record.end,
-              batch.record.sequence);
+        const std::span<const std::byte> deltas = bus.logging ? scratch.body : scratch.unlogged;
+        const auto end = batch.record.end;
+        const auto sequence = batch.record.sequence;
+        apply(bus, scratch.changes, deltas, end, sequence);
+        for (const auto& change : scratch.bytes_changes)
+            apply_bytes(bus, change, end, sequence, [&](std::span<std::byte> page) {
+                delta::apply_shared(deltas.subspan(change.delta_at, change.delta_size), page);
+            });
     }
     if (batch.source.kind != log::RecordKind::filler) publish(bus, batch.source);
     publish(bus, batch.record);
@@ -182,7 +190,7 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
             release_places(bus);
             return;
         }
-        if (bus.scratch.changes.empty() && staged.made.graph.empty()) {
+        if (bus.scratch.lines.empty() && staged.made.graph.empty()) {
             bus.require_memory();
             outcome.result.committed.sequence = Sequence{bus.tail.sequence};
             outcome.end = bus.tail.applied;

@@ -6,6 +6,7 @@
 #include "delta/compare.hpp"
 #include "state/append.hpp"
 #include "state/apply_timer.hpp"
+#include "state/bytes_change.hpp"
 #include "state/commit.hpp"
 #include "state/flush.hpp"
 #include "state/lost.hpp"
@@ -60,22 +61,19 @@ bool are_of(std::span<const std::byte> page, std::span<const std::byte> bytes) n
 /// One commit, under the writers' lock.
 class OneCommit {
 public:
-    OneCommit(Attachment& bus, const BytesOfPage& write) noexcept
-        : bus_(bus), words_(bus.words()), write_(write) {}
+    OneCommit(Attachment& bus, const BytesOfPage& write) noexcept : bus_(bus), write_(write) {}
 
     /// Is the page there, as its line says, and can this be written to it?
     [[nodiscard]] bool find_page(const CommitOptions& options) noexcept {
-        line_ = bus_.arena->line(write_.line);
-        if (line_ == nullptr || !arena::Arena::copy(*line_, was_) ||
-            was_.id != number(write_.page) || !arena::Arena::agrees(was_) ||
-            was_.lsn > bus_.tail.applied || was_.stale())
-            return false;
+        change_.line = write_.line;
+        auto& was = change_.was;
+        if (!find_still(bus_, write_.page, write_.line, was)) return false;
         const auto size = write_.bytes.size();
-        if (write_.whole ? size != was_.size
-                         : write_.offset > was_.size || size > was_.size - write_.offset)
+        if (write_.whole ? size != was.size
+                         : write_.offset > was.size || size > was.size - write_.offset)
             return false;
-        if (options.expected && number(*options.expected) != was_.epoch) return false;
-        const auto bytes = bus_.arena->bytes(was_.offset, was_.size);
+        if (options.expected && number(*options.expected) != was.epoch) return false;
+        const auto bytes = bus_.arena->bytes(was.offset, was.size);
         if (!bytes) return false;
         page_ = *bytes;
         return bus_.logging || !are_of(page_, write_.bytes);
@@ -108,12 +106,13 @@ public:
     }
 
     void make_record(std::uint32_t source, std::uint64_t tag) noexcept {
+        const auto& was = change_.was;
         auto fields = record_fields(bus_, log::RecordKind::commit);
         fields.sequence = sequence_ = fields.sequence + 1;
         fields.source = source;
         fields.tag = tag;
         time_ns_ = fields.time_ns;
-        record_ = log::wrap_delta(fields, {write_.page, Epoch{was_.epoch} + 1, was_.size}, delta_,
+        record_ = log::wrap_delta(fields, {write_.page, Epoch{was.epoch} + 1, was.size}, delta_,
                                   bus_.tail.applied, bus_.scratch.segment->context());
     }
 
@@ -121,9 +120,10 @@ public:
     void log_and_apply(std::uint64_t changed, bool timed) noexcept {
         const auto start = bus_.tail.applied, end = start + record_.size();
         log_records(bus_, start, {}, record_, {&write_.line, 1});
+        change_.changed_bytes = changed;
         {
-            const ApplyTimer timer(words_, sequence_, timed);
-            apply(changed, end);
+            const ApplyTimer timer(bus_.words(), sequence_, timed);
+            apply_bytes(bus_, change_, end, sequence_, [this](auto page) { write_to(page); });
         }
         publish_time(bus_, time_ns_);
         publish_sequence(bus_, sequence_);
@@ -132,40 +132,17 @@ public:
     }
 
 private:
-    // The line becomes what our checked copy of it says: whoever wrote over it meanwhile did so in
-    // vain. (state/redo has the other half: a record that somebody else has to put onto pages.)
-    void apply(std::uint64_t changed, Lsn end) noexcept {
-        line_->lsn.store(was_.lsn | arena::busy, relaxed);
-        arena::write_fence();
-        MMSB_STEP("apply.line_busy");
+    void write_to(std::span<std::byte> page) const noexcept {
         if (bus_.logging)
-            delta::apply_shared(delta_, page_);
+            delta::apply_shared(delta_, page);
         else
-            arena::copy_to_shared(page_.data() + write_.offset, write_.bytes.data(),
+            arena::copy_to_shared(page.data() + write_.offset, write_.bytes.data(),
                                   write_.bytes.size());
-        MMSB_STEP("apply.bytes");
-        count_delta(words_, changed);
-        auto now = was_;
-        now.lsn = end;
-        now.epoch = was_.epoch + 1;
-        now.sequence = number(sequence_);
-        line_->id.store(now.id, relaxed);
-        line_->epoch.store(now.epoch, relaxed);
-        line_->sequence.store(now.sequence, relaxed);
-        line_->size.store(now.size, relaxed);
-        line_->offset.store(now.offset, relaxed);
-        line_->location.store(now.location, relaxed);
-        line_->check.store(arena::check_of(now), relaxed);
-        MMSB_STEP("apply.fields");
-        line_->lsn.store(end, std::memory_order_release);
-        MMSB_STEP("apply.line");
     }
 
     Attachment& bus_;
-    arena::Control& words_;
     const BytesOfPage& write_;
-    arena::PageLine* line_ = nullptr;
-    arena::LineCopy was_{};
+    BytesChange change_{};
     std::span<std::byte> page_{}, delta_{};
     Sequence sequence_ = Sequence::zero;
     std::int64_t time_ns_ = 0;

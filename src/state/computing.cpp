@@ -111,9 +111,19 @@ void Computing::visit_all(std::span<graph::Propagation::Visited> nodes) {
 // Which pages were visited together depends on how long functions took: the record does not.
 void Computing::put_in_order() {
     const auto visited = std::span(staged_.made.pages).subspan(made_before_);
-    std::ranges::sort(visited, {}, [this](const StagedPage& page) {
-        return graph_.order().position(graph_.node_of(page.page));
-    });
+    const auto position_of = [this](PageId page) {
+        return graph_.order().position(graph_.node_of(page));
+    };
+    std::ranges::sort(visited, {}, [&](const StagedPage& page) { return position_of(page.page); });
+    const auto position = [&](const ReadyPage& page) { return position_of(PageId{page.was.id}); };
+    std::ranges::sort(staged_.made.ready, {}, position);
+    auto at = made_before_;
+    for (auto& page : staged_.made.ready) {
+        while (at < staged_.made.pages.size() &&
+               position_of(staged_.made.pages[at].page) < position(page))
+            ++at;
+        page.behind = at;
+    }
 }
 
 // A page that nothing computes, bound by control or compiler edges.
@@ -201,7 +211,7 @@ void Computing::call(Job& job) const noexcept {
         job.is_ours = true;
         if (job.first || !graph::reached_ranges(job.function->locality, call, job.reached))
             job.reached.assign(1, job.page->whole);
-        pages_.compare(*job.page, job.out, job.reached, job.ranges, job.scratch);
+        pages_.compare(*job.page, job.out, job.reached, job.found);
     } catch (...) {
         job.failure = std::current_exception();
     }
@@ -239,17 +249,38 @@ void Computing::rethrow(const Job& job) const {
 
 graph::Fate Computing::keep(Job& job) {
     auto& page = *job.page;
-    page.changed = pages_.keep(job.ranges);
+    page.changed = pages_.keep(job.found.ranges);
     const bool differs = !page.changed.empty() || page.is_new;
     const bool written = page.staged != nullptr && !page.staged->writes.empty();
     page.now = job.out;
     page.has_bytes = true;
     if (!differs && !page.was_stale && !written) return Fate::unchanged;
+    if (is_ready(job)) {
+        keep_ready(job);
+        return Fate::changed;
+    }
     auto& entry = entry_of(page);
     entry.stale = page.is_stale = false;
     entry.computed = writes_of(job);
     if (differs) return Fate::changed;
     return page.was_stale ? Fate::fresh : Fate::unchanged;
+}
+
+// Does nothing change of the page but bytes, and is their delta there?
+bool Computing::is_ready(const Job& job) const noexcept {
+    const auto& page = *job.page;
+    return !job.found.delta.empty() && page.staged == nullptr && page.made == PageState::not_made &&
+           page.stood && !page.was_stale;
+}
+
+void Computing::keep_ready(Job& job) {
+    constexpr std::size_t little = 4 * limits::kib;
+    auto& delta = job.found.delta;
+    const auto kept = staged_.made.memory.take_small(delta.size());
+    std::ranges::copy(delta, kept.begin());
+    staged_.made.ready.push_back({job.page->line, job.page->line_then, kept,
+                                  job.found.changed_bytes, staged_.made.pages.size()});
+    if (delta.capacity() > little) delta = {};
 }
 
 // Of what differs: nobody has to look for it once more. All of it where it is in many pieces.

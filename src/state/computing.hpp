@@ -52,8 +52,7 @@ private:
         std::vector<std::span<const ByteRange>> changed{};
         bool first = false;                ///< It has no bytes yet that would be right.
         std::vector<ByteRange> reached{};  ///< Of `out`, that could come out otherwise,
-        std::vector<ByteRange> ranges{};   ///< and that did.
-        Bytes scratch{};
+        Found found{};                     ///< and that did.
         std::exception_ptr failure{};
         bool is_ours = false;  ///< The function did what it should.
     };
@@ -90,6 +89,8 @@ private:
     [[nodiscard]] Fate settle(Job& job, std::uint8_t why);
     [[noreturn]] void rethrow(const Job& job) const;
     Fate keep(Job& job);
+    [[nodiscard]] bool is_ready(const Job& job) const noexcept;
+    void keep_ready(Job& job);
     [[nodiscard]] std::span<const Write> writes_of(const Job& job);
     StagedPage& entry_of(PageState& page);
     void mark(PageState& page, bool stale);

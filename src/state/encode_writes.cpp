@@ -3,6 +3,8 @@
 #include "arena/shared_bytes.hpp"
 #include "base/spare.hpp"
 #include "delta/codec.hpp"
+#include "delta/compare.hpp"
+#include "state/read.hpp"
 
 #include <algorithm>
 #include <array>
@@ -62,14 +64,67 @@ struct Memory {
 std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> old,
                             std::uint64_t size, bool shared,
                             FunctionRef<std::byte*(std::size_t)> room) {
+    const auto writes = page.all_writes();
+    if (writes.size() == 1) {
+        const auto& [offset, after] = writes.front();
+        if (offset + after.size() <= old.size() &&
+            after.size() <= delta::windows_compared_once * delta::window) {
+            const auto at = static_cast<std::size_t>(offset);
+            const delta::Part part{at, old.subspan(at, after.size()), after};
+            return delta::encode_to({&part, 1}, static_cast<std::size_t>(size), room);
+        }
+    }
     const base::Spare<Memory> kept;
     auto& [parts, copy] = *kept;
     parts.clear();
-    for (const auto& write : page.all_writes()) add_parts(write, old, parts);
+    for (const auto& write : writes) add_parts(write, old, parts);
     if (shared) copy_before(parts, copy);
     const auto changed = delta::encode_to(parts, static_cast<std::size_t>(size), room);
     if (copy.size() > limits::mib) copy = {};
     return changed;
+}
+
+std::uint64_t bytes_written(const StagedPage& page) {
+    std::uint64_t n = 0;
+    for (const auto& write : page.all_writes()) n += write.bytes.size();
+    return n;
+}
+
+namespace {
+
+void find_ahead(StagedPage& page, std::span<const std::byte> old, std::uint64_t size) {
+    auto& ahead = *page.ahead;
+    ahead.size = size;
+    ahead.changed_bytes = encode_writes(page, old, size, false, [&ahead](std::size_t n) {
+        ahead.delta.resize(n);
+        return ahead.delta.data();
+    });
+}
+
+void encode_page_ahead(Attachment& bus, StagedPage& page) {
+    if (page.created) {
+        page.ahead = StagedPage::Ahead{};
+        find_ahead(page, {}, *page.size);
+        return;
+    }
+    if (page.size) return;
+    auto line = page.line;
+    const auto now = read_page(bus, page.page, line);
+    for (const auto& write : page.all_writes())
+        if (write.offset > now.value.size() || write.bytes.size() > now.value.size() - write.offset)
+            return;
+    page.ahead = StagedPage::Ahead{};
+    page.ahead->epoch = now.version.epoch;
+    find_ahead(page, now.value, now.value.size());
+}
+
+}  // namespace
+
+void encode_ahead(Attachment& bus, std::span<StagedPage> pages) {
+    for (auto& page : pages) {
+        page.ahead.reset();
+        if (!page.deleted && bytes_written(page) >= large_write) encode_page_ahead(bus, page);
+    }
 }
 
 }  // namespace mmsb::state

@@ -12,4 +12,7 @@ std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> o
                             std::uint64_t size, bool shared,
                             FunctionRef<std::byte*(std::size_t)> room);
 
+/// How many bytes are written, whatever they are.
+[[nodiscard]] std::uint64_t bytes_written(const StagedPage& page);
+
 }  // namespace mmsb::state

@@ -15,10 +15,6 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 
-void add(arena::Word& word, std::uint64_t n) noexcept {
-    word.store(word.load(relaxed) + n, relaxed);
-}
-
 arena::Word& pages_at(arena::Control& words, std::uint32_t location) noexcept {
     return words.pages_at[std::min<std::size_t>(arena::location_of(location), 2)];
 }
@@ -34,8 +30,8 @@ void apply_created(Attachment& bus, arena::PageLine& line, std::uint64_t offset,
         if (!entry.delta.empty()) delta::apply_shared(entry.delta, *bytes);
     }
     if (line.id.load(relaxed) == 0) {
-        add(pages_at(words, static_cast<std::uint32_t>(entry.location)), 1);
-        add(words.page_bytes, entry.size);
+        add_to(pages_at(words, static_cast<std::uint32_t>(entry.location)), 1);
+        add_to(words.page_bytes, entry.size);
     }
     line.id.store(number(entry.page), relaxed);
     MMSB_STEP("apply.id");
@@ -49,9 +45,9 @@ void apply_deleted(Attachment& bus, arena::PageLine& line) noexcept {
     const auto size = line.size.load(relaxed);
     bus.arena->release(line.offset.load(relaxed), size);
     MMSB_STEP("apply.released");
-    add(pages_at(words, line.location.load(relaxed)), ~std::uint64_t{0});
-    add(words.page_bytes, ~size + 1);
-    add(words.lines_free, 1);
+    add_to(pages_at(words, line.location.load(relaxed)), ~std::uint64_t{0});
+    add_to(words.page_bytes, ~size + 1);
+    add_to(words.lines_free, 1);
     line.id.store(0, relaxed);
     MMSB_STEP("apply.line_freed");
     line.size.store(0, relaxed);
@@ -82,7 +78,7 @@ void apply_resized(Attachment& bus, arena::PageLine& line, std::uint64_t to,
     MMSB_STEP("apply.place");
     line.size.store(entry.size, relaxed);
     if (!switched) bus.arena->release(from, old_size);
-    add(words.page_bytes, entry.size - old_size);
+    add_to(words.page_bytes, entry.size - old_size);
 }
 
 void apply_entry(Attachment& bus, arena::PageLine& line, const arena::LineCopy& was,
@@ -291,10 +287,10 @@ void place(Attachment& bus, std::span<const std::byte> body, std::span<const std
         line.next_offset.store(bus.arena->take(entry.page.size), relaxed);
         if (!entry.page.created) continue;
         if (number >= words.lines_used.load(relaxed)) {
-            add(words.lines_free, number - words.lines_used.load(relaxed));
+            add_to(words.lines_free, number - words.lines_used.load(relaxed));
             words.lines_used.store(std::uint64_t{number} + 1, relaxed);
         } else {
-            add(words.lines_free, ~std::uint64_t{0});
+            add_to(words.lines_free, ~std::uint64_t{0});
         }
     }
 }
@@ -348,12 +344,6 @@ void publish_sequence(Attachment& bus, Sequence sequence) noexcept {
     bus.tail.sequence = number(sequence);
     bus.words().sequence.store(bus.tail.sequence, std::memory_order_release);
     MMSB_STEP("publish.sequence");
-}
-
-void count_delta(arena::Control& words, std::uint64_t changed_bytes) noexcept {
-    add(words.deltas, 1);
-    add(words.applies, 1);
-    add(words.delta_bytes, changed_bytes);
 }
 
 void publish_applied(Attachment& bus, Lsn end) noexcept {

@@ -71,8 +71,16 @@ void publish(Attachment& bus, const log::Record& record) noexcept;
 /// Of that, what every commit has.
 void publish_time(Attachment& bus, std::int64_t time_ns) noexcept;
 void publish_sequence(Attachment& bus, Sequence sequence) noexcept;
+/// Of a word that only who holds the writers' lock changes.
+inline void add_to(arena::Word& word, std::uint64_t n) noexcept {
+    word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
 /// One more delta was applied.
-void count_delta(arena::Control& words, std::uint64_t changed_bytes) noexcept;
+inline void count_delta(arena::Control& words, std::uint64_t changed_bytes) noexcept {
+    add_to(words.deltas, 1);
+    add_to(words.applies, 1);
+    add_to(words.delta_bytes, changed_bytes);
+}
 /// Everything up to `end` is on the pages: the words are sealed, then `applied` moves.
 void publish_applied(Attachment& bus, Lsn end) noexcept;
 

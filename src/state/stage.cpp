@@ -1,5 +1,6 @@
 #include "state/stage.hpp"
 
+#include "state/bytes_change.hpp"
 #include "state/derive.hpp"
 #include "state/encode_writes.hpp"
 #include "state/header.hpp"
@@ -7,6 +8,7 @@
 #include "state/read.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
@@ -14,19 +16,10 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 
-void find_ahead(StagedPage& page, std::span<const std::byte> old, std::uint64_t size) {
-    auto& ahead = *page.ahead;
-    ahead.size = size;
-    ahead.changed_bytes = encode_writes(page, old, size, false, [&ahead](std::size_t n) {
-        ahead.delta.resize(n);
-        return ahead.delta.data();
+bool are_inside(const StagedPage& page, std::uint64_t size) {
+    return std::ranges::all_of(page.all_writes(), [size](const Write& write) {
+        return write.offset <= size && write.bytes.size() <= size - write.offset;
     });
-}
-
-std::uint64_t bytes_written(const StagedPage& page) {
-    std::uint64_t n = 0;
-    for (const auto& write : page.all_writes()) n += write.bytes.size();
-    return n;
 }
 
 // Names after the commit must be unique: one that is given up in the same commit may be taken.
@@ -65,6 +58,7 @@ public:
         scratch.body_at = room_in_front;
         scratch.unlogged.clear();
         scratch.changes.clear();
+        scratch.bytes_changes.clear();
         scratch.lines.clear();
     }
 
@@ -74,6 +68,7 @@ public:
         for (std::size_t i = 0; i < pages.size(); ++i) {
             if (!seen) look_ahead(pages, i);
             auto& page = pages[i];
+            if (add_plain(page)) continue;
             auto& change = scratch.changes.emplace_back();
             change.entry.page = page.page;
             metadata_.clear();
@@ -88,9 +83,51 @@ public:
         }
     }
 
+    /// Their lines and bytes were looked at just now.
+    void add(Made& made) {
+        std::size_t done = 0;
+        const auto add_before = [&](std::size_t end) {
+            if (end == done) return;
+            add(std::span(made.pages).subspan(done, end - done), true);
+            done = end;
+        };
+        for (const auto& page : made.ready) {
+            add_before(page.behind);
+            if (result_.stale_ahead) return;
+            std::ranges::copy(page.delta,
+                              add_bytes_change(bus_, page.line, page.was, page.delta.size()));
+            count(page.changed_bytes);
+        }
+        add_before(made.pages.size());
+    }
+
     [[nodiscard]] const Encoded& result() const noexcept { return result_; }
 
 private:
+    // Most pages: nothing of them changes but bytes. False: it is more than that, or out of order.
+    bool add_plain(const StagedPage& page) {
+        if (page.created || page.deleted || page.size || page.name || !page.metadata.empty() ||
+            page.ahead || page.stale.value_or(false))
+            return false;
+        arena::LineCopy was;
+        if (!find_still(bus_, page.page, page.line, was)) return false;
+        const auto old = bus_.arena->bytes(was.offset, was.size);
+        if (!old || !are_inside(page, was.size) ||
+            (!under_lock_ && bytes_written(page) >= large_write))
+            return false;
+        const auto changed = encode_writes(page, *old, was.size, true, [&](std::size_t size) {
+            return add_bytes_change(bus_, page.line, was, size);
+        });
+        if (changed != 0) count(changed);
+        return true;
+    }
+
+    // Of the last one.
+    void count(std::uint64_t changed_bytes) {
+        bus_.scratch.bytes_changes.back().changed_bytes = changed_bytes;
+        result_.changed_bytes += changed_bytes;
+    }
+
     Change& change() noexcept { return bus_.scratch.changes.back(); }
 
     void finish(const StagedPage& page, Change& change) {
@@ -292,34 +329,6 @@ private:
 
 }  // namespace
 
-namespace {
-
-void encode_page_ahead(Attachment& bus, StagedPage& page) {
-    if (page.created) {
-        page.ahead = StagedPage::Ahead{};
-        find_ahead(page, {}, *page.size);
-        return;
-    }
-    if (page.size) return;
-    auto line = page.line;
-    const auto now = read_page(bus, page.page, line);
-    for (const auto& write : page.all_writes())
-        if (write.offset > now.value.size() || write.bytes.size() > now.value.size() - write.offset)
-            return;
-    page.ahead = StagedPage::Ahead{};
-    page.ahead->epoch = now.version.epoch;
-    find_ahead(page, now.value, now.value.size());
-}
-
-}  // namespace
-
-void encode_ahead(Attachment& bus, std::span<StagedPage> pages) {
-    for (auto& page : pages) {
-        page.ahead.reset();
-        if (!page.deleted && bytes_written(page) >= large_write) encode_page_ahead(bus, page);
-    }
-}
-
 std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged) {
     for (const auto& read : staged.reads) {
         const auto* line = read.line == unknown_line ? nullptr : bus.arena->line(read.line);
@@ -342,7 +351,7 @@ std::optional<ConflictAt> validate(Attachment& bus, const Staged& staged) {
 }
 
 Encoded encode(Attachment& bus, Staged& staged, bool under_lock, std::size_t room_in_front) {
-    const auto pages = staged.pages.size() + staged.made.pages.size();
+    const auto pages = staged.pages.size() + staged.made.pages.size() + staged.made.ready.size();
     if (pages > limits::pages_per_record)
         throw InvalidArgument(ErrorCode::invalid_argument, "too many pages in one commit",
                               {.expected = fmt::format("{} at most", limits::pages_per_record),
@@ -351,7 +360,7 @@ Encoded encode(Attachment& bus, Staged& staged, bool under_lock, std::size_t roo
     Encoder encoder(bus, under_lock);
     encoder.begin(room_in_front);
     encoder.add(staged.pages, false);
-    if (!encoder.result().stale_ahead) encoder.add(staged.made.pages, true);
+    if (!encoder.result().stale_ahead) encoder.add(staged.made);
     auto result = encoder.result();
     if (!staged.made.graph.empty()) {
         write_graph(bus, staged);

@@ -107,19 +107,30 @@ private:
     std::span<std::byte> room_{};
 };
 
+/// A page that was computed, of which nothing changes but bytes; their delta is there.
+struct ReadyPage {
+    std::uint32_t line = unknown_line;
+    arena::LineCopy was{};  ///< Its line, which has to be so still.
+    std::span<const std::byte> delta{};
+    std::uint64_t changed_bytes = 0;
+    std::size_t behind = 0;  ///< So many of Made::pages: parents come first in a record.
+};
+
 /// What derive() makes of a commit.
 struct Made {
-    std::vector<StagedPage> pages{};  ///< Besides those that the user changes.
+    std::vector<StagedPage> pages{};  ///< Besides those that the user changes,
+    std::vector<ReadyPage> ready{};   ///< and these. Their lines are among `reads`.
     std::vector<GraphChange> graph{};
     std::vector<ReadPage> reads{};
     Lsn graph_head = 0;        ///< Of the graph that it was made with.
-    Pieces memory{};           ///< That `pages` point to.
+    Pieces memory{};           ///< That `pages` and `ready` point to.
     std::size_t computed = 0;  ///< Functions that ran,
     std::int64_t ns = 0;       ///< and how long all of it took.
 
     /// As new, with the memory of before.
     void clear() noexcept {
         pages.clear();
+        ready.clear();
         graph.clear();
         reads.clear();
         memory.clear();
@@ -164,9 +175,10 @@ struct Encoded {
     bool stale_ahead = false;  ///< A large write's delta was for another epoch: stage again.
 };
 /// Under the writers' lock: writes entries for all that differs into scratch.body, behind
-/// `room_in_front`, and into scratch.changes; lines and places of created and resized pages are
-/// taken (words.allocating is set first). Throws PageNotFound, InvalidArgument, OutOfSpace; undo
-/// with release_places(). `under_lock`: also large writes are compared here.
+/// `room_in_front`, and into scratch.changes and scratch.bytes_changes; lines and places of created
+/// and resized pages are taken (words.allocating is set first). Throws PageNotFound,
+/// InvalidArgument, OutOfSpace; undo with release_places(). `under_lock`: also large writes are
+/// compared here.
 [[nodiscard]] Encoded encode(Attachment& bus, Staged& staged, bool under_lock,
                              std::size_t room_in_front);
 /// Gives back what encode() took, for a commit that will not happen.

@@ -1,6 +1,8 @@
 #include "state/staged_states.hpp"
 
 #include "arena/shared_bytes.hpp"
+#include "base/bytes.hpp"
+#include "delta/compare.hpp"
 #include "delta/ranges.hpp"
 #include "state/read.hpp"
 #include "state/read_slow.hpp"
@@ -8,6 +10,33 @@
 #include <algorithm>
 
 namespace mmsb::state {
+
+namespace {
+
+// The bytes before may be others' while this looks at them: they are looked at once.
+void find_changes(std::span<const std::byte> before, std::span<const std::byte> now,
+                  std::span<const ByteRange> within, Found& found) {
+    constexpr std::size_t most = delta::windows_compared_once * delta::window;
+    found.delta.clear();
+    found.changed_bytes = 0;
+    found.parts.clear();
+    std::size_t size = 0;
+    for (const auto& [offset, length] : within) size += base::round_up(length, delta::window);
+    if (before.size() != now.size() || size > most)
+        return delta::changed_ranges(before, now, within, found.ranges);
+    for (const auto& [offset, length] : within)
+        found.parts.push_back(
+            {offset, before.subspan(offset, length), now.subspan(offset, length)});
+    found.changed_bytes = delta::encode_to(
+        found.parts, now.size(),
+        [&found](std::size_t needed) {
+            found.delta.resize(needed);
+            return found.delta.data();
+        },
+        found.ranges);
+}
+
+}  // namespace
 
 StagedById::StagedById(Staged& staged) : few_(staged.pages) {
     constexpr std::size_t few = 8;
@@ -72,10 +101,13 @@ void StagedStates::stage_over(PageState& to) {
     const auto bytes = staged_.made.memory.take(static_cast<std::size_t>(size));
     const auto kept = to.before.first(std::min(to.before.size(), bytes.size()));
     std::ranges::fill(std::ranges::copy(kept, bytes.begin()).out, bytes.end(), std::byte{0});
+    auto& written = memory_->written;
+    written.clear();
     for (const auto& write : to.staged->writes) {
         if (write.offset > size || write.bytes.size() > size - write.offset)
             throw Moved{};  // it became smaller: the commit will say so, or conflict
         std::ranges::copy(write.bytes, bytes.begin() + static_cast<std::ptrdiff_t>(write.offset));
+        written.push_back({static_cast<std::size_t>(write.offset), write.bytes.size()});
     }
     to.now = bytes;
     to.whole = {0, bytes.size()};
@@ -83,7 +115,7 @@ void StagedStates::stage_over(PageState& to) {
     if (to.is_new)
         memory_->ranges.assign(1, to.whole);
     else
-        delta::changed_ranges(to.before, bytes, memory_->ranges);
+        delta::changed_ranges(to.before, bytes, written, memory_->ranges);
     to.changed = keep(memory_->ranges);
     if (!to.staged->writes.empty()) to.is_stale = false;
 }
@@ -100,13 +132,13 @@ void StagedStates::read_line(PageState& to) {
     arena::LineCopy info;
     try {
         const auto& line = find_line(bus_, to.page, to.line);
-        if (!copy_line(bus_, to.page, line, info)) read_moving(to, info);
+        to.stood = copy_line(bus_, to.page, line, info);
+        if (!to.stood) read_moving(to, info);
     } catch (const PageNotFound&) {
         if (to.staged != nullptr) throw;
         throw Moved{};  // deleted since, with its edges
     }
-    to.lsn = info.lsn;
-    to.offset = info.offset;
+    to.line_then = info;
     to.whole = {0, static_cast<std::size_t>(info.size)};
     to.was_stale = to.is_stale = info.stale();
     staged_.made.reads.push_back({to.page, to.line, info.lsn});
@@ -115,11 +147,11 @@ void StagedStates::read_line(PageState& to) {
 bool StagedStates::stands(const PageState& page) const {
     arena::read_fence();
     bus_.require_memory();
-    return bus_.arena->line(page.line)->lsn.load(std::memory_order_acquire) == page.lsn;
+    return bus_.arena->line(page.line)->lsn.load(std::memory_order_acquire) == page.line_then.lsn;
 }
 
 bool StagedStates::copy_still(const PageState& page, std::span<std::byte> out) const {
-    const auto from = bus_.arena->bytes(page.offset, page.whole.size);
+    const auto from = bus_.arena->bytes(page.line_then.offset, page.whole.size);
     if (!from) return false;
     arena::copy_from_shared(out.data(), from->data(), out.size());
     return stands(page);
@@ -134,7 +166,7 @@ void StagedStates::read_bytes(PageState& to) {
     }
     arena::LineCopy info;
     read_moving(to, info);
-    if (info.lsn != to.lsn) throw Moved{};
+    if (info.lsn != to.line_then.lsn) throw Moved{};
 }
 
 // By redo of the log, from a writer who is busy, stopped or dead.
@@ -155,16 +187,15 @@ void StagedStates::copy_bytes(PageState& page, std::span<std::byte> out) {
 }
 
 void StagedStates::compare(const PageState& page, std::span<const std::byte> now,
-                           std::span<const ByteRange> within, std::vector<ByteRange>& ranges,
-                           Bytes& scratch) const {
-    if (page.has_bytes) {
-        delta::changed_ranges(page.before, now, within, ranges);
-        return;
+                           std::span<const ByteRange> within, Found& found) const {
+    auto before = page.before;
+    if (!page.has_bytes) {
+        const auto there = bus_.arena->bytes(page.line_then.offset, page.whole.size);
+        if (!there) throw Moved{};
+        before = arena::look_at_shared(*there, found.scratch);
     }
-    const auto there = bus_.arena->bytes(page.offset, page.whole.size);
-    if (!there) throw Moved{};
-    delta::changed_ranges(arena::look_at_shared(*there, scratch), now, within, ranges);
-    if (!stands(page)) throw Moved{};
+    find_changes(before, now, within, found);
+    if (!page.has_bytes && !stands(page)) throw Moved{};
 }
 
 void StagedStates::look_again() {

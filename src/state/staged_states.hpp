@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/spare.hpp"
+#include "delta/codec.hpp"
 #include "state/stage.hpp"
 
 #include <unordered_map>
@@ -18,8 +19,8 @@ struct PageState {
     std::uint32_t line = unknown_line;
     std::uint32_t made = not_made;  ///< Which of Made::pages is its.
     StagedPage* staged = nullptr;   ///< The user's, where he changes it.
-    Lsn lsn = 0;                    ///< As it was read,
-    std::uint64_t offset = 0;       ///< and where its bytes lie.
+    arena::LineCopy line_then{};    ///< As it was read,
+    bool stood = false;             ///< and stood still then.
     ByteRange whole{};              ///< All of it.
     bool was_stale = false, is_stale = false, is_new = false;
     bool is_resized = false;
@@ -28,6 +29,15 @@ struct PageState {
     std::span<const ByteRange> changed{};
 
     static constexpr std::uint32_t not_made = 0xffff'ffff;
+};
+
+/// What was found where a page comes out otherwise. Whoever keeps it keeps its memory.
+struct Found {
+    std::vector<ByteRange> ranges{};  ///< As changed_ranges() says them.
+    Bytes delta{};                    ///< Of all of that; empty: of large pages, or none.
+    std::uint64_t changed_bytes = 0;  ///< By the delta.
+    std::vector<delta::Part> parts{};
+    Bytes scratch{};
 };
 
 /// The pages that the user changes, by id.
@@ -70,10 +80,9 @@ public:
     }
     void copy_bytes(PageState& page, std::span<std::byte> out);
     /// Where `now` differs from the page as it was, which is nowhere but `within`. From any thread,
-    /// if each has a `scratch` of its own. Throws Moved.
+    /// if each has a `found` of its own. Throws Moved.
     void compare(const PageState& page, std::span<const std::byte> now,
-                 std::span<const ByteRange> within, std::vector<ByteRange>& ranges,
-                 Bytes& scratch) const;
+                 std::span<const ByteRange> within, Found& found) const;
     /// Throws Moved where something that was read has changed: a user's function never sees pages
     /// of two different moments.
     void look_again();
@@ -95,7 +104,7 @@ private:
     struct Memory {
         std::vector<PageState*> by_node{};  // all null where nobody uses it
         std::vector<graph::Node> read{};
-        std::vector<ByteRange> ranges{};
+        std::vector<ByteRange> written{}, ranges{};
     };
 
     Attachment& bus_;
