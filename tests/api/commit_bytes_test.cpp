@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <random>
 
 namespace mmsb::test {
@@ -205,7 +206,8 @@ TEST(AWriteOfOnePage, OfManyBytesCommitsLikewise) {
     Both both(at(one), at(other));
     Writer writer(seed() + 4);
     both.create(300'000);
-    for (const std::size_t size : {11'000, 13'000, 16'384, 65'536, 65'537, 300'000}) {
+    constexpr std::array<std::size_t, 6> sizes{11'000, 13'000, 16'384, 65'536, 65'537, 300'000};
+    for (const auto size : sizes) {
         both.write({.page = 0, .offset = 0, .bytes = writer.bytes(size)});
         auto scattered = both.pages[0].first.read();
         scattered.resize(size);
