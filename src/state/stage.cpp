@@ -5,7 +5,6 @@
 #include "state/encode_writes.hpp"
 #include "state/header.hpp"
 #include "state/prefetch.hpp"
-#include "state/read.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
