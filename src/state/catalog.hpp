@@ -14,6 +14,7 @@
 
 #include <mmsb/types.hpp>
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <optional>
@@ -61,6 +62,12 @@ public:
     /// And the head that it is as of.
     [[nodiscard]] GraphView graph(log::Lsn& head) const;
 
+    /// Whether the page has ever had an edge, as far as is known here; now and then also of one
+    /// that has not. Without a lock.
+    [[nodiscard]] bool may_have_edges(PageId page) const noexcept {
+        return (bits_of(page).load(std::memory_order_acquire) & bit_of(page)) != 0;
+    }
+
     [[nodiscard]] std::string source(std::uint32_t number) const;
     [[nodiscard]] std::optional<std::uint32_t> source_number(std::string_view name) const;
 
@@ -89,6 +96,19 @@ private:
     std::unordered_map<std::string, std::uint32_t> source_numbers_{};
     std::shared_ptr<HeldGraph> graph_ = std::make_shared<HeldGraph>();
     std::atomic<log::Lsn> graph_head_{0};
+
+    // By the id's low bits: set before the graph's head is, and never cleared.
+    static constexpr std::size_t filter_words = 1024, filter_word_bits = 64;
+    [[nodiscard]] const std::atomic<std::uint64_t>& bits_of(PageId page) const noexcept {
+        return with_edges_[number(page) / filter_word_bits % filter_words];
+    }
+    [[nodiscard]] static std::uint64_t bit_of(PageId page) noexcept {
+        return std::uint64_t{1} << (number(page) % filter_word_bits);
+    }
+    void has_edges(PageId page) noexcept {
+        with_edges_[number(page) / filter_word_bits % filter_words].fetch_or(bit_of(page));
+    }
+    std::array<std::atomic<std::uint64_t>, filter_words> with_edges_{};
 };
 
 }  // namespace mmsb::state

@@ -35,7 +35,15 @@ void Catalog::replace_graph(const replay::Structure& by) {
     const auto& [edges, formulas] = by.dependencies;
     std::vector<std::pair<PageId, graph::RulePointer>> rules;
     rules.reserve(formulas.size());
-    for (const auto& [child, formula] : formulas) rules.emplace_back(child, rule_of(formula));
+    for (const auto& [child, formula] : formulas) {
+        rules.emplace_back(child, rule_of(formula));
+        has_edges(child);
+        for (const auto parent : formula.parents) has_edges(parent);
+    }
+    for (const auto& edge : edges) {
+        has_edges(edge.parent);
+        has_edges(edge.child);
+    }
     auto made = std::make_shared<HeldGraph>();
     // A cycle is in no log that we wrote; of another one the pages are there, and no graph.
     static_cast<void>(made->graph.load(std::vector<Edge>(edges.begin(), edges.end()), rules));
@@ -66,14 +74,21 @@ void Catalog::apply_graph(const log::Record& record, std::span<const std::byte> 
     log::EntryReader coming(body);
     for (log::Entry entry; coming.next(entry);) {
         std::vector<PageId> cycle;
-        if (entry.kind == log::EntryKind::edge && entry.edge.added)
+        if (entry.kind == log::EntryKind::edge && entry.edge.added) {
+            has_edges(entry.edge.parent);
+            has_edges(entry.edge.child);
             cycle = graph.add_edge(entry.edge.parent, entry.edge.child, entry.edge.type);
-        if (entry.kind == log::EntryKind::formula && entry.formula.added)
+        }
+        if (entry.kind == log::EntryKind::formula && entry.formula.added) {
+            const auto parents = log::page_ids(entry.formula.parents);
+            has_edges(entry.formula.child);
+            for (const auto parent : parents) has_edges(parent);
             cycle = graph.set_rule(
                 entry.formula.child,
                 rule_of({std::string(entry.formula.function),
                          {entry.formula.arguments.begin(), entry.formula.arguments.end()},
-                         log::page_ids(entry.formula.parents)}));
+                         parents}));
+        }
         if (!cycle.empty())
             throw Corrupt(ErrorCode::corrupt, "the log's dependency graph has a cycle",
                           {.page = cycle.front(),

@@ -286,7 +286,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
                 derivation->moved();
                 continue;
             }
-        } else if (derivation) {  // the graph is gone
+        } else if (derivation) {  // the edges are gone
             forget_made(staged);
         }
         encode_ahead(bus, staged.pages);

@@ -36,7 +36,7 @@ constexpr std::size_t most_of_record(std::size_t bytes) noexcept {
 
 bool is_ordinary(const Attachment& bus, const HandleOptions& handle, const BytesOfPage& write,
                  const CommitOptions& options) noexcept {
-    return !bus.read_only && bus.catalog.graph_head() == 0 && !is_inside_function() &&
+    return !bus.read_only && !bus.catalog.may_have_edges(write.page) && !is_inside_function() &&
            handle.durability != Durability::sync && !options.durability && options.source.empty() &&
            options.label.empty() && write.line != unknown_line && !write.bytes.empty() &&
            write.bytes.size() <= most_bytes &&
@@ -157,7 +157,8 @@ std::optional<Committed> commit_locked(Attachment& bus, const HandleOptions& han
     bus.catalog.follow(bus, bus.tail.structure);
     const auto source = known_source(bus, handle.source);
     OneCommit commit(bus, write);
-    if (!source || bus.catalog.graph_head() != 0 || !commit.find_page(options)) return std::nullopt;
+    if (!source || bus.catalog.may_have_edges(write.page) || !commit.find_page(options))
+        return std::nullopt;
     MMSB_STEP("commit.validated");
     if (!commit.has_room()) return std::nullopt;
     const auto changed = commit.compare();

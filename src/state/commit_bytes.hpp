@@ -2,7 +2,7 @@
 /// that is there, and nothing else.
 ///
 /// commit() does the same, and all besides, in twice the instructions. This one decides nothing:
-/// whatever is out of the ordinary (a graph, a label, a page that is not there or not as its line
+/// whatever is out of the ordinary (an edge, a label, a page that is not there or not as its line
 /// says, words that were written over, a log without room) it leaves as it is, to commit(), which
 /// has the rules and the errors. The records and pages of both are the same, byte for byte, and so
 /// are the steps between which a process may die (tests/state/commit_bytes_test, tests/crash).

@@ -29,6 +29,7 @@ public:
 
     void run() {
         staged_.made.clear();
+        staged_.made.is_derived = true;
         for (auto& page : staged_.pages) {
             page.computed.reset();
             page.stale.reset();

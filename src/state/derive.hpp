@@ -8,11 +8,17 @@
 
 #include "state/stage.hpp"
 
+#include <algorithm>
+
 namespace mmsb::state {
 
 /// Is there anything to do?
 [[nodiscard]] inline bool needs_derive(const Attachment& bus, const Staged& staged) noexcept {
-    return bus.catalog.graph_head() != 0 || !staged.graph.empty() || staged.refresh.has_value();
+    return !staged.graph.empty() || staged.refresh.has_value() ||
+           (bus.catalog.graph_head() != 0 &&
+            std::ranges::any_of(staged.pages, [&bus](const StagedPage& page) {
+                return bus.catalog.may_have_edges(page.page);
+            }));
 }
 /// Fills staged.made, and what is made of staged.pages. False: what it read does not go together,
 /// because others commit: once more. Throws GraphCycle, InvalidArgument (a write to a derived
@@ -24,8 +30,10 @@ namespace mmsb::state {
 [[nodiscard]] bool are_unchanged(const Attachment& bus, std::span<const ReadPage> reads) noexcept;
 /// Likewise: is each page there that an edge or a formula which is added names?
 [[nodiscard]] bool are_there(const Attachment& bus, const Staged& staged);
-/// Under the writers' lock, catalog followed: is all as it was when derive() looked?
+/// Under the writers' lock, catalog followed: is all as it was when derive() looked, or is there
+/// still nothing to do for it?
 [[nodiscard]] inline bool still_derived(const Attachment& bus, const Staged& staged) {
+    if (!staged.made.is_derived) return !needs_derive(bus, staged);
     return bus.catalog.graph_head() == staged.made.graph_head &&
            (staged.made.reads.empty() || are_unchanged(bus, staged.made.reads)) &&
            (staged.made.graph.empty() || are_there(bus, staged));

@@ -122,6 +122,7 @@ struct Made {
     std::vector<ReadyPage> ready{};   ///< and these. Their lines are among `reads`.
     std::vector<GraphChange> graph{};
     std::vector<ReadPage> reads{};
+    bool is_derived = false;   ///< derive() has looked.
     Lsn graph_head = 0;        ///< Of the graph that it was made with.
     Pieces memory{};           ///< That `pages` and `ready` point to.
     std::size_t computed = 0;  ///< Functions that ran,
@@ -134,6 +135,7 @@ struct Made {
         graph.clear();
         reads.clear();
         memory.clear();
+        is_derived = false;
         graph_head = 0;
         computed = 0;
         ns = 0;
@@ -151,7 +153,7 @@ struct Staged {
     Made made{};
 
     void clear_made() noexcept {
-        if (made.graph_head != 0 || !made.graph.empty()) made.clear();
+        if (made.is_derived) made.clear();
     }
 };
 
