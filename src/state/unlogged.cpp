@@ -23,6 +23,15 @@ struct Reading {
 };
 thread_local const Reading* reading = nullptr;
 
+// Of a function that may write anywhere all bytes are compared: then it writes into one room that
+// all pages have in common, which stays in the processor's caches, and what differs is copied to
+// the page. Of others, and of large pages, only what can differ is looked at: they have a second
+// copy.
+bool is_computed_as_a_whole(const UnloggedNode& node) noexcept {
+    constexpr std::size_t most = 64 * limits::kib;
+    return node.function->locality == Locality::opaque && node.bytes.size() <= most;
+}
+
 }  // namespace
 
 UnloggedNode::~UnloggedNode() {
@@ -63,9 +72,9 @@ UnloggedPointer UnloggedGraph::make(std::size_t size, std::vector<UnloggedPointe
     node->name = std::move(name);
     node->arguments = std::move(arguments);
     node->bytes.resize(size);
-    node->spare.resize(size);
+    if (!is_computed_as_a_whole(*node)) node->spare.resize(size);
     node->whole = {0, size};
-    return node;  // both are all zero: nothing is behind
+    return node;  // all zero: nothing is behind
 }
 
 // One go from a page to all of its sources and back. Throws Moved where they are not as of one
@@ -163,14 +172,21 @@ public:
 private:
     // `spare` is what the page is now; it differs nowhere but `within`. False: not even there.
     bool change(UnloggedNode& node, std::span<const ByteRange> within) {
+        if (!find_differing(node, node.spare, within)) return false;
+        std::swap(node.bytes, node.spare);
+        return true;
+    }
+
+    // The page is `now` from here on; what of it differs is in `changed`. False: nothing does.
+    bool find_differing(UnloggedNode& node, std::span<const std::byte> now,
+                        std::span<const ByteRange> within) {
         auto& differs = graph_.differs_;
         differs.clear();
         if (node.version == 0)
-            differs.assign(1, {0, node.spare.size()});
-        else if (delta::changed_ranges(node.bytes, node.spare, within, differs); differs.empty())
+            differs.assign(1, {0, now.size()});
+        else if (delta::changed_ranges(node.bytes, now, within, differs); differs.empty())
             return false;
         node.changed.swap(differs);
-        std::swap(node.bytes, node.spare);
         ++node.version;
         return true;
     }
@@ -203,12 +219,43 @@ private:
                                       : none ? std::span<const ByteRange>()
                                              : std::span<const ByteRange>(parent.changed));
         }
+        if (is_computed_as_a_whole(node))
+            compute_whole(node);
+        else
+            compute_part(node, first);
+        // Not before: where memory ran out it is computed once more.
+        for (std::size_t i = 0; i != node.parents.size(); ++i)
+            node.seen[i] = node.parents[i]->version;
+    }
+
+    void compute_whole(UnloggedNode& node) {
+        auto& room = graph_.room_;
+        if (room.size() < node.bytes.size()) room.resize(node.bytes.size());
+        const auto out = std::span(room).first(node.bytes.size());
+        std::ranges::copy(node.bytes, out.begin());
+        call_function(node, out);
+        if (!find_differing(node, out, std::span(&node.whole, 1))) return;
+        for (const auto& [offset, size] : node.changed)
+            std::ranges::copy(out.subspan(offset, size),
+                              node.bytes.begin() + static_cast<std::ptrdiff_t>(offset));
+    }
+
+    void compute_part(UnloggedNode& node, bool first) {
         for (const auto& range : node.behind)
             std::copy_n(node.bytes.begin() + static_cast<std::ptrdiff_t>(range.offset), range.size,
                         node.spare.begin() + static_cast<std::ptrdiff_t>(range.offset));
         node.behind.assign(1, node.whole);  // until it is known what the function did
-        const graph::Call call{PageId::none, graph_.parents_, graph_.changed_, node.arguments,
-                               node.spare};
+        const auto call = call_function(node, node.spare);
+        if (first || !graph::reached_ranges(node.function->locality, call, graph_.reached_))
+            graph_.reached_.assign(1, node.whole);
+        if (change(node, graph_.reached_))
+            node.behind = node.changed;
+        else
+            node.behind.clear();
+    }
+
+    graph::Call call_function(const UnloggedNode& node, std::span<std::byte> out) {
+        const graph::Call call{PageId::none, graph_.parents_, graph_.changed_, node.arguments, out};
         try {
             const InsideFunction inside(bus_);
             node.function->call(call);
@@ -219,16 +266,7 @@ private:
         } catch (...) {
             throw_failed(node, "what is no exception");
         }
-        if (first || !graph::reached_ranges(node.function->locality, call, graph_.reached_))
-            graph_.reached_.assign(1, node.whole);
-        const bool differs = change(node, graph_.reached_);
-        // Not before: where memory ran out it is computed once more.
-        for (std::size_t i = 0; i != node.parents.size(); ++i)
-            node.seen[i] = node.parents[i]->version;
-        if (differs)
-            node.behind = node.changed;
-        else
-            node.behind.clear();
+        return call;
     }
 
     [[noreturn]] static void throw_failed(const UnloggedNode& node, const std::string& what) {

@@ -37,7 +37,7 @@ struct UnloggedNode {
 
     // -- of both
     Bytes bytes{};
-    Bytes spare{};  ///< Of what is computed: as `bytes` but for `behind`.
+    Bytes spare{};  ///< Of what is computed where it changes: as `bytes` but for `behind`.
     std::vector<ByteRange> behind{};
     std::vector<ByteRange> changed{};  ///< By the last change of `version`.
     ByteRange whole{};
@@ -83,6 +83,7 @@ private:
     std::vector<std::span<const std::byte>> parents_{};
     std::vector<std::span<const ByteRange>> changed_{};
     std::vector<ByteRange> reached_{}, differs_{};
+    Bytes room_{};  // for a page that is computed as a whole
 };
 
 }  // namespace mmsb::state
