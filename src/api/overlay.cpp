@@ -7,7 +7,6 @@
 namespace mmsb::detail {
 
 Overlay::Stretch Overlay::copy(std::span<const std::byte> bytes) {
-    constexpr std::size_t short_write = 4096;
     const bool is_short = !std::exchange(written_, true) && bytes.size() <= short_write;
     auto made = is_short ? Stretch(pieces_.take(bytes.size())) : Stretch(bytes.size());
     std::memcpy(made.bytes.data(), bytes.data(), bytes.size());

@@ -35,6 +35,8 @@ private:
 class Overlay {
 public:
     explicit Overlay(PieceResource& memory) : stretches_(&memory), pieces_(memory.pieces()) {}
+    /// Of how many bytes a first write allocates nothing that is its own.
+    static constexpr std::size_t short_write = 4096;
     /// Copies the bytes. O(log n) and what it covers.
     void put(std::uint64_t offset, std::span<const std::byte> bytes);
     /// Drops what lies behind the new end of the page.

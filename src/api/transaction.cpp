@@ -164,17 +164,25 @@ class Staging {
 public:
     explicit Staging(Transaction::Impl& impl) : impl_(impl), before_(impl.staged.pages.size()) {}
     ~Staging() {
-        if (!done_ && impl_.staged.pages.size() != before_) impl_.unstage();
+        if (done_ || !is_new()) return;
+        impl_.unstage();
+        if (takes_bytes_) impl_.memory->pieces.back_to(bytes_from_);
     }
     Staging(const Staging&) = delete;
     Staging& operator=(const Staging&) = delete;
     [[nodiscard]] bool is_new() const noexcept { return impl_.staged.pages.size() != before_; }
+    /// What is taken from here on are bytes of the page that was just staged.
+    void takes_bytes() noexcept {
+        bytes_from_ = impl_.memory->pieces.mark();
+        takes_bytes_ = true;
+    }
     void done() noexcept { done_ = true; }
 
 private:
     Transaction::Impl& impl_;
     std::size_t before_;
-    bool done_ = false;
+    state::Pieces::Mark bytes_from_{};
+    bool takes_bytes_ = false, done_ = false;
 };
 
 }  // namespace
@@ -261,8 +269,12 @@ std::optional<Page> Transaction::find_page(std::string_view name) {
 void Transaction::update(Page page, std::span<const std::byte> bytes) {
     Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage_unseen(page);
-    const bool is_new = staging.is_new();
-    if (is_new) overlay.put(0, bytes);  // while its line is on its way
+    // A first short write is copied while the page's line is on its way.
+    const bool early = staging.is_new() && bytes.size() <= detail::Overlay::short_write;
+    if (early) {
+        staging.takes_bytes();
+        overlay.put(0, bytes);
+    }
     // A whole update must fit the page as it is at the commit, whatever it is then: a blind write.
     const auto now = impl_->size_of(staged);
     if (bytes.size() != now)
@@ -272,7 +284,7 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
             {.page = page.id(),
              .expected = fmt::format("{} bytes", now),
              .found = fmt::format("{}", bytes.size())});
-    if (!is_new) overlay.put(0, bytes);
+    if (!early) overlay.put(0, bytes);
     staging.done();
 }
 

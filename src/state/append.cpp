@@ -25,13 +25,21 @@ std::uint64_t unwritten_room(const Attachment& bus) noexcept {
     return bus.is_private && !bus.past.in_ring ? std::min(ring, private_unwritten) : ring;
 }
 
+// What was seen last of the files is good still where it gives room, so nothing is lost where the
+// words are being moved and agree with no seal.
+bool is_ring_free(Attachment& bus, Lsn upto) noexcept {
+    const auto& words = bus.words();
+    const auto room = unwritten_room(bus);
+    if (words.durable.load(relaxed) != bus.files_seen.durable ||
+        upto > bus.files_seen.flushed + room)
+        if (const auto files = arena::sealed_files_tail(words)) bus.files_seen = *files;
+    return upto <= bus.files_seen.flushed + room;
+}
+
 }  // namespace
 
-bool is_room(const Attachment& bus, Lsn end) noexcept {
-    const auto& words = bus.words();
-    return end <= words.prepared.load(std::memory_order_acquire) &&
-           words.durable.load(relaxed) == bus.files_seen.durable &&
-           end <= bus.files_seen.flushed + unwritten_room(bus);
+bool is_room(Attachment& bus, Lsn end) noexcept {
+    return end <= bus.words().prepared.load(std::memory_order_acquire) && is_ring_free(bus, end);
 }
 
 log::RecordFields record_fields(const Attachment& bus, log::RecordKind kind,
@@ -70,13 +78,7 @@ void Appender::make_room(std::uint64_t size) {
     const auto left = bus_.scratch.segment_end - logged;
     const auto upto = logged + size + (size > left ? left : 0) + 16;
     if (upto > words_.prepared.load(std::memory_order_acquire)) prepare(bus_, upto, timeout_);
-    const auto room = unwritten_room(bus_);
-    // What was seen last is good still where it gives room, so nothing is lost where the words are
-    // being moved and agree with no seal.
-    if (words_.durable.load(relaxed) != bus_.files_seen.durable ||
-        upto > bus_.files_seen.flushed + room)
-        if (const auto files = arena::sealed_files_tail(words_)) bus_.files_seen = *files;
-    if (upto > bus_.files_seen.flushed + room) flush(bus_, Flush::write, upto - room, timeout_);
+    if (!is_ring_free(bus_, upto)) flush(bus_, Flush::write, upto - unwritten_room(bus_), timeout_);
 }
 
 void Appender::begin() {

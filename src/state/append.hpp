@@ -22,9 +22,8 @@ inline void prefetch_end(const Attachment& bus) noexcept {
         __builtin_prefetch(bus.arena->ring(end + i * cache_line), 1);
 }
 
-/// Is there room in the ring and in the files for the log up to `end`, by what was seen last?
-/// False: it has to be looked at, or made.
-[[nodiscard]] bool is_room(const Attachment& bus, Lsn end) noexcept;
+/// Is there room in the ring and in the files for the log up to `end`? False: it has to be made.
+[[nodiscard]] bool is_room(Attachment& bus, Lsn end) noexcept;
 /// Fields that every record has. Time never goes back; `behind` is that of a record before which is
 /// not published.
 [[nodiscard]] log::RecordFields record_fields(const Attachment& bus, log::RecordKind kind,

@@ -43,12 +43,25 @@ bool is_ordinary(const Attachment& bus, const HandleOptions& handle, const Bytes
            most_of_record(write.bytes.size()) <= bus.header.geometry.largest_record();
 }
 
-// The source's number, as far as the last commit knew it.
-std::optional<std::uint32_t> known_source(const Attachment& bus, std::string_view name) noexcept {
+// Nothing: it has no number yet.
+std::optional<std::uint32_t> known_source(Attachment& bus, std::string_view name) {
     if (name.empty()) return 0;
-    const auto& scratch = bus.scratch;
-    if (scratch.source_number == 0 || scratch.source != name) return std::nullopt;
-    return scratch.source_number;
+    auto& scratch = bus.scratch;
+    if (scratch.source_number != 0 && scratch.source == name) return scratch.source_number;
+    const auto number = bus.catalog.source_number(name);
+    if (number) {
+        scratch.source = name;
+        scratch.source_number = *number;
+    }
+    return number;
+}
+
+// A look without the lock, at what is then looked at under it: what will be refused waits for
+// nobody.
+bool may_fit(const Attachment& bus, const BytesOfPage& write) noexcept {
+    const auto* const line = bus.arena->line(write.line);
+    return line != nullptr && line->id.load(relaxed) == number(write.page) &&
+           (!write.whole || line->size.load(relaxed) == write.bytes.size());
 }
 
 // Do they overlap? (As where a page is written from what Page::peek shows of it.)
@@ -98,7 +111,7 @@ public:
     }
 
     /// Room for the record, as far as can be told without making any, and no end of a segment.
-    [[nodiscard]] bool has_room() const noexcept {
+    [[nodiscard]] bool has_room() noexcept {
         const auto& scratch = bus_.scratch;
         const auto logged = bus_.tail.applied, end = logged + most_of_record(write_.bytes.size());
         return scratch.segment && logged >= scratch.segment->header.start &&
@@ -185,6 +198,7 @@ std::optional<Committed> commit_bytes(Attachment& bus, const HandleOptions& hand
     if (!is_ordinary(bus, handle, write, options)) return std::nullopt;
     __builtin_prefetch(bus.arena->line(write.line));
     prefetch_end(bus);
+    if (!may_fit(bus, write)) return std::nullopt;
     let_turn_pass(bus);
     std::optional<Committed> committed;
     {

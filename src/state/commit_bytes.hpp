@@ -5,7 +5,7 @@
 /// whatever is out of the ordinary (an edge, a label, a page that is not there or not as its line
 /// says, words that were written over, a log without room) it leaves as it is, to commit(), which
 /// has the rules and the errors. The records and pages of both are the same, byte for byte, and so
-/// are the steps between which a process may die (tests/state/commit_bytes_test, tests/crash).
+/// are the steps between which a process may die (tests/api/commit_bytes_test, tests/crash).
 #pragma once
 
 #include "state/attachment.hpp"

@@ -91,6 +91,16 @@ public:
     /// The same, aligned to small_alignment only: for what is small.
     [[nodiscard]] std::span<std::byte> take_small(std::size_t size);  // from the other end
     static constexpr std::size_t small_alignment = 16;
+    /// How much has been taken: back_to() lets go of all that was taken since.
+    struct Mark {
+        std::size_t next = 0;
+        std::span<std::byte> room{};
+    };
+    [[nodiscard]] Mark mark() const noexcept { return {next_, room_}; }
+    void back_to(const Mark& mark) noexcept {
+        next_ = mark.next;
+        room_ = mark.room;
+    }
     /// Lets go of all of them; some of the memory is kept for the next ones.
     void clear() noexcept;
 

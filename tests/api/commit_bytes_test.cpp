@@ -2,6 +2,7 @@
 // others go (state/commit), which a transaction of the same write takes: the same results, errors,
 // pages and records.
 #include "delta/codec.hpp"
+#include "state/redo.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
@@ -9,6 +10,7 @@
 
 #include <array>
 #include <random>
+#include <thread>
 
 namespace mmsb::test {
 namespace {
@@ -225,6 +227,37 @@ TEST(AWriteOfOnePage, WithAnEpochThatIsNotThePagesIsAConflict) {
     EXPECT_EQ(page.write(0, bytes, {.expected = before}).changed_bytes, 8U);
     raises<Conflict>(bus, [&] { page.write(0, bytes, {.expected = before}); });
     raises<Conflict>(bus, [&] { page.update(bytes, {.expected = before}); });
+}
+
+TEST(AWriteOfOnePage, ThatIsRefusedWaitsForNobody) {
+    const auto bus = start_with({.lock_timeout = std::chrono::milliseconds(20)});
+    const auto page = bus.create_page(8), gone = bus.create_page(8);
+    bus.delete_page(gone);
+    const Bytes fits(8, std::byte{1}), does_not(9);
+    auto& at = detail::Bus::get(detail::Bus::handle_of(bus)).at();
+    std::thread([&] {
+        const state::WriterLock lock(at, std::chrono::seconds(1));
+        std::thread([&] {
+            EXPECT_THROW(page.update(fits), Busy);
+            EXPECT_THROW(page.update(does_not), InvalidArgument);
+            EXPECT_THROW(gone.update(fits), PageNotFound);
+        }).join();
+    }).join();
+    EXPECT_EQ(page.read(), Bytes(8));
+}
+
+TEST(AWriteOfOnePage, NamesWhoWroteItOfSeveralHandles) {
+    const TempFolder folder;
+    auto config = at(folder);
+    config.source = "one";
+    const auto one = start_with(config);
+    config.source = "two";
+    const auto two = start_with(config);
+    const auto page = one.create_page(1), same = two.page(page.id());
+    for (int i = 1; i < 9; ++i) (i % 2 == 0 ? page : same).write(0, Bytes{std::byte(i)});
+    std::string sources;
+    for (const auto& change : page.history()) sources += change.source + ' ';
+    EXPECT_EQ(sources, "one two one two one two one two one ");
 }
 
 // Without a log the bytes go straight to the page: also where they come from it.

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <malloc.h>
+
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -265,6 +267,25 @@ TEST(Transactions, ACallThatThrowsStagesNothing) {
     EXPECT_THROW(tx.write(other, 9, bytes_of("x")), InvalidArgument);
     tx.discard();
     EXPECT_EQ(bus.get_stats().transactions_abandoned, 0U);
+}
+
+// Its bytes are copied before the page is looked at. (Allocators of sanitizers count nothing here.)
+TEST(Transactions, WhatWasRefusedIsNotKept) {
+    const auto bus = start();
+    const auto page = bus.create_page(10), gone = bus.create_page(10);
+    bus.delete_page(gone);
+    auto tx = bus.transaction();
+    const Bytes bytes(4000);
+    const auto before = ::mallinfo2();
+    for (int i = 0; i < 20'000; ++i) {
+        EXPECT_THROW(tx.update(page, bytes), InvalidArgument);
+        EXPECT_THROW(tx.update(gone, bytes), PageNotFound);
+    }
+    const auto after = ::mallinfo2();
+    EXPECT_LT(after.uordblks + after.hblkhd, before.uordblks + before.hblkhd + 32 * limits::mib);
+    tx.update(page, Bytes(10, std::byte{1}));
+    tx.commit();
+    EXPECT_EQ(page.read(), Bytes(10, std::byte{1}));
 }
 
 TEST(Transactions, AnErrorInTheCommitLeavesEverythingAsItWas) {
