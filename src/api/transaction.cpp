@@ -157,36 +157,6 @@ CommitOutcome Transaction::Impl::commit(const CommitOptions& options) {
     return {result.status, result.committed, result.conflict};
 }
 
-namespace {
-
-// Where a call throws, the page that it staged is not staged.
-class Staging {
-public:
-    explicit Staging(Transaction::Impl& impl) : impl_(impl), before_(impl.staged.pages.size()) {}
-    ~Staging() {
-        if (done_ || !is_new()) return;
-        impl_.unstage();
-        if (takes_bytes_) impl_.memory->pieces.back_to(bytes_from_);
-    }
-    Staging(const Staging&) = delete;
-    Staging& operator=(const Staging&) = delete;
-    [[nodiscard]] bool is_new() const noexcept { return impl_.staged.pages.size() != before_; }
-    /// What is taken from here on are bytes of the page that was just staged.
-    void takes_bytes() noexcept {
-        bytes_from_ = impl_.memory->pieces.mark();
-        takes_bytes_ = true;
-    }
-    void done() noexcept { done_ = true; }
-
-private:
-    Transaction::Impl& impl_;
-    std::size_t before_;
-    state::Pieces::Mark bytes_from_{};
-    bool takes_bytes_ = false, done_ = false;
-};
-
-}  // namespace
-
 namespace detail {
 // Whatever comes of a commit, the transaction is empty afterwards and may be used again.
 struct ClearAtEnd {
@@ -267,7 +237,7 @@ std::optional<Page> Transaction::find_page(std::string_view name) {
 }
 
 void Transaction::update(Page page, std::span<const std::byte> bytes) {
-    Staging staging(*impl_);
+    detail::Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage_unseen(page);
     // A first short write is copied while the page's line is on its way.
     const bool early = staging.is_new() && bytes.size() <= detail::Overlay::short_write;
@@ -289,7 +259,7 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
 }
 
 void Transaction::write(Page page, std::size_t offset, std::span<const std::byte> bytes) {
-    Staging staging(*impl_);
+    detail::Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage(page);
     const auto size = impl_->size_of(staged);
     if (offset > size || bytes.size() > size - offset)
@@ -305,7 +275,7 @@ void Transaction::write(Page page, std::size_t offset, std::span<const std::byte
 }
 
 void Transaction::apply(Page page, const Delta& delta) {
-    Staging staging(*impl_);
+    detail::Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage(page);
     const auto size = impl_->size_of(staged);
     if (delta.page_size() != size)
@@ -337,7 +307,7 @@ Page Transaction::create_page(std::size_t size, const PageOptions& options) {
     open.refuse_read_only();
     detail::check_page_options(options, size);
     const auto id = state::take_page_id(open.at());
-    Staging staging(*impl_);
+    detail::Staging staging(*impl_);
     const auto [page, overlay] = impl_->add(id, state::unknown_line);
     page.created = true;
     page.size = size;
@@ -357,7 +327,7 @@ void Transaction::delete_page(Page page) {
 
 void Transaction::resize(Page page, std::size_t size) {
     detail::check_page_options({}, size);
-    Staging staging(*impl_);
+    detail::Staging staging(*impl_);
     const auto [staged, overlay] = impl_->stage(page);
     // Growing again after shrinking shows zeros, not what was there: what is live beyond the
     // smallest size on the way is covered by zeros.
@@ -381,7 +351,7 @@ void Transaction::rename(Page page, std::string_view name) {
 void Transaction::set_metadata(Page page, std::string_view key, std::string_view value) {
     detail::check_metadata(key, value);
     std::pair<std::string, std::string> fresh(key, value);
-    Staging staging(*impl_);
+    detail::Staging staging(*impl_);
     auto& metadata = impl_->stage(page).staged.metadata;
     metadata.reserve(metadata.size() + 1);
     std::erase_if(metadata, [&](const auto& had) { return had.first == fresh.first; });

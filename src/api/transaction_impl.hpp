@@ -75,4 +75,34 @@ struct Transaction::Impl {
     CommitOutcome commit(const CommitOptions& options);
 };
 
+namespace detail {
+
+/// Where a call throws, the page that it staged is not staged.
+class Staging {
+public:
+    explicit Staging(Transaction::Impl& impl) : impl_(impl), before_(impl.staged.pages.size()) {}
+    ~Staging() {
+        if (done_ || !is_new()) return;
+        impl_.unstage();
+        if (takes_bytes_) impl_.memory->pieces.back_to(bytes_from_);
+    }
+    Staging(const Staging&) = delete;
+    Staging& operator=(const Staging&) = delete;
+    [[nodiscard]] bool is_new() const noexcept { return impl_.staged.pages.size() != before_; }
+    /// What is taken from here on are bytes of the page that was just staged.
+    void takes_bytes() noexcept {
+        bytes_from_ = impl_.memory->pieces.mark();
+        takes_bytes_ = true;
+    }
+    void done() noexcept { done_ = true; }
+
+private:
+    Transaction::Impl& impl_;
+    std::size_t before_;
+    state::Pieces::Mark bytes_from_{};
+    bool takes_bytes_ = false, done_ = false;
+};
+
+}  // namespace detail
+
 }  // namespace mmsb
