@@ -57,11 +57,14 @@ std::optional<std::uint32_t> known_source(Attachment& bus, std::string_view name
 }
 
 // A look without the lock, at what is then looked at under it: what will be refused waits for
-// nobody.
-bool may_fit(const Attachment& bus, const BytesOfPage& write) noexcept {
+// nobody, and what commit() has to do takes the lock once.
+bool may_fit(const Attachment& bus, const BytesOfPage& write,
+             const CommitOptions& options) noexcept {
     const auto* const line = bus.arena->line(write.line);
     return line != nullptr && line->id.load(relaxed) == number(write.page) &&
-           (!write.whole || line->size.load(relaxed) == write.bytes.size());
+           (!write.whole || line->size.load(relaxed) == write.bytes.size()) &&
+           (!options.expected || line->epoch.load(relaxed) == number(*options.expected)) &&
+           (line->location.load(relaxed) & arena::stale_bit) == 0;
 }
 
 // Do they overlap? (As where a page is written from what Page::peek shows of it.)
@@ -198,7 +201,7 @@ std::optional<Committed> commit_bytes(Attachment& bus, const HandleOptions& hand
     if (!is_ordinary(bus, handle, write, options)) return std::nullopt;
     __builtin_prefetch(bus.arena->line(write.line));
     prefetch_end(bus);
-    if (!may_fit(bus, write)) return std::nullopt;
+    if (!may_fit(bus, write, options)) return std::nullopt;
     let_turn_pass(bus);
     std::optional<Committed> committed;
     {
