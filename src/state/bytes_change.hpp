@@ -15,7 +15,7 @@ namespace mmsb::state {
 /// date, and agrees with its check. False: whatever is wrong is for others to say.
 [[nodiscard]] inline bool find_still(const Attachment& bus, PageId page, std::uint32_t line,
                                      arena::LineCopy& out) noexcept {
-    const auto* const found = bus.arena->line(line);
+    const auto* const found = line == unknown_line ? nullptr : bus.arena->line(line);
     return found != nullptr && arena::Arena::copy(*found, out) && out.id == number(page) &&
            page != PageId::none && arena::Arena::agrees(out) && out.lsn <= bus.tail.applied &&
            !out.stale();

@@ -12,6 +12,7 @@
 #include "state/lost.hpp"
 #include "state/past.hpp"
 #include "state/redo.hpp"
+#include "state/stage.hpp"
 #include "state/turn.hpp"
 #include "state/wait.hpp"
 
@@ -197,7 +198,8 @@ std::optional<Committed> commit_locked(Attachment& bus, const HandleOptions& han
 }  // namespace
 
 std::optional<Committed> commit_bytes(Attachment& bus, const HandleOptions& handle,
-                                      const BytesOfPage& write, const CommitOptions& options) {
+                                      BytesOfPage write, const CommitOptions& options) {
+    if (write.line == unknown_line) write.line = guess_line(bus, write.page);
     if (!is_ordinary(bus, handle, write, options)) return std::nullopt;
     __builtin_prefetch(bus.arena->line(write.line));
     prefetch_end(bus);

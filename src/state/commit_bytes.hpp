@@ -23,7 +23,7 @@ struct BytesOfPage {
 /// Commits it, or does nothing: then it is for commit() to do. Throws what that would throw of the
 /// lock and of memory that is gone.
 [[nodiscard]] std::optional<Committed> commit_bytes(Attachment& bus, const HandleOptions& handle,
-                                                    const BytesOfPage& write,
+                                                    BytesOfPage write,
                                                     const CommitOptions& options);
 
 }  // namespace mmsb::state

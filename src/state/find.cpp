@@ -44,6 +44,11 @@ arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line) {
     return *l;
 }
 
+std::uint32_t guess_line(const Attachment& bus, PageId page) noexcept {
+    const auto guess = guessed_lines[number(page) % guesses];
+    return line_with(bus, guess, page) == nullptr ? unknown_line : guess;
+}
+
 void throw_not_found(Attachment& bus, PageId page) {
     bus.require_memory();
     // Where it was deleted, by walking the structure chain back: costs only whoever asks in vain.

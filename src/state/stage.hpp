@@ -202,6 +202,8 @@ void release_places(Attachment& bus) noexcept;
 
 /// The page's line, by the hint or by the catalog. Throws PageNotFound.
 [[nodiscard]] arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line);
+/// The line where this thread found the page last; unknown_line: it did not.
+[[nodiscard]] std::uint32_t guess_line(const Attachment& bus, PageId page) noexcept;
 
 /// An id that no page has had. Throws Io, OutOfSpace where the ceiling cannot be raised durably.
 [[nodiscard]] PageId take_page_id(Attachment& bus);

@@ -32,8 +32,14 @@ public:
     explicit Both(const Config& config, const Config& other)
         : straight(start_with(config)), general(start_with(other)) {}
 
+    // Also by a transaction, whose handle does not know where the page is.
     void create(std::size_t size) {
-        pages.push_back({straight.create_page(size), general.create_page(size)});
+        auto& made = pages.emplace_back();
+        if (pages.size() % 2 == 0)
+            made.first = straight.create_page(size);
+        else
+            straight.transact([&](Transaction& tx) { made.first = tx.create_page(size); });
+        made.second = general.create_page(size);
     }
     void resize(std::size_t page, std::size_t size) {
         pages[page].first.resize(size);
