@@ -114,7 +114,11 @@ public:
     Child& operator=(const Child&) = delete;
 
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-    void signal(int number) const { ::kill(pid_, number); }
+    /// REQUIRES that it was not waited for: kill(-1) is everybody's.
+    void signal(int number) const {
+        if (pid_ <= 0) std::abort();
+        ::kill(pid_, number);
+    }
     /// Until it is stopped by a signal; false where it ended instead.
     [[nodiscard]] bool wait_until_stopped() {
         int status = 0;
