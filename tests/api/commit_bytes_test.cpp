@@ -3,12 +3,14 @@
 // pages and records.
 #include "delta/codec.hpp"
 #include "state/redo.hpp"
+#include "support/child.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
 
 #include <array>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -264,6 +266,36 @@ TEST(AWriteOfOnePage, NamesWhoWroteItOfSeveralHandles) {
     std::string sources;
     for (const auto& change : page.history()) sources += change.source + ' ';
     EXPECT_EQ(sources, "one two one two one two one two one ");
+}
+
+// It looks at the graph without a lock first, and knows of none.
+TEST(APageThatAnotherProcessHasBound, TakesItsChildrenAlongAtTheNextWrite) {
+    using Way = std::function<void(const State&, const Page&)>;
+    const Bytes one(8, std::byte{1});
+    const std::vector<Way> ways = {
+        [&](const State&, const Page& page) { page.write(0, one); },
+        [&](const State&, const Page& page) { page.update(one); },
+        [&](const State& bus, const Page& page) {
+            auto tx = bus.transaction();
+            tx.update(page, one);
+            tx.commit();
+        },
+    };
+    for (const auto& write : ways) {
+        const TempFolder folder;
+        const auto bus = start(at(folder));
+        const auto parent = bus.create_page(8, {.name = "parent"});
+        const auto child = bus.create_page(8, {.name = "child"});
+        Child other([&] {
+            const auto theirs = start(at(folder));
+            theirs.graph().derive(theirs.page("child"), {theirs.page("parent")}, formula::copy());
+            return 0;
+        });
+        ASSERT_EQ(other.wait(), 0);
+        write(bus, parent);
+        EXPECT_EQ(child.read(), one);
+        EXPECT_TRUE(bus.verify({.recompute_every = 1}).good);
+    }
 }
 
 // Without a log the bytes go straight to the page: also where they come from it.

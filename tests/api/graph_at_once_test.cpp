@@ -1,7 +1,6 @@
 // Derived pages where several things happen at once: in one transaction, and between a commit's
 // look and its lock.
 #include "api/derived.hpp"
-#include "support/child.hpp"
 #include "support/contents.hpp"
 #include "support/raises.hpp"
 
@@ -153,36 +152,6 @@ TEST(AFunctionThatThrowsNoException, IsToldAllTheSame) {
     EXPECT_THROW(bus.graph().derive(b, {a}, formula::call("test.bad/1")), RecomputeFailed);
     bus.graph().derive(b, {a}, formula::call("test.lenient/1"));
     EXPECT_TRUE(b.info().stale);
-}
-
-// It looks at the graph without a lock first, and knows of none.
-TEST(APageThatAnotherProcessHasBound, TakesItsChildrenAlongAtTheNextWrite) {
-    using Write = std::function<void(const State&, const Page&)>;
-    const Bytes one(8, std::byte{1});
-    const std::vector<Write> ways = {
-        [&](const State&, const Page& page) { page.write(0, one); },
-        [&](const State&, const Page& page) { page.update(one); },
-        [&](const State& bus, const Page& page) {
-            auto tx = bus.transaction();
-            tx.update(page, one);
-            tx.commit();
-        },
-    };
-    for (const auto& write : ways) {
-        const TempFolder folder;
-        const auto bus = start(at(folder));
-        const auto parent = bus.create_page(8, {.name = "parent"});
-        const auto child = bus.create_page(8, {.name = "child"});
-        Child other([&] {
-            const auto theirs = start(at(folder));
-            theirs.graph().derive(theirs.page("child"), {theirs.page("parent")}, formula::copy());
-            return 0;
-        });
-        ASSERT_EQ(other.wait(), 0);
-        write(bus, parent);
-        EXPECT_EQ(child.read(), one);
-        expect_sound(bus);
-    }
 }
 
 // Pages without edges beside a graph, and with edges that are gone, are as any page.
