@@ -7,6 +7,7 @@
 #include <memory>
 #include <memory_resource>
 #include <optional>
+#include <utility>
 
 namespace mmsb::detail {
 
@@ -65,10 +66,6 @@ private:
         }
     };
     using Stretches = std::pmr::map<std::uint64_t, Stretch>;
-    struct Only {
-        std::uint64_t first = 0;
-        Stretch second;
-    };
     static std::uint64_t end_of(const auto& stretch) noexcept {
         return stretch.first + stretch.second.bytes.size();
     }
@@ -79,8 +76,9 @@ private:
     [[nodiscard]] Stretch copy(std::span<const std::byte> bytes);
     [[nodiscard]] static Stretch rest_of(const Stretch& stretch, std::uint64_t from);
 
-    std::optional<Only> only_{};  ///< The first write, while there is no other: then the rest is
-    Stretches stretches_;         ///< empty.
+    /// The first write, while there is no other: `stretches_` are none then.
+    std::optional<std::pair<std::uint64_t, Stretch>> only_{};
+    Stretches stretches_;
     state::Pieces& pieces_;
     bool written_ = false;  ///< The first write has been.
 };

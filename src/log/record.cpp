@@ -189,7 +189,7 @@ std::size_t write_record(const RecordFields& fields, std::span<const std::byte> 
 std::size_t wrap_record(const RecordFields& fields, std::size_t body_at, Lsn start,
                         const Context& context, std::vector<std::byte>& bytes) {
     MMSB_ASSERT(fields.kind == RecordKind::commit && !fields.blob);
-    MMSB_ASSERT(record_overhead(fields.label.size()) <= body_at + padding);
+    MMSB_ASSERT(record_overhead(fields.label.size()) <= body_at + most_padding);
     const auto flags = flags_of(fields, start);
     const auto at = static_cast<std::size_t>(
         write_front(fields, flags, start, context, bytes.data() + body_at) - bytes.data());

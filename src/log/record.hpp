@@ -27,7 +27,7 @@
 namespace mmsb::log {
 
 inline constexpr std::size_t head_size = 12;
-inline constexpr std::size_t padding = 7;  ///< At most.
+inline constexpr std::size_t most_padding = 7;
 
 enum class RecordKind : std::uint8_t {
     commit = 1,  ///< Takes a sequence. Entries.
@@ -100,7 +100,7 @@ void write_filler(std::size_t size, Lsn start, const Context& context, std::vect
     // Sequence, time, the structural record before, tag; source, process, durable of 32 bits.
     constexpr std::size_t numbers = 4 * base::varint_max + 3 * 5;
     constexpr std::size_t blob = 2 * base::varint_max + sizeof(std::uint32_t);
-    return head_size + numbers + blob + base::varint_size(label_size) + label_size + padding;
+    return head_size + numbers + blob + base::varint_size(label_size) + label_size + most_padding;
 }
 
 enum class ParseStatus : std::uint8_t {
@@ -191,7 +191,8 @@ std::size_t write_entry_around(const DeltaEntry& entry, std::size_t delta_size,
 inline constexpr std::size_t delta_entry_front = 1 + 4 * base::varint_max;
 /// The record of a commit that says nothing but that bytes of one page change (empty: nothing at
 /// all), made around the page's delta where that lies. REQUIRES in front of it room for
-/// record_overhead() and delta_entry_front, and `padding` bytes behind it; as for write_record.
+/// record_overhead() and delta_entry_front, and `most_padding` bytes behind it; as for
+/// write_record.
 std::span<const std::byte> wrap_delta(const RecordFields& fields, const DeltaEntry& entry,
                                       std::span<std::byte> delta, Lsn start,
                                       const Context& context) noexcept;

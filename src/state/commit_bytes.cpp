@@ -32,7 +32,7 @@ constexpr std::size_t room_in_front = log::record_overhead(0) + log::delta_entry
 // most 16 bytes for 64 of them, and no other one is taken that is longer.
 constexpr std::size_t most_of_record(std::size_t bytes) noexcept {
     constexpr std::size_t first_window_and_counts = 64;
-    return room_in_front + bytes + bytes / 4 + first_window_and_counts + log::padding;
+    return room_in_front + bytes + bytes / 4 + first_window_and_counts + log::most_padding;
 }
 
 bool is_ordinary(const Attachment& bus, const HandleOptions& handle, const BytesOfPage& write,

@@ -67,7 +67,7 @@ std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> o
     const auto writes = page.all_writes();
     if (writes.size() == 1) {
         const auto& [offset, after] = writes.front();
-        if (offset + after.size() <= old.size() &&
+        if (after.size() <= old.size() && offset <= old.size() - after.size() &&
             after.size() <= delta::windows_compared_once * delta::window) {
             const auto at = static_cast<std::size_t>(offset);
             const delta::Part part{at, old.subspan(at, after.size()), after};
@@ -82,6 +82,12 @@ std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> o
     const auto changed = delta::encode_to(parts, static_cast<std::size_t>(size), room);
     if (copy.size() > limits::mib) copy = {};
     return changed;
+}
+
+bool are_inside(const StagedPage& page, std::uint64_t size) {
+    return std::ranges::all_of(page.all_writes(), [size](const Write& write) {
+        return write.offset <= size && write.bytes.size() <= size - write.offset;
+    });
 }
 
 std::uint64_t bytes_written(const StagedPage& page) {
@@ -110,9 +116,7 @@ void encode_page_ahead(Attachment& bus, StagedPage& page) {
     if (page.size) return;
     auto line = page.line;
     const auto now = read_page(bus, page.page, line);
-    for (const auto& write : page.all_writes())
-        if (write.offset > now.value.size() || write.bytes.size() > now.value.size() - write.offset)
-            return;
+    if (!are_inside(page, now.value.size())) return;
     page.ahead = StagedPage::Ahead{};
     page.ahead->epoch = now.version.epoch;
     find_ahead(page, now.value, now.value.size());

@@ -12,6 +12,8 @@ std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> o
                             std::uint64_t size, bool shared,
                             FunctionRef<std::byte*(std::size_t)> room);
 
+/// Do all writes lie within a page of `size` bytes?
+[[nodiscard]] bool are_inside(const StagedPage& page, std::uint64_t size);
 /// How many bytes are written, whatever they are.
 [[nodiscard]] std::uint64_t bytes_written(const StagedPage& page);
 

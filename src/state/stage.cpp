@@ -15,12 +15,6 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 
-bool are_inside(const StagedPage& page, std::uint64_t size) {
-    return std::ranges::all_of(page.all_writes(), [size](const Write& write) {
-        return write.offset <= size && write.bytes.size() <= size - write.offset;
-    });
-}
-
 // Names after the commit must be unique: one that is given up in the same commit may be taken.
 void check_names(Attachment& bus, const Staged& staged) {
     std::map<std::string_view, PageId> taken;

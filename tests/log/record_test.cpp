@@ -157,7 +157,7 @@ TEST(Records, MadeAroundADeltaAreThoseThatAreMadeOfItsEntry) {
         write_record(made.fields, body, start, context, written);
 
         const auto front = record_overhead(made.label.size()) + delta_entry_front;
-        Buffer room(front + delta.size() + padding, std::byte{0xaa});
+        Buffer room(front + delta.size() + most_padding, std::byte{0xaa});
         const auto place = std::span(room).subspan(front, delta.size());
         std::ranges::copy(delta, place.begin());
         const auto wrapped = wrap_delta(made.fields, entry, place, start, context);
