@@ -182,7 +182,6 @@ struct View::Impl {
     mutable std::optional<replay::Image>
         structure{};                          ///< Names and sizes, and the bytes asked for first.
     mutable std::map<PageId, Bytes> pages{};  ///< Rebuilt; nodes never move.
-    mutable int misses = 0;
 
     [[nodiscard]] const replay::Image& image(const replay::Keep& keep) const;
     [[nodiscard]] std::span<const std::byte> bytes(PageId page) const;

@@ -121,22 +121,9 @@ private:
             return false;
         };
         if (record().kind == log::RecordKind::commit) each_entry(look_at);
-        if (found == nullptr && !walks_) throw_wrong_index();
+        if (found == nullptr && !walks_)
+            state::throw_wrong_index(attachment(), record().start, page_);
         return found;
-    }
-    [[noreturn]] void throw_wrong_index() const {
-        const auto segment = attachment().segments->find(record().start);
-        const auto path = fmt::format("{}/log/{}", attachment().path,
-                                      log::index_name(segment ? segment->header.id : 0));
-        throw Corrupt(ErrorCode::corrupt,
-                      fmt::format("{}: expected what the log says: commit {} says nothing of page "
-                                  "{}",
-                                  path, number(record().sequence), number(page_)),
-                      {.page = page_,
-                       .path = path,
-                       .expected = "what the log says",
-                       .found = "another record",
-                       .sequence = record().sequence});
     }
     bool take(const log::PageEntry& entry, Change& change) {
         is_created_ = is_created_ || entry.created;

@@ -1,5 +1,6 @@
 #include "api/bus.hpp"
 #include "delta/codec.hpp"
+#include "state/page_at.hpp"
 #include "state/past.hpp"
 
 #include <mmsb/view.hpp>
@@ -27,9 +28,15 @@ void throw_not_there(PageId page, Sequence at) {
 
 namespace {
 
-// What a second page asked for costs a View: below this all pages are kept at once, because each
-// further one would walk the log again.
+// What is asked for further pages is probably asked for all. Below this they are kept at once.
+constexpr std::size_t most_alone = 64;
 constexpr std::uint64_t all_at_once = 64 * limits::mib;
+
+std::uint64_t size_of(const replay::Image& image) {
+    std::uint64_t total = 0;
+    for (const auto& [id, page] : image.pages()) total += page.size;
+    return total;
+}
 
 }  // namespace
 
@@ -45,18 +52,23 @@ std::span<const std::byte> View::Impl::bytes(PageId page) const {
         return there->bytes;
     const std::lock_guard lock(mutex);
     if (const auto found = pages.find(page); found != pages.end()) return found->second;
+    auto& at = Bus::get(bus).at();
+    const auto keep = [&](const replay::Image& image) -> std::span<const std::byte> {
+        const auto* there = image.find(page);
+        if (there == nullptr) detail::throw_not_there(page, sequence);
+        return pages.emplace(page, there->bytes).first->second;
+    };
+    if (pages.size() < most_alone || (structure && size_of(*structure) > all_at_once))
+        if (const auto found = state::page_at(at, sequence, page)) return keep(*found);
     const bool first = !structure;
     const auto& known = image({replay::Keep::Which::some, {page}});
-    const auto* there = known.find(page);
-    if (there == nullptr) detail::throw_not_there(page, sequence);
-    if (first) return pages.emplace(page, there->bytes).first->second;
-    std::uint64_t total = 0;
-    for (const auto& [id, p] : known.pages()) total += p.size;
-    replay::Keep keep{replay::Keep::Which::some, {page}};
-    if (total <= all_at_once) keep = {};
-    const auto rebuilt = state::image_at(Bus::get(bus).at(), sequence, keep);
+    if (first) return keep(known);
+    if (known.find(page) == nullptr) detail::throw_not_there(page, sequence);
+    replay::Keep which{replay::Keep::Which::some, {page}};
+    if (size_of(known) <= all_at_once) which = {};
+    const auto rebuilt = state::image_at(at, sequence, which);
     for (const auto& [id, p] : rebuilt.pages())
-        if (keep.keeps(id)) pages.emplace(id, p.bytes);
+        if (which.keeps(id)) pages.emplace(id, p.bytes);
     return pages.at(page);
 }
 

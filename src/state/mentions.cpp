@@ -1,5 +1,6 @@
 #include "state/mentions.hpp"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <utility>
 
@@ -123,6 +124,21 @@ RecordsOfPage records_of(Attachment& bus, PageId page, Lsn from, Lsn to) {
     // It may have been left, or others have read on, behind `to`.
     while (!found.starts.empty() && found.starts.back() >= to) found.starts.pop_back();
     return found;
+}
+
+void throw_wrong_index(Attachment& bus, Lsn start, PageId page) {
+    const auto segment = bus.segments->find(start);
+    const auto path =
+        fmt::format("{}/log/{}", bus.path, log::index_name(segment ? segment->header.id : 0));
+    throw Corrupt(ErrorCode::corrupt,
+                  fmt::format("{}: expected what the log says: the record at {} says nothing of "
+                              "page {}",
+                              path, start, number(page)),
+                  {.page = page,
+                   .path = path,
+                   .expected = "what the log says",
+                   .found = "another record",
+                   .offset = start});
 }
 
 void IndexCheck::see(Replayer& replayer) {

@@ -19,6 +19,9 @@ struct RecordsOfPage {
 /// logged. Throws what Cursor::next does.
 [[nodiscard]] RecordsOfPage records_of(Attachment& bus, PageId page, Lsn from, Lsn to);
 
+/// Throws Corrupt: what starts there says nothing of the page, of which records_of() says it does.
+[[noreturn]] void throw_wrong_index(Attachment& bus, Lsn start, PageId page);
+
 /// Compares the indexes that there are with the log, for who reads all of that.
 class IndexCheck {
 public:

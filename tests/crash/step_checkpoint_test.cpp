@@ -86,13 +86,17 @@ struct PastOf {
 };
 
 // How many files of each kind there are, and of none. Segments only where they are to be counted:
-// each recovery without shared memory begins another one.
+// each recovery without shared memory begins another one. Not the indexes of segments that are
+// there: who looks makes them.
 std::map<std::string, int> files_of(const BusPlace& place, bool segments) {
     std::map<std::string, int> count;
     for (const auto* folder : {"log", "checkpoints"})
-        for (const auto& entry : fs::directory_iterator(place.root() / "bus" / folder))
-            if (segments || entry.path().extension() != ".seg")
-                ++count[folder + entry.path().extension().string()];
+        for (const auto& entry : fs::directory_iterator(place.root() / "bus" / folder)) {
+            const auto kind = entry.path().extension();
+            auto segment = entry.path();
+            if (kind == ".idx" && fs::exists(segment.replace_extension(".seg"))) continue;
+            if (segments || kind != ".seg") ++count[folder + kind.string()];
+        }
     return count;
 }
 

@@ -1,0 +1,147 @@
+#include "state/page_at.hpp"
+
+#include "state/checkpoints.hpp"
+#include "state/mentions.hpp"
+#include "state/past.hpp"
+
+#include <algorithm>
+
+namespace mmsb::state {
+
+namespace {
+
+// Of so many it is quicker to read them than a checkpoint.
+constexpr std::size_t few_records = 1024;
+
+class PageAt {
+public:
+    PageAt(Attachment& bus, Sequence at, PageId page)
+        : bus_(bus),
+          at_(at),
+          page_(page),
+          kept_from_(std::max(bus.words().history_lsn.load(std::memory_order_acquire), first_lsn)),
+          cursor_(bus, kept_from_) {}
+
+    replay::Image run() {
+        segments_ = segments_upto();
+        const auto known = newest_known();
+        read_back([&](const log::Range& segment) {
+            return segment.end > known || is_worth_reading(segment);
+        });
+        replay::Image image;
+        const auto from = begins_with_page_ ? kept_from_ : take_base(image);
+        // (Which may be an older one: the newest is damaged.)
+        read_back([&](const log::Range& segment) { return segment.end > from; });
+        for (const auto start : starts_)
+            if (start >= from) apply(start, image);
+        return image;
+    }
+
+private:
+    // From the newest that are asked for back to where the page was made, or as long as it is
+    // worth it.
+    template <class IsWorthIt>
+    void read_back(const IsWorthIt& is_worth_it) {
+        while (!segments_.empty() && !begins_with_page_ && is_worth_it(segments_.back())) {
+            const auto& segment = segments_.back();
+            auto starts =
+                records_of(bus_, page_, begin_of(segment), std::min(segment.end, cursor_.to()))
+                    .starts;
+            // (Of all but the newest there is none behind it.)
+            if (starts_.empty()) starts.erase(first_behind(starts), starts.end());
+            starts_.insert(starts_.begin(), starts.begin(), starts.end());
+            segments_.pop_back();
+            begins_with_page_ = !starts.empty() && read(starts.front()).created;
+        }
+    }
+
+    // Those that hold commits up to the one asked for.
+    [[nodiscard]] std::vector<log::Range> segments_upto() {
+        auto all = bus_.segments->ranges();
+        std::erase_if(all, [this](const log::Range& segment) {
+            return segment.end <= kept_from_ || segment.start >= cursor_.to();
+        });
+        const auto behind = std::ranges::partition_point(
+            all, [this](const log::Range& segment) { return is_upto(begin_of(segment)); });
+        all.erase(behind, all.end());
+        return all;
+    }
+    [[nodiscard]] Lsn begin_of(const log::Range& segment) const {
+        return std::max(segment.start, kept_from_);
+    }
+    [[nodiscard]] std::vector<Lsn>::iterator first_behind(std::vector<Lsn>& starts) {
+        return std::ranges::partition_point(starts, [this](Lsn start) { return is_upto(start); });
+    }
+    [[nodiscard]] bool is_upto(Lsn start) {
+        cursor_.seek(start);
+        return cursor_.next() && cursor_.record().sequence <= at_;
+    }
+
+    // Where the records behind the newest checkpoint begin.
+    [[nodiscard]] Lsn newest_known() {
+        Lsn lsn = 0;
+        for (const auto& file : checkpoint_files(bus_))
+            if (file.sequence <= at_) lsn = file.lsn;
+        return lsn;
+    }
+    // One that lies before a checkpoint.
+    [[nodiscard]] bool is_worth_reading(const log::Range& segment) {
+        return starts_.size() < few_records && bus_.segments->has_index(segment.start);
+    }
+
+    // What the record there says of the page. Valid until the next call.
+    [[nodiscard]] const log::PageEntry& read(Lsn start) {
+        cursor_.seek(start);
+        if (cursor_.next() && cursor_.record().kind == log::RecordKind::commit) {
+            log::EntryReader reader(cursor_.body());
+            while (reader.next(entry_))
+                if (entry_.kind == log::EntryKind::page && entry_.page.page == page_)
+                    return entry_.page;
+        }
+        throw_wrong_index(bus_, start, page_);
+    }
+
+    // Returns from where on records are to be applied to it.
+    Lsn take_base(replay::Image& image) {
+        Lsn from = 0;
+        const auto base = start_image(bus_, at_, {replay::Keep::Which::some, {page_}}, from);
+        if (const auto* page = base.find(page_); page != nullptr) {
+            image.insert(page_, *page);
+            image.set_position(base.sequence(), base.time_ns(), base.lsn(), 1);
+        }
+        return from;
+    }
+
+    // As a record that says nothing else.
+    void apply(Lsn start, replay::Image& image) {
+        body_.clear();
+        log::write_entry(read(start), body_);
+        auto record = cursor_.record();
+        record.source = 0;  // whose name is not in the image
+        record.blob.reset();
+        image.set_position(record.sequence - 1, record.time_ns, record.start, 1);
+        if (const auto wrong = image.apply(record, body_); !wrong.empty())
+            throw_contradiction(bus_, record, wrong);
+    }
+
+    Attachment& bus_;
+    Sequence at_;
+    PageId page_;
+    Lsn kept_from_;
+    Cursor cursor_;
+    std::vector<log::Range> segments_{};  // not read yet; ascending
+    std::vector<Lsn> starts_{};           // of records of the page up to at_, ascending
+    bool begins_with_page_ = false;       // the first of them makes it
+    log::Entry entry_{};
+    std::vector<std::byte> body_{};
+};
+
+}  // namespace
+
+std::optional<replay::Image> page_at(Attachment& bus, Sequence at, PageId page) {
+    if (bus.is_private) return std::nullopt;
+    check_view(bus, at);
+    return PageAt(bus, at, page).run();
+}
+
+}  // namespace mmsb::state

@@ -1,0 +1,220 @@
+// One page of an earlier commit by its own records, beside the same from the whole log: over
+// several segments and checkpoints, with and without indexes, and where some of it is damaged.
+#include "state/page_at.hpp"
+#include "state/past.hpp"
+#include "support/raises.hpp"
+#include "support/temp_bus.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace mmsb::test {
+namespace {
+
+state::Attachment& attachment(const State& bus) {
+    return detail::Bus::get(detail::Bus::handle_of(bus)).at();
+}
+
+std::vector<fs::path> files(const fs::path& folder, const char* extension) {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(folder))
+        if (entry.path().extension() == extension) found.push_back(entry.path());
+    std::ranges::sort(found);
+    return found;
+}
+
+void flip(const fs::path& path, std::size_t at) {
+    auto bytes = read_file(path);
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+    write_file(path, bytes);
+}
+
+// Every kind of change of five pages, one page or several a commit.
+class Changed : public testing::TestWithParam<unsigned> {
+protected:
+    Changed() {
+        for (auto& page : pages_) page = make();
+    }
+    void step() {
+        auto& page = pages_[random_() % pages_.size()];
+        const auto seed = ++seed_;
+        switch (random_() % 40) {
+            case 0:
+                bus_->checkpoint();
+                break;
+            case 1:
+                bus_->delete_page(page);
+                page = make();
+                break;
+            case 2:
+                page.resize(1 + random_() % 4000);
+                break;
+            case 3:
+                page.rename(random_() % 3 == 0 ? "" : "name" + std::to_string(seed));
+                break;
+            case 4:
+                page.set_metadata("key" + std::to_string(random_() % 3), std::to_string(seed % 4));
+                break;
+            case 5: {  // its record has its entries in a blob
+                auto change = bus_->transaction();
+                for (const auto& each : pages_) change.update(each, pattern(each.size(), seed));
+                change.create_page(70'000, {.contents = pattern(70'000, seed)});
+                change.commit();
+                break;
+            }
+            case 6: {
+                auto change = bus_->transaction();
+                for (const auto& each : pages_)
+                    if (random_() % 2 == 0) change.write(each, 0, pattern(1, seed));
+                change.update(page, pattern(page.size(), seed));
+                change.commit({.source = "x"});
+                break;
+            }
+            default:
+                page.write(random_() % page.size(), pattern(1, seed));
+                if (random_() % 2 == 0) page.update(pattern(page.size(), seed));
+        }
+    }
+    void steps(int count) {
+        while (count-- != 0) step();
+        bus_->wait_durable(bus_->sequence());
+    }
+    Page make() { return bus_->create_page(1 + random_() % 3000); }
+
+    // Of any pages and commits.
+    void expect_the_same(const State& bus, int count = 60) {
+        auto& at = attachment(bus);
+        const auto oldest = number(bus.oldest()), now = number(bus.sequence());
+        const auto behind_last = attachment(bus).words().next_page.load() + 1;
+        while (count-- != 0) {
+            const Sequence then{oldest + random_() % (now - oldest + 1)};
+            const auto all = state::image_at(at, then, {});
+            for (int n = 0; n != 5; ++n) {
+                const PageId page{1 + random_() % behind_last};
+                const auto alone = state::page_at(at, then, page);
+                ASSERT_TRUE(alone);
+                const auto *expected = all.find(page), *found = alone->find(page);
+                ASSERT_EQ(found != nullptr, expected != nullptr) << number(page);
+                ASSERT_EQ(alone->pages().size(), found == nullptr ? 0 : 1);
+                if (found == nullptr) continue;
+                EXPECT_EQ(found->lsn, expected->lsn);
+                EXPECT_EQ(found->line, expected->line);
+                replay::Image left, right;
+                ASSERT_TRUE(left.insert(page, *found) && right.insert(page, *expected));
+                const auto differs = replay::first_difference(left, right);
+                ASSERT_FALSE(differs) << number(then) << ": " << differs->what;
+            }
+        }
+    }
+    void reopen() {
+        bus_.reset();
+        bus_ = start_with(at(folder_));
+        for (auto& page : pages_) page = bus_->page(page.id());
+    }
+
+    std::mt19937 random_{GetParam()};
+    TempFolder folder_{};
+    std::optional<State> bus_{start_with(at(folder_))};
+    std::array<Page, 5> pages_{};
+    unsigned seed_ = 0;
+};
+
+TEST_P(Changed, PagesAreByTheirOwnRecordsWhatTheyAreByAll) {
+    for (int round = 0; round != 4; ++round) {
+        steps(250);
+        expect_the_same(*bus_);
+        if (round == 1) reopen();
+    }
+    ASSERT_GT(files(folder_ / "log", ".idx").size(), 1U);
+    for (const auto& index : files(folder_ / "log", ".idx")) fs::remove(index);
+    expect_the_same(*bus_);
+}
+
+TEST_P(Changed, PagesAreTheSameWhereThePastIsNoLongerKept) {
+    steps(400);
+    bus_->checkpoint();
+    steps(100);
+    expect_the_same(*bus_, 20);
+    bus_->compact(Sequence{number(bus_->sequence()) / 2});
+    ASSERT_GT(number(bus_->oldest()), 0U);
+    expect_the_same(*bus_);
+    const Sequence dropped{number(bus_->oldest()) - 1};
+    thrown<HistoryDropped>(
+        [&] { static_cast<void>(state::page_at(attachment(*bus_), dropped, pages_[0].id())); });
+    thrown<InvalidArgument>([&] {
+        static_cast<void>(state::page_at(attachment(*bus_), bus_->sequence() + 1, pages_[0].id()));
+    });
+}
+
+TEST_P(Changed, PagesAreTheSameBehindADamagedCheckpoint) {
+    steps(100);
+    bus_->checkpoint();
+    steps(300);
+    bus_->checkpoint();
+    steps(30);
+    const auto newest = files(folder_ / "checkpoints", ".chk").back();
+    flip(newest, read_file(newest).size() / 2);
+    expect_the_same(*bus_, 30);
+    for (const auto& index : files(folder_ / "log", ".idx")) fs::remove(index);
+    expect_the_same(*bus_, 30);
+}
+
+TEST_P(Changed, PagesAreTheSameToAViewer) {
+    steps(300);
+    auto config = at(folder_);
+    config.open = Open::read_only;
+    bus_.reset();  // else they would share what this process has open
+    const auto viewer = start(config);
+    expect_the_same(viewer, 20);
+    EXPECT_TRUE(files(folder_ / "log", ".idx").empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Randomly, Changed, testing::Range(1U, 4U));
+
+// What is of other pages, and a checkpoint that is not needed, are damaged here.
+TEST(APageOfThePast, NeedsNothingButItsOwnRecords) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    const auto page = bus.create_page(100), other = bus.create_page(1000);
+    page.update(pattern(100, 1));
+    for (unsigned i = 0; i != 600; ++i) other.update(pattern(1000, i));
+    bus.checkpoint();
+    page.update(pattern(100, 2));
+    bus.wait_durable(bus.sequence());
+    const auto end = bus.sequence();
+    const auto changes = std::ranges::distance(page.history());  // makes the indexes
+    EXPECT_EQ(changes, 3);
+    const auto segment = files(folder / "log", ".seg").front();
+    flip(segment, read_file(segment).size() / 2);
+    const auto checkpoint = files(folder / "checkpoints", ".chk").back();
+    flip(checkpoint, read_file(checkpoint).size() / 2);
+    EXPECT_EQ(bus.at(end).bytes(page), pattern(100, 2));
+    EXPECT_EQ(bus.at(end - 1).bytes(page), pattern(100, 1));
+    EXPECT_EQ(bus.at(Sequence{2}).bytes(page), Bytes(100));
+    const auto error = thrown<Corrupt>([&] { static_cast<void>(bus.at(end - 1).bytes(other)); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->file(), segment.string());
+}
+
+TEST(AViewOfThePast, GivesManyPagesAsItGivesFew) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    std::vector<Page> pages;
+    for (unsigned i = 0; i != 200; ++i)
+        pages.push_back(bus.create_page(64, {.contents = pattern(64, i)}));
+    const auto then = bus.sequence();
+    for (unsigned i = 0; i != 200; ++i) pages[i].update(pattern(64, 1000 + i));
+    const auto view = bus.at(then);
+    std::vector<std::span<const std::byte>> all;
+    for (const auto& page : pages) all.push_back(view.bytes(page));
+    for (unsigned i = 0; i != 200; ++i) {
+        EXPECT_TRUE(std::ranges::equal(all[i], pattern(64, i))) << i;
+        EXPECT_EQ(view.bytes(pages[i]).data(), all[i].data()) << i;  // still where it was
+    }
+    thrown<PageNotFound>([&] { static_cast<void>(view.bytes(PageId{1000})); });
+}
+
+}  // namespace
+}  // namespace mmsb::test
