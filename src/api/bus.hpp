@@ -179,11 +179,18 @@ struct View::Impl {
     std::vector<state::Wanted> snapshot{};  ///< Made with these, by id; their bytes: in `memory`.
     std::unique_ptr<std::byte[]> memory{};
     mutable std::mutex mutex{};  ///< Of the rest.
-    mutable std::optional<replay::Image>
-        structure{};                          ///< Names and sizes, and the bytes asked for first.
-    mutable std::map<PageId, Bytes> pages{};  ///< Rebuilt; nodes never move.
+    /// All pages, and the bytes of one of them: from the whole log, where it was needed.
+    mutable std::optional<replay::Image> all{};
+    /// What they were called, without that; nothing where it is not to be had so.
+    mutable std::optional<replay::Structure> names{};
+    mutable std::map<PageId, replay::ImagePage> pages{};  ///< With bytes; nodes never move.
 
+    // REQUIRE the mutex.
     [[nodiscard]] const replay::Image& image(const replay::Keep& keep) const;
+    [[nodiscard]] const replay::Structure* structure() const;
+    [[nodiscard]] const replay::ImagePage* by_itself(PageId page) const;
+    [[nodiscard]] PageInfo info(PageId page) const;
+
     [[nodiscard]] std::span<const std::byte> bytes(PageId page) const;
 };
 

@@ -2,6 +2,7 @@
 #include "delta/codec.hpp"
 #include "state/page_at.hpp"
 #include "state/past.hpp"
+#include "state/structure_at.hpp"
 
 #include <mmsb/view.hpp>
 
@@ -41,8 +42,36 @@ std::uint64_t size_of(const replay::Image& image) {
 }  // namespace
 
 const replay::Image& View::Impl::image(const replay::Keep& keep) const {
-    if (!structure) structure.emplace(state::image_at(Bus::get(bus).at(), sequence, keep));
-    return *structure;
+    if (!all) all.emplace(state::image_at(Bus::get(bus).at(), sequence, keep));
+    return *all;
+}
+
+// None: image() has it, or is as quick.
+const replay::Structure* View::Impl::structure() const {
+    if (all) return nullptr;
+    if (!names) names = state::structure_at(Bus::get(bus).at(), sequence);
+    return names ? &*names : nullptr;
+}
+
+// None: it is to be had with the others.
+const replay::ImagePage* View::Impl::by_itself(PageId page) const {
+    if (const auto found = pages.find(page); found != pages.end()) return &found->second;
+    if (pages.size() >= most_alone && (!all || size_of(*all) <= all_at_once)) return nullptr;
+    const auto found = state::page_at(Bus::get(bus).at(), sequence, page);
+    if (!found) return nullptr;
+    const auto* there = found->find(page);
+    if (there == nullptr) detail::throw_not_there(page, sequence);
+    return &pages.emplace(page, *there).first->second;
+}
+
+PageInfo View::Impl::info(PageId page) const {
+    if (const auto* known = structure(); known != nullptr)
+        if (const auto* there = by_itself(page); there != nullptr)
+            return replay::info_of(page, *there, known->dependencies);
+    const auto& known = image({replay::Keep::Which::none, {}});
+    const auto* there = known.find(page);
+    if (there == nullptr) detail::throw_not_there(page, sequence);
+    return known.info(page, *there);
 }
 
 std::span<const std::byte> View::Impl::bytes(PageId page) const {
@@ -51,25 +80,18 @@ std::span<const std::byte> View::Impl::bytes(PageId page) const {
         there != snapshot.end() && there->page == page)
         return there->bytes;
     const std::lock_guard lock(mutex);
-    if (const auto found = pages.find(page); found != pages.end()) return found->second;
-    auto& at = Bus::get(bus).at();
-    const auto keep = [&](const replay::Image& image) -> std::span<const std::byte> {
-        const auto* there = image.find(page);
-        if (there == nullptr) detail::throw_not_there(page, sequence);
-        return pages.emplace(page, there->bytes).first->second;
-    };
-    if (pages.size() < most_alone || (structure && size_of(*structure) > all_at_once))
-        if (const auto found = state::page_at(at, sequence, page)) return keep(*found);
-    const bool first = !structure;
+    if (const auto* there = by_itself(page); there != nullptr) return there->bytes;
+    const bool first = !all;
     const auto& known = image({replay::Keep::Which::some, {page}});
-    if (first) return keep(known);
-    if (known.find(page) == nullptr) detail::throw_not_there(page, sequence);
-    replay::Keep which{replay::Keep::Which::some, {page}};
-    if (size_of(known) <= all_at_once) which = {};
-    const auto rebuilt = state::image_at(at, sequence, which);
+    const auto* there = known.find(page);
+    if (there == nullptr) detail::throw_not_there(page, sequence);
+    if (first) return pages.emplace(page, *there).first->second.bytes;
+    replay::Keep keep{replay::Keep::Which::some, {page}};
+    if (size_of(known) <= all_at_once) keep = {};
+    const auto rebuilt = state::image_at(Bus::get(bus).at(), sequence, keep);
     for (const auto& [id, p] : rebuilt.pages())
-        if (which.keeps(id)) pages.emplace(id, p.bytes);
-    return pages.at(page);
+        if (keep.keeps(id)) pages.emplace(id, p);
+    return pages.at(page).bytes;
 }
 
 View::View(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -86,18 +108,18 @@ Time View::time() const {
 
 std::optional<PageInfo> View::find_page(std::string_view name) const {
     const std::lock_guard lock(impl_->mutex);
-    const auto& image = impl_->image({replay::Keep::Which::none, {}});
-    for (const auto& [id, page] : image.pages())
-        if (!name.empty() && page.name == name) return image.info(id, page);
-    return std::nullopt;
+    const auto find_in = [&](const auto& pages) -> std::optional<PageInfo> {
+        for (const auto& [id, page] : pages)
+            if (!name.empty() && page.name == name) return impl_->info(id);
+        return std::nullopt;
+    };
+    if (const auto* known = impl_->structure(); known != nullptr) return find_in(known->pages);
+    return find_in(impl_->image({replay::Keep::Which::none, {}}).pages());
 }
 
 PageInfo View::info(PageId page) const {
     const std::lock_guard lock(impl_->mutex);
-    const auto& image = impl_->image({replay::Keep::Which::none, {}});
-    const auto* found = image.find(page);
-    if (found == nullptr) detail::throw_not_there(page, impl_->sequence);
-    return image.info(page, *found);
+    return impl_->info(page);
 }
 
 std::vector<PageInfo> View::pages() const {
@@ -110,7 +132,10 @@ std::vector<PageInfo> View::pages() const {
 
 std::vector<Edge> View::edges() const {
     const std::lock_guard lock(impl_->mutex);
-    const auto& [added, formulas] = impl_->image({replay::Keep::Which::none, {}}).dependencies();
+    const auto* known = impl_->structure();
+    const auto& [added, formulas] =
+        known != nullptr ? known->dependencies
+                         : impl_->image({replay::Keep::Which::none, {}}).dependencies();
     auto all = added;
     for (const auto& [child, formula] : formulas)
         for (const auto parent : formula.parents) all.insert({parent, child, EdgeType::data});

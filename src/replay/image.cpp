@@ -75,15 +75,15 @@ const ImagePage* Image::find(std::string_view name) const noexcept {
     return at == names_.end() ? nullptr : find(at->second);
 }
 
-PageInfo Image::info(PageId page, const ImagePage& of) const {
-    return {.id = page,
-            .name = of.name,
-            .size = static_cast<std::size_t>(of.size),
-            .location = of.location,
-            .epoch = of.epoch,
-            .metadata = of.metadata,
-            .derived = dependencies_.formulas.contains(page),
-            .stale = of.stale};
+PageInfo info_of(PageId id, const ImagePage& page, const Dependencies& dependencies) {
+    return {.id = id,
+            .name = page.name,
+            .size = static_cast<std::size_t>(page.size),
+            .location = page.location,
+            .epoch = page.epoch,
+            .metadata = page.metadata,
+            .derived = dependencies.formulas.contains(id),
+            .stale = page.stale};
 }
 
 void Image::reserve_index(std::uint64_t next, std::size_t pages) {

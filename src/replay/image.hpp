@@ -37,6 +37,9 @@ struct ImagePage {
     Metadata metadata{};
 };
 
+/// For the facade: of a page, where that is how pages depend on others.
+[[nodiscard]] PageInfo info_of(PageId id, const ImagePage& page, const Dependencies& dependencies);
+
 /// Which pages' bytes an image keeps.
 struct Keep {
     enum class Which : std::uint8_t { all, none, some } which = Which::all;
@@ -89,7 +92,9 @@ public:
     [[nodiscard]] const Dependencies& dependencies() const noexcept { return dependencies_; }
     [[nodiscard]] const ImagePage* find(PageId page) const noexcept;
     [[nodiscard]] const ImagePage* find(std::string_view name) const noexcept;  ///< "": none.
-    [[nodiscard]] PageInfo info(PageId page, const ImagePage& of) const;
+    [[nodiscard]] PageInfo info(PageId page, const ImagePage& of) const {
+        return info_of(page, of, dependencies_);
+    }
     /// Does this image keep the bytes of that page?
     [[nodiscard]] bool keeps(PageId page) const noexcept;
 

@@ -78,6 +78,11 @@ void Catalog::follow_to(Attachment& bus, log::Lsn head) {
     }
 }
 
+void Catalog::follow_to_past(Attachment& bus, log::Lsn head) {
+    const std::unique_lock lock(mutex_);
+    walk_to(bus, head);
+}
+
 void Catalog::walk_to(Attachment& bus, log::Lsn head) {
     std::vector<log::Lsn> chain;
     for (auto at = head; at > followed_ && at != log::no_lsn;) {

@@ -151,19 +151,17 @@ std::optional<Start> newest_checkpoint(Attachment& bus, Sequence upto, const rep
     });
 }
 
-std::optional<replay::Structure> newest_structure(Attachment& bus) {
-    return first_good(
-        bus, Sequence::newest, nullptr, [&](const CheckpointFile&, const os::File& file) {
-            auto read = reading(file);
-            auto checkpoint = own(file, replay::read_checkpoint_structure(read));
-            check_bus(bus, file, checkpoint.bus);
-            // One that was begun before the base leads there by records that are no longer kept:
-            // then the structure at its end, for which all of it has to be read.
-            if (checkpoint.lsn >= bus.words().history_lsn.load())
-                return std::move(checkpoint.structure);
-            return structure_of(
-                read_own_checkpoint(file, {.which = replay::Keep::Which::none}).image);
-        });
+std::optional<replay::Structure> newest_structure(Attachment& bus, Sequence upto) {
+    return first_good(bus, upto, nullptr, [&](const CheckpointFile&, const os::File& file) {
+        auto read = reading(file);
+        auto checkpoint = own(file, replay::read_checkpoint_structure(read));
+        check_bus(bus, file, checkpoint.bus);
+        // One that was begun before the base leads there by records that are no longer kept:
+        // then the structure at its end, for which all of it has to be read.
+        if (checkpoint.lsn >= bus.words().history_lsn.load())
+            return std::move(checkpoint.structure);
+        return structure_of(read_own_checkpoint(file, {.which = replay::Keep::Which::none}).image);
+    });
 }
 
 // ---- writing

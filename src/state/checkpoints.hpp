@@ -38,8 +38,9 @@ struct Start {
 [[nodiscard]] std::optional<Start> newest_checkpoint(Attachment& bus, Sequence upto,
                                                      const replay::Keep& keep,
                                                      std::string* damaged = nullptr);
-/// Of the newest good checkpoint, its structure.
-[[nodiscard]] std::optional<replay::Structure> newest_structure(Attachment& bus);
+/// Of the newest good checkpoint that is not newer than `upto`, its structure.
+[[nodiscard]] std::optional<replay::Structure> newest_structure(Attachment& bus,
+                                                                Sequence upto = Sequence::newest);
 
 /// Streams all live pages out, as of the sequence that is returned; nobody is stopped. `write` gets
 /// the file's bytes. Not durable: the log must be first, up to the position that is returned.

@@ -1,7 +1,9 @@
-// One page of an earlier commit by its own records, beside the same from the whole log: over
+// A page of an earlier commit by its own records, and the structure by those that change it, beside
+// the same from the whole log: over
 // several segments and checkpoints, with and without indexes, and where some of it is damaged.
 #include "state/page_at.hpp"
 #include "state/past.hpp"
+#include "state/structure_at.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
@@ -9,6 +11,7 @@
 
 #include <algorithm>
 #include <random>
+#include <tuple>
 
 namespace mmsb::test {
 namespace {
@@ -23,6 +26,11 @@ std::vector<fs::path> files(const fs::path& folder, const char* extension) {
         if (entry.path().extension() == extension) found.push_back(entry.path());
     std::ranges::sort(found);
     return found;
+}
+
+auto fields(const PageInfo& page) {
+    return std::tuple(page.id, page.name, page.size, page.location, page.epoch, page.metadata,
+                      page.derived, page.stale);
 }
 
 void flip(const fs::path& path, std::size_t at) {
@@ -72,6 +80,13 @@ protected:
                 change.commit({.source = "x"});
                 break;
             }
+            case 7:
+                derived_ = bus_->create_page(4, {.name = "derived" + std::to_string(seed)});
+                bus_->graph().derive(derived_, {page}, formula::checksum());
+                break;
+            case 8:
+                bus_->graph().add_dependency(page, make(), EdgeType::control);
+                break;
             default:
                 page.write(random_() % page.size(), pattern(1, seed));
                 if (random_() % 2 == 0) page.update(pattern(page.size(), seed));
@@ -91,21 +106,46 @@ protected:
         while (count-- != 0) {
             const Sequence then{oldest + random_() % (now - oldest + 1)};
             const auto all = state::image_at(at, then, {});
-            for (int n = 0; n != 5; ++n) {
-                const PageId page{1 + random_() % behind_last};
-                const auto alone = state::page_at(at, then, page);
-                ASSERT_TRUE(alone);
-                const auto *expected = all.find(page), *found = alone->find(page);
-                ASSERT_EQ(found != nullptr, expected != nullptr) << number(page);
-                ASSERT_EQ(alone->pages().size(), found == nullptr ? 0 : 1);
-                if (found == nullptr) continue;
-                EXPECT_EQ(found->lsn, expected->lsn);
-                EXPECT_EQ(found->line, expected->line);
-                replay::Image left, right;
-                ASSERT_TRUE(left.insert(page, *found) && right.insert(page, *expected));
-                const auto differs = replay::first_difference(left, right);
-                ASSERT_FALSE(differs) << number(then) << ": " << differs->what;
-            }
+            expect_structure(*state::structure_at(at, then), all);
+            const auto view = bus.at(then);
+            for (int n = 0; n != 5; ++n)
+                expect_page(bus, view, PageId{1 + random_() % behind_last}, all);
+        }
+    }
+    static void expect_page(const State& bus, const View& view, PageId id,
+                            const replay::Image& all) {
+        const auto alone = state::page_at(attachment(bus), view.sequence(), id);
+        ASSERT_TRUE(alone);
+        const auto *expected = all.find(id), *found = alone->find(id);
+        ASSERT_EQ(found != nullptr, expected != nullptr) << number(id);
+        ASSERT_EQ(alone->pages().size(), found == nullptr ? 0 : 1);
+        if (found == nullptr) {
+            thrown<PageNotFound>([&] { static_cast<void>(view.bytes(id)); });
+            thrown<PageNotFound>([&] { static_cast<void>(view.info(id)); });
+            return;
+        }
+        EXPECT_EQ(found->lsn, expected->lsn);
+        EXPECT_EQ(found->line, expected->line);
+        replay::Image left, right;
+        ASSERT_TRUE(left.insert(id, *found) && right.insert(id, *expected));
+        const auto differs = replay::first_difference(left, right);
+        ASSERT_FALSE(differs) << number(view.sequence()) << ": " << differs->what;
+        EXPECT_TRUE(std::ranges::equal(view.bytes(id), expected->bytes));
+        EXPECT_EQ(fields(view.info(id)), fields(all.info(id, *expected)));
+        if (!expected->name.empty()) {
+            EXPECT_EQ(view.find_page(expected->name)->id, id);
+        }
+    }
+    static void expect_structure(const replay::Structure& found, const replay::Image& all) {
+        EXPECT_EQ(found.dependencies, all.dependencies());
+        ASSERT_EQ(found.pages.size(), all.pages().size());
+        for (const auto& [id, page] : all.pages()) {
+            const auto there = found.pages.find(id);
+            ASSERT_NE(there, found.pages.end());
+            EXPECT_EQ(there->second.line, page.line);
+            EXPECT_EQ(there->second.name, page.name);
+            EXPECT_EQ(there->second.metadata, page.metadata);
+            EXPECT_EQ(there->second.location, page.location);
         }
     }
     void reopen() {
@@ -118,6 +158,7 @@ protected:
     TempFolder folder_{};
     std::optional<State> bus_{start_with(at(folder_))};
     std::array<Page, 5> pages_{};
+    Page derived_{};
     unsigned seed_ = 0;
 };
 

@@ -1,0 +1,56 @@
+#include "state/structure_at.hpp"
+
+#include "state/checkpoints.hpp"
+#include "state/cursor.hpp"
+#include "state/past.hpp"
+
+#include <algorithm>
+
+namespace mmsb::state {
+
+namespace {
+
+// More than so many read one by one take longer than what lies between them.
+constexpr std::size_t most_records = 16 * limits::kib;
+
+// From one that starts at `head` back to one at which `is_it`, or before `from`: where that starts.
+// Nothing: that would be more than are worth it.
+template <class IsIt>
+std::optional<Lsn> back_to(Attachment& bus, Lsn head, Lsn from, std::size_t& count,
+                           const IsIt& is_it) {
+    for (; head >= from && head != log::no_lsn; ++count) {
+        if (count == most_records) return std::nullopt;
+        const auto cursor = record_at(bus, head);
+        if (is_it(cursor.record())) break;
+        head = cursor.record().previous_structure;
+    }
+    return head;
+}
+
+}  // namespace
+
+std::optional<replay::Structure> structure_at(Attachment& bus, Sequence at) {
+    if (bus.is_private) return std::nullopt;
+    check_view(bus, at);
+    bus.catalog.follow_logged(bus);
+    const auto newest = bus.catalog.head();
+    const auto kept_from =
+        std::max(bus.words().history_lsn.load(std::memory_order_acquire), first_lsn);
+    std::size_t count = 0;
+    const auto head = back_to(bus, newest, kept_from, count,
+                              [at](const log::Record& record) { return record.sequence <= at; });
+    if (!head) return std::nullopt;
+    if (*head == newest)
+        if (auto now = bus.catalog.snapshot(); now.head == newest) return now;
+    const auto base = newest_structure(bus, at);
+    const auto known = base ? base->head : 0;
+    const auto from = std::max(kept_from, known + 1);
+    if (!back_to(bus, *head, from, count, [](const log::Record&) { return false; }))
+        return std::nullopt;
+    Catalog past;
+    if (base) past.load(*base);
+    if (*head != log::no_lsn) past.follow_to_past(bus, *head);
+    return past.snapshot();
+}
+
+}  // namespace mmsb::state
