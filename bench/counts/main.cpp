@@ -8,29 +8,21 @@
 #include "stores/model.hpp"
 
 #include "delta/codec.hpp"
+#include "delta/compare.hpp"
+#include "delta/dispatch.hpp"
 
 #include <mmsb/mmsb.hpp>
 
 #include <fmt/format.h>
 #include <gnu/libc-version.h>
-#include <hwy/targets.h>
 #include <unistd.h>
 #include <valgrind/callgrind.h>
 #include <algorithm>
-#include <bit>
 #include <filesystem>
 #include <functional>
 #include <iostream>
 #include <optional>
 #include <stdexcept>
-
-// Highway measures its timer's resolution when it is loaded, with RDTSCP, which valgrind emulates
-// only where the processor announces it: not in every virtual machine. Here it is no use: this one
-// is found first.
-namespace hwy::platform {
-std::uint64_t TimerResolution();               // NOLINT(readability-identifier-naming): theirs
-std::uint64_t TimerResolution() { return 1; }  // NOLINT(readability-identifier-naming)
-}  // namespace hwy::platform
 
 namespace {
 
@@ -208,9 +200,8 @@ const std::vector<Path>& paths() {
 
 // What else than this tree decides how many instructions there are.
 void print_environment() {
-    const auto best = static_cast<std::uint64_t>(hwy::SupportedTargets());
     fmt::print("g++ {}.{}, glibc {}, {}\n", __GNUC__, __GNUC_MINOR__, gnu_get_libc_version(),
-               hwy::TargetName(static_cast<std::int64_t>(best & (~best + 1))));
+               mmsb::delta::name_of_target(mmsb::delta::compare_target()));
 }
 
 }  // namespace

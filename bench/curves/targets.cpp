@@ -4,9 +4,8 @@
 
 #include "delta/codec.hpp"
 #include "delta/compare.hpp"
+#include "delta/dispatch.hpp"
 
-#define HWY_WANT_AVX3_DL  // as the room does
-#include <hwy/highway.h>
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -15,11 +14,6 @@
 namespace bench {
 
 namespace {
-
-void use(std::int64_t targets) {
-    hwy::SetSupportedTargetsForTest(targets);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-}
 
 struct Target {
     std::string name;
@@ -31,17 +25,17 @@ std::string name_of(std::int64_t bit) {
             return "AVX-512 of Ice Lake and later";
         case HWY_AVX3:
             return "AVX-512";
-        case HWY_SCALAR:
+        case 0:
             return "baseline x86-64, a byte at a time";
         default:
-            return hwy::TargetName(bit);
+            return std::string(mmsb::delta::name_of_target(bit));
     }
 }
 std::vector<Target> targets() {
     std::vector<Target> all;
-    const auto there = hwy::SupportedTargets() & static_cast<std::int64_t>(HWY_TARGETS);
-    for (std::int64_t bit = 1; bit != 0 && bit <= there; bit <<= 1U)
-        if ((there & bit) != 0) all.push_back({name_of(bit), bit});
+    for (const auto bit : mmsb::delta::targets)
+        if ((mmsb::delta::supported_targets() & bit) != 0) all.push_back({name_of(bit), bit});
+    all.push_back({name_of(0), 0});
     return all;
 }
 
@@ -120,10 +114,10 @@ Curve by_target_find(const CurveOptions& options) {
                 .x = "bytes of the page",
                 .y = "ns"};
     for (const auto& [name, bit] : targets()) {
-        use(bit);
+        mmsb::delta::use_targets(bit);
         curve.series.push_back(along_sizes(name, false, options, find_with(mmsb::delta::compare)));
     }
-    use(0);
+    mmsb::delta::use_targets(mmsb::delta::supported_targets());
     curve.series.push_back(
         along_sizes("plain twin", false, options, find_with(mmsb::delta::compare_scalar)));
     curve.series.push_back(along_sizes("memcmp of equal pages", true, options, memcmp_of_equal()));
@@ -136,10 +130,10 @@ Curve by_target_encode(const CurveOptions& options) {
                 .x = "bytes of the page",
                 .y = "ns"};
     for (const auto& [name, bit] : targets()) {
-        use(bit);
+        mmsb::delta::use_targets(bit);
         curve.series.push_back(along_sizes(name, false, options, encode_with()));
     }
-    use(0);
+    mmsb::delta::use_targets(mmsb::delta::supported_targets());
     return curve;
 }
 

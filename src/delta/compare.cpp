@@ -105,26 +105,28 @@ std::int64_t target() { return HWY_TARGET; }
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "delta/dispatch.hpp"
+
 namespace mmsb::delta {
 
 namespace {
-HWY_EXPORT(compare);
-HWY_EXPORT(collect);
-HWY_EXPORT(target);
+constexpr auto compares = MMSB_VARIANTS(compare);
+constexpr auto collects = MMSB_VARIANTS(collect);
+constexpr auto targets_that_run = MMSB_VARIANTS(target);
 }  // namespace
 
 std::uint64_t compare(const std::byte* before, const std::byte* after, std::size_t size,
                       std::uint64_t* masks) noexcept {
-    return HWY_DYNAMIC_DISPATCH(compare)(before, after, size, masks);
+    return best_of(compares)(before, after, size, masks);
 }
 
 std::size_t collect(const Part& part, Window* out, Tally& tally) noexcept {
     if (part.after.empty()) return 0;
-    return HWY_DYNAMIC_DISPATCH(collect)(part.before.data(), part.after.data(), part.after.size(),
+    return best_of(collects)(part.before.data(), part.after.data(), part.after.size(),
                                          part.offset, out, tally);
 }
 
-std::int64_t compare_target() noexcept { return HWY_DYNAMIC_DISPATCH(target)(); }
+std::int64_t compare_target() noexcept { return best_of(targets_that_run)(); }
 
 std::uint64_t compare_scalar(const std::byte* before, const std::byte* after, std::size_t size,
                              std::uint64_t* masks) noexcept {

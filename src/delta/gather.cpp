@@ -88,19 +88,21 @@ void gather_in_buckets(const Window* windows, std::size_t n, Buckets& to) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "delta/dispatch.hpp"
+
 namespace mmsb::delta {
 
 namespace {
-HWY_EXPORT(gather);
-HWY_EXPORT(gather_in_buckets);
+constexpr auto gathers = MMSB_VARIANTS(gather);
+constexpr auto gathers_in_buckets = MMSB_VARIANTS(gather_in_buckets);
 }  // namespace
 
 std::byte* gather(std::span<const Window> windows, std::byte* values) noexcept {
-    return HWY_DYNAMIC_DISPATCH(gather)(windows.data(), windows.size(), values);
+    return best_of(gathers)(windows.data(), windows.size(), values);
 }
 
 void gather_in_buckets(std::span<const Window> windows, Buckets& to) noexcept {
-    HWY_DYNAMIC_DISPATCH(gather_in_buckets)(windows.data(), windows.size(), to);
+    best_of(gathers_in_buckets)(windows.data(), windows.size(), to);
 }
 
 }  // namespace mmsb::delta

@@ -1,12 +1,11 @@
 #include "delta/compare.hpp"
 
+#define HWY_WANT_AVX3_DL  // as the room does
+#include "delta/dispatch.hpp"
 #include "delta/pages.hpp"
 #include "delta/windows.hpp"
 
 #include <gtest/gtest.h>
-
-#define HWY_WANT_AVX3_DL  // as the room does
-#include <hwy/highway.h>
 
 #include <algorithm>
 #include <array>
@@ -18,25 +17,32 @@ namespace {
 using namespace mmsb::delta;
 using namespace mmsb::delta::test;
 
-/// Runs `fn` once for each instruction set that this machine and this build have: Highway leaves
-/// out some that newer machines know (AVX3_DL) unless they are asked for.
+/// Runs `fn` once for each instruction set that this machine and this build have, and for the one
+/// that all have.
 template <class F>
 void on_every_target(F&& fn) {
-    const auto supported = hwy::SupportedTargets() & static_cast<std::int64_t>(HWY_TARGETS);
-    int ran = 0;
-    for (auto left = static_cast<std::uint64_t>(supported); left != 0; left &= left - 1) {
-        const auto target = static_cast<std::int64_t>(left & ~(left - 1));
-        hwy::SetSupportedTargetsForTest(target);
-        hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-        SCOPED_TRACE(hwy::TargetName(target));
-        EXPECT_EQ(compare_target(), target) << "another one ran";
+    const auto supported = supported_targets();
+    std::vector<std::int64_t> all{0};
+    for (const auto target : targets)
+        if ((supported & target) != 0) all.push_back(target);
+    for (const auto target : all) {
+        use_targets(target);
+        SCOPED_TRACE(name_of_target(target));
+        if (target != 0) {
+            EXPECT_EQ(compare_target(), target) << "another one ran";
+        }
         fn();
-        ++ran;
     }
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    EXPECT_GE(ran, 1);
-    EXPECT_EQ(compare_target(), supported & -supported) << "the best target is not the default";
+    use_targets(supported);
+    if (supported != 0) {
+        EXPECT_EQ(compare_target(), supported & -supported) << "the best one is not the default";
+    }
+}
+
+TEST(Targets, AreThoseThatHighwayFinds) {
+    std::int64_t known = 0;
+    for (const auto target : targets) known |= target & static_cast<std::int64_t>(HWY_TARGETS);
+    EXPECT_EQ(supported_targets(), hwy::SupportedTargets() & known);
 }
 
 /// On the heap, exactly as large as it says, so that the address sanitizer sees a read beyond.
