@@ -190,6 +190,7 @@ struct View::Impl {
     [[nodiscard]] const replay::Structure* structure() const;
     [[nodiscard]] const replay::ImagePage* by_itself(PageId page) const;
     [[nodiscard]] PageInfo info(PageId page) const;
+    [[nodiscard]] bool infos(std::vector<PageInfo>& out) const;
 
     [[nodiscard]] std::span<const std::byte> bytes(PageId page) const;
 };

@@ -1,7 +1,9 @@
-#include "api/bus.hpp"
+#include "api/stream.hpp"
 #include "delta/codec.hpp"
+#include "state/cursor.hpp"
 #include "state/page_at.hpp"
 #include "state/past.hpp"
+#include "state/seek.hpp"
 #include "state/structure_at.hpp"
 
 #include <mmsb/view.hpp>
@@ -74,6 +76,31 @@ PageInfo View::Impl::info(PageId page) const {
     return known.info(page, *there);
 }
 
+// Of all pages. False: many have changed since, and image() is as quick.
+bool View::Impl::infos(std::vector<PageInfo>& out) const {
+    const auto* known = structure();
+    if (known == nullptr) return false;
+    auto& at = Bus::get(bus).at();
+    for (const auto& [id, page] : known->pages) {
+        const auto line = state::unchanged_since(at, sequence, id);
+        if (line) {
+            out.push_back({.id = id,
+                           .name = page.name,
+                           .size = static_cast<std::size_t>(line->size),
+                           .location = page.location,
+                           .epoch = Epoch{line->epoch},
+                           .metadata = page.metadata,
+                           .derived = known->dependencies.formulas.contains(id),
+                           .stale = line->stale()});
+        } else {
+            const auto* there = by_itself(id);
+            if (there == nullptr) return false;
+            out.push_back(replay::info_of(id, *there, known->dependencies));
+        }
+    }
+    return true;
+}
+
 std::span<const std::byte> View::Impl::bytes(PageId page) const {
     static_cast<void>(Bus::get(bus));
     if (const auto there = std::ranges::lower_bound(snapshot, page, {}, &state::Wanted::page);
@@ -103,6 +130,11 @@ Sequence View::sequence() const noexcept { return impl_->sequence; }
 
 Time View::time() const {
     const std::lock_guard lock(impl_->mutex);
+    auto& at = Bus::get(impl_->bus).at();
+    if (!impl_->all && at.logging && impl_->sequence > state::oldest_view(at)) {
+        const auto commit = state::record_at(at, state::start_of(at, impl_->sequence));
+        return detail::time_of(commit.record());
+    }
     return Time(std::chrono::nanoseconds(impl_->image({replay::Keep::Which::none, {}}).time_ns()));
 }
 
@@ -124,8 +156,10 @@ PageInfo View::info(PageId page) const {
 
 std::vector<PageInfo> View::pages() const {
     const std::lock_guard lock(impl_->mutex);
-    const auto& image = impl_->image({replay::Keep::Which::none, {}});
     std::vector<PageInfo> all;
+    if (impl_->infos(all)) return all;
+    all.clear();
+    const auto& image = impl_->image({replay::Keep::Which::none, {}});
     for (const auto& [id, page] : image.pages()) all.push_back(image.info(id, page));
     return all;
 }

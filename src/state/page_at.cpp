@@ -3,6 +3,7 @@
 #include "state/checkpoints.hpp"
 #include "state/mentions.hpp"
 #include "state/past.hpp"
+#include "state/read.hpp"
 
 #include <algorithm>
 
@@ -136,11 +137,51 @@ private:
     std::vector<std::byte> body_{};
 };
 
+// As it is now, if it was so then.
+std::optional<replay::Image> as_it_is(Attachment& bus, Sequence at, PageId page) {
+    const auto before = unchanged_since(bus, at, page);
+    if (!before) return std::nullopt;
+    replay::ImagePage contents{.size = before->size,
+                               .epoch = Epoch{before->epoch},
+                               .sequence = Sequence{before->sequence},
+                               .lsn = before->lsn,
+                               .stale = before->stale()};
+    try {
+        contents.bytes = read_page(bus, page, contents.line).value;
+    } catch (const PageNotFound&) {
+        return std::nullopt;
+    }
+    const auto known = bus.catalog.page(page);
+    const auto after = unchanged_since(bus, at, page);
+    if (!known || !after || after->lsn != before->lsn) return std::nullopt;
+    contents.line = known->line;
+    contents.location = known->location;
+    contents.name = known->name;
+    contents.metadata = known->metadata;
+    replay::Image image;
+    image.insert(page, std::move(contents));
+    return image;
+}
+
 }  // namespace
 
+std::optional<arena::LineCopy> unchanged_since(Attachment& bus, Sequence at, PageId page) {
+    bus.catalog.follow_logged(bus);
+    auto line = bus.catalog.line_of(page);
+    if (!line) return std::nullopt;
+    try {
+        const auto now = read_line(bus, page, *line);
+        if (Sequence{now.sequence} <= at) return now;
+    } catch (const PageNotFound&) {  // deleted meanwhile
+    }
+    return std::nullopt;
+}
+
 std::optional<replay::Image> page_at(Attachment& bus, Sequence at, PageId page) {
-    if (bus.is_private) return std::nullopt;
+    if (!bus.logging) return std::nullopt;
     check_view(bus, at);
+    if (auto image = as_it_is(bus, at, page)) return image;
+    if (bus.is_private) return std::nullopt;
     return PageAt(bus, at, page).run();
 }
 
