@@ -123,6 +123,10 @@ struct LogFilter {
     std::vector<PageId> pages{};         ///< Records that touch one of these; empty: all.
     std::string source{};                ///< Empty: all.
     std::optional<std::uint64_t> tag{};  ///< Only with this one.
+    /// Only records that do more than change bytes: pages made, deleted, resized, renamed,
+    /// metadata, edges, formulas. They are found one from the other, without reading what lies
+    /// between.
+    bool structure = false;
 };
 /// The transaction log, in order; `next` waits for what is not yet committed (like tail -f). A
 /// consumer that remembers Record::sequence resumes with `{.from = remembered + 1}`.

@@ -1,6 +1,8 @@
 // The log as records.
-#include "api/log_walk.hpp"
+#include "api/own_records.hpp"
 #include "delta/codec.hpp"
+#include "state/checkpoints.hpp"
+#include "state/seek.hpp"
 
 #include <mmsb/view.hpp>
 
@@ -10,50 +12,166 @@ namespace mmsb::detail {
 
 namespace {
 
-// The commits that the bounds admit, and the structure as after each of them.
+constexpr replay::Keep::Which no_bytes = replay::Keep::Which::none;
+
+// The commits that the bounds admit. What throws has moved nothing: the next call tries the same.
 class Commits : public Walk {
 public:
     Commits(Handle bus, Bounds wanted) : Walk(bus, std::move(wanted)) {
         auto& at = attachment();
         const auto oldest = oldest_of(at);
         const auto first = bounds().from;
-        const replay::Keep no_bytes{replay::Keep::Which::none, {}};
+        if (first != Sequence::zero && first <= oldest) throw_dropped(oldest);
+        if (first != Sequence::zero && !at.is_private) {
+            const auto newest = state::newest(at);
+            if (first <= newest.sequence)
+                begin(state::start_of(at, first), first - 1);
+            else
+                begin(newest.lsn, newest.sequence);
+            return;
+        }
         log::Lsn from = 0;
-        structure_ = first == Sequence::zero
-                         ? state::base_image(at, no_bytes, from)
-                         : state::start_image(at, std::max(oldest, first - 1), no_bytes, from);
+        structure_ = first == Sequence::zero ? state::base_image(at, {no_bytes, {}}, from)
+                                             : state::start_image(at, std::max(oldest, first - 1),
+                                                                  {no_bytes, {}}, from);
         // Now: a private bus may have folded more of it meanwhile.
-        const auto before = std::max(oldest, structure_.sequence());
+        const auto before = std::max(oldest, structure_->sequence());
         if (first != Sequence::zero && first <= before) throw_dropped(before);
-        begin(from, structure_.sequence());
+        begin(from, structure_->sequence());
     }
 
-    /// Moves to the next one; structure() is as after it.
-    bool next() {
-        while (next_record()) {
-            const auto wrong = record().only_bytes ? structure_.apply_bytes(record(), pages())
-                                                   : structure_.apply(record(), body());
-            if (!wrong.empty())
-                throw Corrupt(ErrorCode::corrupt,
-                              "a record contradicts the ones before it: " + wrong,
-                              {.path = attachment().path,
-                               .expected = "a record that follows",
-                               .found = wrong,
-                               .offset = record().start,
-                               .sequence = record().sequence - 1});
-            if (record().kind == log::RecordKind::commit && bounds().admits(record(), source()))
-                return true;
+    /// Moves to the next one, unless one is at hand that was not passed yet.
+    bool look() {
+        while (!is_at_hand_) {
+            if (!is_read_ && !next_record()) return false;
+            is_read_ = true;
+            if (structure_) apply();
+            is_read_ = false;
+            is_at_hand_ =
+                record().kind == log::RecordKind::commit && bounds().admits(record(), source());
         }
-        return false;
+        return true;
     }
-    [[nodiscard]] const replay::Image& structure() const { return structure_; }
-    [[nodiscard]] std::string source() const {
-        const auto known = structure_.sources().find(record().source);
-        return known == structure_.sources().end() ? std::string() : known->second;
+    void pass() noexcept { is_at_hand_ = false; }
+    /// As it is after the commit at hand; nothing where it is gone.
+    std::optional<PageInfo> info(const log::PageEntry& entry) {
+        if (!structure_)
+            structure_ = state::image_at(attachment(), record().sequence, {no_bytes, {}});
+        const auto* found = structure_->find(entry.page);
+        if (found == nullptr) return std::nullopt;
+        return structure_->info(entry.page, *found);
     }
 
 private:
-    replay::Image structure_{};
+    void apply() {
+        // (A checkpoint as of the commit at hand may be behind records that are no commits, too.)
+        if (record().end <= structure_->lsn()) return;
+        const auto wrong = record().only_bytes ? structure_->apply_bytes(record(), pages())
+                                               : structure_->apply(record(), body());
+        if (wrong.empty()) return;
+        throw Corrupt(ErrorCode::corrupt, "a record contradicts the ones before it: " + wrong,
+                      {.path = attachment().path,
+                       .expected = "a record that follows",
+                       .found = wrong,
+                       .offset = record().start,
+                       .sequence = record().sequence - 1});
+    }
+
+    // As after the record at hand. Where it is not known from the beginning on: once it is needed.
+    std::optional<replay::Image> structure_{};
+    bool is_read_ = false;  // and not applied yet
+    bool is_at_hand_ = false;
+};
+
+// The same of those only that name one of a few pages.
+class CommitsOfPages : public OwnRecords {
+public:
+    CommitsOfPages(Handle bus, std::vector<PageId> pages, Bounds wanted)
+        : CommitsOfPages(bus, std::move(pages), std::move(wanted), Bus::get(bus).at()) {}
+
+    bool look() {
+        while (OwnRecords::look()) {
+            if (record().kind == log::RecordKind::commit && bounds().admits(record(), source()))
+                return true;
+            OwnRecords::pass();
+        }
+        return false;
+    }
+    void pass() noexcept {
+        after_.reset();
+        OwnRecords::pass();
+    }
+    std::optional<PageInfo> info(const log::PageEntry& entry) {
+        if (!after_) {
+            auto impl = std::make_unique<View::Impl>();
+            impl->bus = bus();
+            impl->sequence = record().sequence;
+            after_ = Bus::view(std::move(impl));
+        }
+        try {
+            return after_->info(entry.page);
+        } catch (const PageNotFound&) {
+            return std::nullopt;
+        }
+    }
+
+    bool names_one_of(const std::vector<PageId>&) { return find() != nullptr; }
+
+private:
+    CommitsOfPages(Handle bus, std::vector<PageId> pages, Bounds wanted, state::Attachment& at)
+        : OwnRecords(bus, std::move(pages), wanted, part_from(at, wanted)) {}
+
+    std::optional<View> after_{};  // the commit at hand
+};
+
+// The structural ones. A page is by what its record says, and by the structure so far.
+class StructureCommits : public OwnRecords {
+public:
+    StructureCommits(Handle bus, Bounds wanted)
+        : StructureCommits(bus, std::move(wanted), Bus::get(bus).at()) {}
+
+    bool look() {
+        while (OwnRecords::look()) {
+            if (record().structural && record().start > structure_.head()) {
+                const auto entries = body();
+                structure_.take(record(), entries);
+            }
+            if (record().structural && record().kind == log::RecordKind::commit &&
+                bounds().admits(record(), source()))
+                return true;
+            OwnRecords::pass();
+        }
+        return false;
+    }
+    std::optional<PageInfo> info(const log::PageEntry& entry) {
+        auto page = structure_.page(entry.page);
+        if (!page) return std::nullopt;
+        return PageInfo{.id = entry.page,
+                        .name = std::move(page->name),
+                        .size = static_cast<std::size_t>(entry.size),
+                        .location = page->location,
+                        .epoch = entry.epoch,
+                        .metadata = std::move(page->metadata),
+                        .derived = structure_.is_derived(entry.page),
+                        .stale = entry.stale};
+    }
+    using OwnRecords::pass;
+
+private:
+    StructureCommits(Handle bus, Bounds wanted, state::Attachment& at)
+        : StructureCommits(bus, wanted, before(at, wanted)) {}
+    StructureCommits(Handle bus, Bounds wanted, const std::optional<replay::Structure>& base)
+        : OwnRecords(bus, std::move(wanted), base ? base->head + 1 : 0) {
+        if (base) structure_.load(*base);
+    }
+    // The newest that is known of what is before all that is asked for.
+    static std::optional<replay::Structure> before(state::Attachment& at, const Bounds& bounds) {
+        const auto oldest = oldest_of(at);
+        return state::newest_structure(
+            at, std::max(oldest, bounds.from == Sequence::zero ? Sequence::zero : bounds.from - 1));
+    }
+
+    state::Catalog structure_{};
 };
 
 void add_type(Record& out, RecordType type) {
@@ -76,15 +194,11 @@ void add_dependency(const log::Entry& entry, Record& out) {
 }
 
 // The facade's record; false where it names none of the pages that are asked for.
-bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) {
-    bool asked = pages.empty();
-    if (!asked)
-        commits.each_entry([&](const log::Entry& entry) {
-            asked = entry.kind == log::EntryKind::page &&
-                    std::ranges::find(pages, entry.page.page) != pages.end();
-            return !asked;
-        });
-    if (!asked) return false;
+template <class Commits>
+bool record_of(Commits& commits, const std::vector<PageId>& pages, bool only_structure,
+               Record& out) {
+    if (!commits.names_one_of(pages) || (only_structure && !commits.record().structural))
+        return false;
     const auto& record = commits.record();
     out = {};
     out.sequence = record.sequence;
@@ -112,8 +226,8 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
         }
         if (!e.created && !e.deleted && !e.resized && !e.renamed && e.metadata.empty() && !e.stale)
             return true;
-        if (const auto* page = commits.structure().find(e.page)) {
-            out.pages.push_back(commits.structure().info(e.page, *page));
+        if (auto page = commits.info(e)) {
+            out.pages.push_back(*std::move(page));
         } else {
             auto& gone = out.pages.emplace_back();
             gone.id = e.page;
@@ -129,17 +243,40 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, Record& out) 
 template class Stream<Change>;
 template class Stream<Record>;
 
-std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle bus, const LogFilter& filter) {
-    auto commits = std::make_shared<Commits>(
-        Bus::bare(bus), Bounds{filter.from, filter.to, filter.since, filter.until, filter.source});
+namespace {
+
+template <class Commits>
+std::shared_ptr<Stream<Record>::Impl> stream_records(const std::shared_ptr<Commits>& commits,
+                                                     const LogFilter& filter) {
     auto impl = stream_of<Record>(commits);
-    impl->next = [commits, pages = filter.pages, tag = filter.tag](Record& record) {
-        while (commits->next())
-            if ((!tag || commits->record().tag == *tag) && record_of(*commits, pages, record))
-                return true;
+    impl->next = [commits, pages = filter.pages, tag = filter.tag,
+                  only_structure = filter.structure](Record& record) {
+        while (commits->look()) {
+            const bool is_told = (!tag || commits->record().tag == *tag) &&
+                                 record_of(*commits, pages, only_structure, record);
+            commits->pass();
+            if (is_told) return true;
+        }
         return false;
     };
     return impl;
+}
+
+}  // namespace
+
+std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle handle, const LogFilter& filter) {
+    constexpr std::size_t few = 16;
+    const auto bus = Bus::bare(handle);
+    auto& attachment = Bus::get(bus).at();
+    Bounds bounds{filter.from, filter.to, filter.since, filter.until, filter.source};
+    const auto oldest = oldest_of(attachment);
+    if (bounds.from != Sequence::zero && bounds.from <= oldest) throw_dropped(oldest);
+    if (filter.structure && !attachment.is_private)
+        return stream_records(std::make_shared<StructureCommits>(bus, std::move(bounds)), filter);
+    if (filter.pages.empty() || filter.pages.size() > few || attachment.is_private)
+        return stream_records(std::make_shared<Commits>(bus, std::move(bounds)), filter);
+    return stream_records(std::make_shared<CommitsOfPages>(bus, filter.pages, std::move(bounds)),
+                          filter);
 }
 
 }  // namespace mmsb::detail

@@ -6,6 +6,7 @@
 #include "state/past.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace mmsb::detail {
 
@@ -66,6 +67,13 @@ public:
     }
     [[nodiscard]] const Handle& bus() const noexcept { return bus_; }
     [[nodiscard]] const log::Record& record() const { return cursor_->record(); }
+    /// Who committed it. The numbers of sources keep their names.
+    [[nodiscard]] const std::string& source() {
+        const auto number = record().source;
+        if (const auto known = sources_.find(number); known != sources_.end()) return known->second;
+        attachment().catalog.follow_logged(attachment());
+        return sources_[number] = attachment().catalog.source(number);
+    }
     /// Each entry of the record at hand, until one answers false.
     void each_entry(FunctionRef<bool(const log::Entry&)> visit) {
         if (record().only_bytes) {
@@ -79,6 +87,18 @@ public:
         log::EntryReader reader(cursor_->body());
         for (log::Entry entry; reader.next(entry);)
             if (!visit(entry)) return;
+    }
+
+    /// Of `pages`, or are these none at all?
+    bool names_one_of(const std::vector<PageId>& pages) {
+        bool is_named = pages.empty();
+        if (!is_named)
+            each_entry([&](const log::Entry& entry) {
+                is_named = entry.kind == log::EntryKind::page &&
+                           std::ranges::find(pages, entry.page.page) != pages.end();
+                return !is_named;
+            });
+        return is_named;
     }
 
 protected:
@@ -131,6 +151,7 @@ private:
     std::optional<state::Cursor> cursor_{};
     const state::Attachment* read_ = nullptr;  ///< That the cursor reads.
     std::vector<log::PageEntry> pages_{};      ///< Of the record at hand.
+    std::map<std::uint32_t, std::string> sources_{};
     Sequence last_ = Sequence::zero;
     bool ended_ = false;  ///< A record behind the bounds was met.
 };

@@ -2,7 +2,7 @@
 
 #include "state/attachment.hpp"
 #include "state/checkpoints.hpp"
-#include "state/cursor.hpp"
+#include "state/structure_chain.hpp"
 
 #include <algorithm>
 
@@ -84,26 +84,11 @@ void Catalog::follow_to_past(Attachment& bus, log::Lsn head) {
 }
 
 void Catalog::walk_to(Attachment& bus, log::Lsn head) {
-    std::vector<log::Lsn> chain;
-    for (auto at = head; at > followed_ && at != log::no_lsn;) {
-        chain.push_back(at);
-        const auto cursor = record_at(bus, at);
-        const auto& record = cursor.record();
-        if (record.start != at || !record.structural || record.previous_structure == at ||
-            (record.previous_structure != log::no_lsn && record.previous_structure > at))
-            throw Corrupt(ErrorCode::corrupt, bus.path + ": the structure chain is broken",
-                          {.path = bus.path,
-                           .expected = "a structural record",
-                           .found = "another",
-                           .offset = at,
-                           .sequence = record.sequence});
-        at = record.previous_structure;
-    }
-    for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
-        auto cursor = record_at(bus, *at);
+    for (const auto at : structure_chain(bus, head, followed_ + 1)) {
+        auto cursor = record_at(bus, at);
         const auto body = cursor.body();
         apply(cursor.record(), body);
-        followed_ = *at;
+        followed_ = at;
     }
 }
 

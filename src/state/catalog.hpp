@@ -75,6 +75,9 @@ public:
         return (bits_of(page).load(std::memory_order_acquire) & bit_of(page)) != 0;
     }
 
+    /// By a formula?
+    [[nodiscard]] bool is_derived(PageId page) const;
+
     [[nodiscard]] std::string source(std::uint32_t number) const;
     [[nodiscard]] std::optional<std::uint32_t> source_number(std::string_view name) const;
 

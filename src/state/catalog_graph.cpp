@@ -16,6 +16,11 @@ graph::RulePointer rule_of(const replay::Formula& formula) {
 
 }  // namespace
 
+bool Catalog::is_derived(PageId page) const {
+    const std::shared_lock lock(mutex_);
+    return graph_->graph.rule(page) != nullptr;
+}
+
 GraphView Catalog::graph(log::Lsn& head) const {
     const std::shared_lock lock(mutex_);
     head = graph_head_;

@@ -1,8 +1,8 @@
 #include "state/structure_at.hpp"
 
 #include "state/checkpoints.hpp"
-#include "state/cursor.hpp"
 #include "state/past.hpp"
+#include "state/structure_chain.hpp"
 
 #include <algorithm>
 
@@ -20,7 +20,7 @@ std::optional<Lsn> back_to(Attachment& bus, Lsn head, Lsn from, std::size_t& cou
                            const IsIt& is_it) {
     for (; head >= from && head != log::no_lsn; ++count) {
         if (count == most_records) return std::nullopt;
-        const auto cursor = record_at(bus, head);
+        const auto cursor = structural_record_at(bus, head);
         if (is_it(cursor.record())) break;
         head = cursor.record().previous_structure;
     }

@@ -2,6 +2,7 @@
 // the same from the whole log: over
 // several segments and checkpoints, with and without indexes, and where some of it is damaged.
 #include "state/page_at.hpp"
+#include "base/checksum.hpp"
 #include "state/cursor.hpp"
 #include "state/past.hpp"
 #include "state/seek.hpp"
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <random>
+#include <sstream>
 #include <tuple>
 
 namespace mmsb::test {
@@ -33,6 +35,35 @@ std::vector<fs::path> files(const fs::path& folder, const char* extension) {
 auto fields(const PageInfo& page) {
     return std::tuple(page.id, page.name, page.size, page.location, page.epoch, page.metadata,
                       page.derived, page.stale);
+}
+
+std::string text_of(const Record& record) {
+    std::ostringstream out;
+    out << number(record.sequence) << ' ' << record.time.time_since_epoch().count() << ' '
+        << record.source << ' ' << record.label << ' ' << record.tag << ' ' << record.process;
+    for (const auto type : record.types) out << " type " << static_cast<int>(type);
+    for (const auto& delta : record.deltas) {
+        out << " delta " << number(delta.page()) << ' ' << number(delta.epoch());
+        for (const auto& run : delta.runs())
+            out << ' ' << run.offset << ' ' << run.bytes.size() << ' '
+                << base::crc32c(0, run.bytes);
+    }
+    for (const auto& page : record.pages) {
+        out << " page " << number(page.id) << ' ' << page.name << ' ' << page.size << ' '
+            << number(page.epoch) << ' ' << page.derived << page.stale;
+        for (const auto& [key, value] : page.metadata) out << ' ' << key << '=' << value;
+    }
+    for (const auto& edges : {record.edges_added, record.edges_removed})
+        for (const auto& edge : edges)
+            out << " edge " << number(edge.parent) << ' ' << number(edge.child) << ' '
+                << static_cast<int>(edge.type);
+    return out.str();
+}
+
+bool is_structural(const Record& record) {
+    return std::ranges::any_of(record.types, [](RecordType type) {
+        return type != RecordType::commit && type != RecordType::page_stale;
+    });
 }
 
 void flip(const fs::path& path, std::size_t at) {
@@ -216,6 +247,61 @@ TEST_P(Changed, PagesAreTheSameBehindADamagedCheckpoint) {
     expect_the_same(*bus_, 30);
     for (const auto& index : files(folder_ / "log", ".idx")) fs::remove(index);
     expect_the_same(*bus_, 30);
+}
+
+TEST_P(Changed, TheLogIsTheSameFromAnywhereAndOfAnyPages) {
+    steps(400);
+    bus_->checkpoint();
+    steps(100);
+    const auto expect = [&](const LogFilter& filter) {
+        const auto is_asked = [&](const Record& record) {
+            const auto names = [&](const auto& all, auto id_of) {
+                return std::ranges::any_of(all, [&](const auto& each) {
+                    return std::ranges::find(filter.pages, id_of(each)) != filter.pages.end();
+                });
+            };
+            return record.sequence >= filter.from && record.sequence <= filter.to &&
+                   (filter.source.empty() || record.source == filter.source) &&
+                   (!filter.structure || is_structural(record)) &&
+                   (filter.pages.empty() ||
+                    names(record.deltas, [](auto& d) { return d.page(); }) ||
+                    names(record.pages, [](auto& page) { return page.id; }));
+        };
+        auto found = bus_->tlog(filter);
+        auto next = found.begin();
+        for (const auto& record : bus_->tlog()) {
+            if (!is_asked(record)) continue;
+            ASSERT_TRUE(next != found.end());
+            ASSERT_EQ(text_of(*next), text_of(record));
+            ++next;
+        }
+        ASSERT_TRUE(next == found.end());
+    };
+    const auto pages_there = attachment(*bus_).words().next_page.load();
+    for (int round = 0; round != 12; ++round) {
+        const auto oldest = number(bus_->oldest()), now = number(bus_->sequence());
+        LogFilter filter;
+        for (auto count = random_() % 3; count != 0; --count)
+            filter.pages.push_back(PageId{1 + random_() % pages_there});
+        if (random_() % 3 != 0 || filter.pages.empty())
+            filter.from = Sequence{oldest + 1 + random_() % (now - oldest)};
+        if (random_() % 2 == 0) filter.to = Sequence{oldest + 1 + random_() % (now - oldest)};
+        if (random_() % 3 == 0) filter.source = "x";
+        filter.structure = random_() % 3 == 0;
+        expect(filter);
+        if (HasFatalFailure()) return;
+        if (round == 8) bus_->compact(Sequence{now / 2});
+    }
+}
+
+TEST_P(Changed, ALogFromWhatIsNotCommittedYetWaitsForThat) {
+    steps(50);
+    auto log = bus_->tlog({.from = bus_->sequence() + 2});
+    EXPECT_TRUE(log.begin() == log.end());
+    for (unsigned i = 0; i != 3; ++i) pages_[0].update(pattern(pages_[0].size(), 5000 + i));
+    const auto next = log.next(Timeout::zero());
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->sequence, bus_->sequence() - 1);
 }
 
 TEST_P(Changed, PagesAreTheSameToAViewer) {

@@ -91,7 +91,10 @@ public:
     Names(const State& bus, Sequence from) {
         // Where a filter hides the record that named a page, its name of today is a good guess.
         add(bus.snapshot());
-        if (from > Sequence{1} && from <= bus.sequence()) add(bus.at(from - 1));
+        const Sequence oldest = bus.oldest();
+        if (from <= oldest + 1 || from > bus.sequence()) return;
+        if (oldest != Sequence::zero) add(bus.at(oldest));
+        for (const Record& record : bus.tlog({.to = from - 1, .structure = true})) follow(record);
     }
     void follow(const Record& record) {
         // A page that is deleted has no name any more; here it keeps its last one.
@@ -122,12 +125,14 @@ private:
 std::vector<PageId> pages_named(const State& bus, const std::vector<std::string>& wanted) {
     std::map<std::string, std::vector<PageId>> found;
     for (const std::string& name : wanted) found[name];
-    for (const Record& record : bus.tlog()) {
-        for (const PageInfo& page : record.pages) {
+    const auto look_at = [&](const std::vector<PageInfo>& all) {
+        for (const PageInfo& page : all) {
             const auto name = found.find(page.name);
             if (name != found.end() && !page.name.empty()) name->second.push_back(page.id);
         }
-    }
+    };
+    if (bus.oldest() != Sequence::zero) look_at(bus.at(bus.oldest()).pages());
+    for (const Record& record : bus.tlog({.structure = true})) look_at(record.pages);
     std::vector<PageId> pages;
     for (const auto& [name, ids] : found) {
         if (ids.empty()) pages.push_back(page_in(bus.snapshot(), name).id);

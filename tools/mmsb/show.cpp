@@ -37,6 +37,11 @@ struct Options {
 };
 
 std::optional<Record> last_change(const State& bus, PageId page, Sequence until) {
+    if (const auto there = bus.find_page(page)) {
+        const Sequence newest = there->read_into({}).sequence;
+        if (newest <= bus.oldest()) return std::nullopt;
+        if (newest <= until) return bus.tlog({.from = newest, .to = newest}).next(Timeout::zero());
+    }
     std::optional<Record> last;
     for (const Record& record : bus.tlog({.to = until, .pages = {page}})) last = record;
     return last;
