@@ -1,8 +1,8 @@
 /// View: the bus as of one sequence; the log, read as records.
 ///
 /// A View is the one place that hands out spans to keep: what is past does not change. It costs
-/// what is looked at: a page is rebuilt from the log when first asked for and then kept by the
-/// View.
+/// what is looked at: a page is rebuilt from its own records in the log when first asked for, and
+/// then kept by the View; many pages are rebuilt together.
 ///
 /// Threads: `const` functions of one View from any thread; a stream from one at a time.
 /// Lifetime: spans and references live as long as the View; a View as long as its State is open.

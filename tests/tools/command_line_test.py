@@ -183,6 +183,7 @@ class Looking(tool.Tool):
         self.assertEqual(self.sequences("--source", "editor"), [second])
         self.assertEqual(self.sequences("--label", "first"), [first])
         self.assertEqual(self.sequences("--tag", "7"), [first])
+        self.assertEqual(self.sequences("--structure"), [first, third])
         self.assertEqual(self.sequences("--from", second), [second, third])
         self.assertEqual(self.sequences("--to", second), [first, second])
         self.assertEqual(self.sequences("--since", "1h"), every)

@@ -274,6 +274,8 @@ void add_filters(Command command, Options& options) {
     command.option("--source", "NAME", options.filter.source, "Only of this source.");
     command.option("--label", "TEXT", options.label, "Only where the label contains this.");
     command.option("--tag", "N", options.filter.tag, "Only with this tag.");
+    command.flag("--structure", options.filter.structure,
+                 "Only what does more than change bytes: pages made, renamed, resized and so on.");
 }
 
 void add_watch(Program& program) {
