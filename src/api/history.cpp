@@ -86,8 +86,8 @@ private:
 // The same of those only that name one of a few pages.
 class CommitsOfPages : public OwnRecords {
 public:
-    CommitsOfPages(Handle bus, std::vector<PageId> pages, Bounds wanted)
-        : CommitsOfPages(bus, std::move(pages), std::move(wanted), Bus::get(bus).at()) {}
+    CommitsOfPages(Handle bus, std::vector<PageId> pages, const Bounds& wanted)
+        : CommitsOfPages(bus, std::move(pages), wanted, Bus::get(bus).at()) {}
 
     bool look() {
         while (OwnRecords::look()) {
@@ -118,7 +118,8 @@ public:
     bool names_one_of(const std::vector<PageId>&) { return find() != nullptr; }
 
 private:
-    CommitsOfPages(Handle bus, std::vector<PageId> pages, Bounds wanted, state::Attachment& at)
+    CommitsOfPages(Handle bus, std::vector<PageId> pages, const Bounds& wanted,
+                   state::Attachment& at)
         : OwnRecords(bus, std::move(pages), wanted, part_from(at, wanted)) {}
 
     std::optional<View> after_{};  // the commit at hand
@@ -127,8 +128,8 @@ private:
 // The structural ones. A page is by what its record says, and by the structure so far.
 class StructureCommits : public OwnRecords {
 public:
-    StructureCommits(Handle bus, Bounds wanted)
-        : StructureCommits(bus, std::move(wanted), Bus::get(bus).at()) {}
+    StructureCommits(Handle bus, const Bounds& wanted)
+        : StructureCommits(bus, wanted, Bus::get(bus).at()) {}
 
     bool look() {
         while (OwnRecords::look()) {
@@ -158,7 +159,7 @@ public:
     using OwnRecords::pass;
 
 private:
-    StructureCommits(Handle bus, Bounds wanted, state::Attachment& at)
+    StructureCommits(Handle bus, const Bounds& wanted, state::Attachment& at)
         : StructureCommits(bus, wanted, before(at, wanted)) {}
     StructureCommits(Handle bus, Bounds wanted, const std::optional<replay::Structure>& base)
         : OwnRecords(bus, std::move(wanted), base ? base->head + 1 : 0) {

@@ -122,8 +122,8 @@ std::uint64_t compare(const std::byte* before, const std::byte* after, std::size
 
 std::size_t collect(const Part& part, Window* out, Tally& tally) noexcept {
     if (part.after.empty()) return 0;
-    return best_of(collects)(part.before.data(), part.after.data(), part.after.size(),
-                                         part.offset, out, tally);
+    return best_of(collects)(part.before.data(), part.after.data(), part.after.size(), part.offset,
+                             out, tally);
 }
 
 std::int64_t compare_target() noexcept { return best_of(targets_that_run)(); }

@@ -39,8 +39,8 @@ public:
     void follow(Attachment& bus);
     /// The same, up to this structural record, for who holds the writers' lock and knows it.
     void follow(Attachment& bus, log::Lsn head);
-    /// The same, of a catalog that is nobody's: up to an earlier one, which is logged. HistoryDropped
-    /// where the records that lead there are no longer kept.
+    /// The same, of a catalog that is nobody's: up to an earlier one, which is logged.
+    /// HistoryDropped where the records that lead there are no longer kept.
     void follow_to_past(Attachment& bus, log::Lsn head);
     /// Start of the newest structural record that is in here; 0: none is.
     [[nodiscard]] log::Lsn head() const noexcept {
