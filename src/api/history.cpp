@@ -3,6 +3,7 @@
 #include "delta/codec.hpp"
 #include "state/checkpoints.hpp"
 #include "state/seek.hpp"
+#include "state/structure_at.hpp"
 
 #include <mmsb/view.hpp>
 
@@ -13,6 +14,45 @@ namespace mmsb::detail {
 namespace {
 
 constexpr replay::Keep::Which no_bytes = replay::Keep::Which::none;
+
+// What pages are called, and what is computed, as after one record after the other.
+class Structure {
+public:
+    // Before all that will be taken.
+    void begin(const replay::Structure& base) {
+        catalog_.load(base);
+        is_known_ = true;
+    }
+    // The record at hand, again or not.
+    void take(Walk& walk) {
+        const auto& record = walk.record();
+        if (is_known_ && record.structural && record.start > catalog_.head())
+            catalog_.take(record, walk.body());
+    }
+    // A page as after the commit at hand, of which that is an entry; nothing where it is gone.
+    std::optional<PageInfo> info(Walk& walk, const log::PageEntry& entry) {
+        if (!is_known_) {
+            const auto then = walk.record().sequence;
+            const auto found = state::structure_at(walk.attachment(), then);
+            begin(found ? *found
+                        : structure_of(state::image_at(walk.attachment(), then, {no_bytes, {}})));
+        }
+        auto page = catalog_.page(entry.page);
+        if (!page) return std::nullopt;
+        return PageInfo{.id = entry.page,
+                        .name = std::move(page->name),
+                        .size = static_cast<std::size_t>(entry.size),
+                        .location = page->location,
+                        .epoch = entry.epoch,
+                        .metadata = std::move(page->metadata),
+                        .derived = catalog_.is_derived(entry.page),
+                        .stale = entry.stale};
+    }
+
+private:
+    state::Catalog catalog_{};
+    bool is_known_ = false;
+};
 
 // The commits that the bounds admit. What throws has moved nothing: the next call tries the same.
 class Commits : public Walk {
@@ -31,13 +71,13 @@ public:
             return;
         }
         log::Lsn from = 0;
-        structure_ = first == Sequence::zero ? state::base_image(at, {no_bytes, {}}, from)
-                                             : state::start_image(at, std::max(oldest, first - 1),
-                                                                  {no_bytes, {}}, from);
+        all_ = first == Sequence::zero
+                   ? state::base_image(at, {no_bytes, {}}, from)
+                   : state::start_image(at, std::max(oldest, first - 1), {no_bytes, {}}, from);
         // Now: a private bus may have folded more of it meanwhile.
-        const auto before = std::max(oldest, structure_->sequence());
+        const auto before = std::max(oldest, all_->sequence());
         if (first != Sequence::zero && first <= before) throw_dropped(before);
-        begin(from, structure_->sequence());
+        begin(from, all_->sequence());
     }
 
     /// Moves to the next one, unless one is at hand that was not passed yet.
@@ -45,7 +85,10 @@ public:
         while (!is_at_hand_) {
             if (!is_read_ && !next_record()) return false;
             is_read_ = true;
-            if (structure_) apply();
+            if (all_)
+                apply();
+            else
+                structure_.take(*this);
             is_read_ = false;
             is_at_hand_ =
                 record().kind == log::RecordKind::commit && bounds().admits(record(), source());
@@ -53,21 +96,17 @@ public:
         return true;
     }
     void pass() noexcept { is_at_hand_ = false; }
-    /// As it is after the commit at hand; nothing where it is gone.
     std::optional<PageInfo> info(const log::PageEntry& entry) {
-        if (!structure_)
-            structure_ = state::image_at(attachment(), record().sequence, {no_bytes, {}});
-        const auto* found = structure_->find(entry.page);
+        if (!all_) return structure_.info(*this, entry);
+        const auto* found = all_->find(entry.page);
         if (found == nullptr) return std::nullopt;
-        return structure_->info(entry.page, *found);
+        return all_->info(entry.page, *found);
     }
 
 private:
     void apply() {
-        // (A checkpoint as of the commit at hand may be behind records that are no commits, too.)
-        if (record().end <= structure_->lsn()) return;
-        const auto wrong = record().only_bytes ? structure_->apply_bytes(record(), pages())
-                                               : structure_->apply(record(), body());
+        const auto wrong = record().only_bytes ? all_->apply_bytes(record(), pages())
+                                               : all_->apply(record(), body());
         if (wrong.empty()) return;
         throw Corrupt(ErrorCode::corrupt, "a record contradicts the ones before it: " + wrong,
                       {.path = attachment().path,
@@ -77,9 +116,10 @@ private:
                        .sequence = record().sequence - 1});
     }
 
-    // As after the record at hand. Where it is not known from the beginning on: once it is needed.
-    std::optional<replay::Image> structure_{};
-    bool is_read_ = false;  // and not applied yet
+    // All pages, as after the record at hand, where they are known from the beginning on.
+    std::optional<replay::Image> all_{};
+    Structure structure_{};  // else
+    bool is_read_ = false;   // and not applied yet
     bool is_at_hand_ = false;
 };
 
@@ -133,10 +173,7 @@ public:
 
     bool look() {
         while (OwnRecords::look()) {
-            if (record().structural && record().start > structure_.head()) {
-                const auto entries = body();
-                structure_.take(record(), entries);
-            }
+            structure_.take(*this);
             if (record().structural && record().kind == log::RecordKind::commit &&
                 bounds().admits(record(), source()))
                 return true;
@@ -145,16 +182,7 @@ public:
         return false;
     }
     std::optional<PageInfo> info(const log::PageEntry& entry) {
-        auto page = structure_.page(entry.page);
-        if (!page) return std::nullopt;
-        return PageInfo{.id = entry.page,
-                        .name = std::move(page->name),
-                        .size = static_cast<std::size_t>(entry.size),
-                        .location = page->location,
-                        .epoch = entry.epoch,
-                        .metadata = std::move(page->metadata),
-                        .derived = structure_.is_derived(entry.page),
-                        .stale = entry.stale};
+        return structure_.info(*this, entry);
     }
     using OwnRecords::pass;
 
@@ -163,7 +191,7 @@ private:
         : StructureCommits(bus, wanted, before(at, wanted)) {}
     StructureCommits(Handle bus, Bounds wanted, const std::optional<replay::Structure>& base)
         : OwnRecords(bus, std::move(wanted), base ? base->head + 1 : 0) {
-        if (base) structure_.load(*base);
+        structure_.begin(base ? *base : replay::Structure{});
     }
     // The newest that is known of what is before all that is asked for.
     static std::optional<replay::Structure> before(state::Attachment& at, const Bounds& bounds) {
@@ -172,7 +200,7 @@ private:
             at, std::max(oldest, bounds.from == Sequence::zero ? Sequence::zero : bounds.from - 1));
     }
 
-    state::Catalog structure_{};
+    Structure structure_{};
 };
 
 void add_type(Record& out, RecordType type) {

@@ -67,6 +67,8 @@ public:
     }
     [[nodiscard]] const Handle& bus() const noexcept { return bus_; }
     [[nodiscard]] const log::Record& record() const { return cursor_->record(); }
+    [[nodiscard]] std::span<const std::byte> body() { return cursor_->body(); }
+    [[nodiscard]] state::Attachment& attachment() const { return Bus::get(bus_).at(); }
     /// Who committed it. The numbers of sources keep their names.
     [[nodiscard]] const std::string& source() {
         const auto number = record().source;
@@ -128,9 +130,7 @@ protected:
     /// A record behind the bounds was met.
     [[nodiscard]] bool is_ended() const noexcept { return ended_; }
     [[nodiscard]] const Bounds& bounds() const noexcept { return bounds_; }
-    [[nodiscard]] state::Attachment& attachment() const { return Bus::get(bus_).at(); }
     [[nodiscard]] std::span<const log::PageEntry> pages() const noexcept { return pages_; }
-    [[nodiscard]] std::span<const std::byte> body() { return cursor_->body(); }
 
 private:
     void read_from(state::Attachment& bus, log::Lsn from, std::optional<log::Lsn> to) {
