@@ -1,9 +1,13 @@
 #include "api/event_source.hpp"
 
+#include "state/page_at.hpp"
 #include "state/past.hpp"
+#include "state/seek.hpp"
+#include "state/structure_at.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <set>
 
 namespace mmsb::detail {
 
@@ -12,6 +16,17 @@ namespace {
 template <class T>
 bool is_one_of(const T& value, const std::vector<T>& all) {
     return all.empty() || std::ranges::find(all, value) != all.end();
+}
+
+constexpr std::size_t most_changed = 64;  // of which the log is read, each by itself
+
+// Where the records behind that commit begin.
+log::Lsn behind(state::Attachment& bus, Sequence commit) {
+    if (commit <= state::oldest_view(bus))
+        return std::max(bus.words().history_lsn.load(), state::first_lsn);
+    const auto newest = state::newest(bus);
+    if (newest.sequence == commit) return newest.lsn;
+    return state::record_at(bus, state::start_of(bus, commit)).record().end;
 }
 
 }  // namespace
@@ -32,17 +47,51 @@ EventSource::EventSource(state::Attachment& bus, EventFilter filter) : filter_(s
 }
 
 void EventSource::begin(state::Attachment& bus, Sequence at) {
+    queue_.clear();
+    reads_ = &bus;
+    if (begin_by_structure(bus, at)) return;
     const auto image = state::image_at(bus, at, {replay::Keep::Which::none, {}});
-    maker_ = {};
-    for (const auto& edge : image.dependencies().edges) maker_.add_edge(edge);
-    for (const auto& [page, formula] : image.dependencies().formulas) maker_.add_derived(page);
+    begin(image.dependencies());
     for (const auto& [id, page] : image.pages())
         if (page.stale) maker_.add_stale(id);
     sources_ = image.sources();
     sequence_ = image.sequence();
     cursor_.emplace(bus, image.lsn() != 0 ? image.lsn() : state::first_lsn);
-    reads_ = &bus;
-    queue_.clear();
+}
+
+void EventSource::begin(const replay::Dependencies& dependencies) {
+    maker_ = {};
+    for (const auto& edge : dependencies.edges) maker_.add_edge(edge);
+    for (const auto& [page, formula] : dependencies.formulas) maker_.add_derived(page);
+}
+
+// Without reading the log, but for what has changed since then. False: that is much.
+bool EventSource::begin_by_structure(state::Attachment& bus, Sequence at) {
+    const auto structure = state::structure_at(bus, at);
+    if (!structure) return false;
+    const auto& [edges, formulas] = structure->dependencies;
+    std::set<PageId> children;  // only these can be stale
+    for (const auto& edge : edges) children.insert(edge.child);
+    for (const auto& [child, formula] : formulas) children.insert(child);
+    begin(structure->dependencies);
+    std::size_t changed = 0;
+    for (const auto child : children) {
+        bool stale = false;
+        if (const auto line = state::unchanged_since(bus, at, child)) {
+            stale = line->stale();
+        } else {
+            if (++changed > most_changed) return false;
+            const auto then = state::page_at(bus, at, child);
+            if (!then) return false;
+            const auto* page = then->find(child);
+            stale = page != nullptr && page->stale;
+        }
+        if (stale) maker_.add_stale(child);
+    }
+    sources_ = structure->sources;
+    sequence_ = at;
+    cursor_.emplace(bus, behind(bus, at));
+    return true;
 }
 
 void EventSource::skip_to_now(state::Attachment& bus) { begin(bus, state::newest(bus).sequence); }

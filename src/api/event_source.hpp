@@ -30,6 +30,8 @@ public:
 private:
     // As of that commit; what comes then is walked.
     void begin(state::Attachment& bus, Sequence at);
+    void begin(const replay::Dependencies& dependencies);
+    bool begin_by_structure(state::Attachment& bus, Sequence at);
     void take(const log::Record& record, std::span<const std::byte> body);
 
     EventFilter filter_;

@@ -2,10 +2,15 @@
 #include "api/stream.hpp"
 #include "state/cursor.hpp"
 #include "state/past.hpp"
+#include "state/structure_at.hpp"
 
 #include <mmsb/graph.hpp>
 
 #include <algorithm>
+#include <map>
+#include <optional>
+#include <tuple>
+#include <vector>
 
 namespace mmsb {
 
@@ -13,50 +18,59 @@ using detail::Bus;
 
 namespace {
 
-using Changes = std::map<PageId, std::vector<Change>>;
+using Formulas = std::map<PageId, replay::Formula>;
 
-// The page and all that it is computed from, by the formulas of that moment.
-Changes pages_behind(const replay::Image& image, PageId page) {
-    Changes all{{page, {}}};
-    std::vector<PageId> next{page};
-    while (!next.empty()) {
-        const auto formula = image.dependencies().formulas.find(next.back());
-        next.pop_back();
-        if (formula == image.dependencies().formulas.end()) continue;
-        for (const auto parent : formula->second.parents)
-            if (all.try_emplace(parent).second) next.push_back(parent);
+// The last commits up to some moment that changed bytes of a page.
+class LastChanges {
+public:
+    LastChanges(detail::Handle bus, const Formulas& formulas, PageId page, Sequence at)
+        : bus_(bus) {
+        if (!Bus::get(bus).at().is_private) return;
+        // There each history reads the whole log: all that may be asked for, at once.
+        std::vector<PageId> next{page};
+        changes_.try_emplace(page);
+        while (!next.empty()) {
+            const auto formula = formulas.find(next.back());
+            next.pop_back();
+            if (formula == formulas.end()) continue;
+            for (const auto parent : formula->second.parents)
+                if (changes_.try_emplace(parent).second) next.push_back(parent);
+        }
+        gather(at);
     }
-    return all;
-}
+    std::optional<Change> upto(PageId page, Sequence at) const {
+        if (const auto known = changes_.find(page); known != changes_.end()) {
+            const auto behind = std::ranges::upper_bound(known->second, at, {}, &Change::sequence);
+            if (behind == known->second.begin()) return std::nullopt;
+            return *(behind - 1);
+        }
+        const auto changes = detail::open_history(bus_, page, {.to = at, .newest_first = true});
+        for (Change change; changes->next(change);)
+            if (change.changed_bytes != 0) return change;
+        return std::nullopt;
+    }
 
-// Every commit up to `at` that changed bytes of one of them.
-void gather(state::Attachment& bus, Sequence at, Changes& changes) {
-    log::Lsn from = 0;
-    auto sources = state::base_image(bus, {replay::Keep::Which::none, {}}, from).sources();
-    state::Cursor cursor(bus, from);
-    while (cursor.next()) {
-        const auto& record = cursor.record();
-        if (record.sequence > at) return;
-        if (record.kind == log::RecordKind::source)
-            if (const auto source = log::read_source(cursor.body()))
-                sources[source->number] = source->name;
-        if (record.kind != log::RecordKind::commit) continue;
-        log::EntryReader reader(cursor.body());
-        for (log::Entry entry; reader.next(entry);) {
-            if (entry.kind != log::EntryKind::page || entry.page.delta.empty()) continue;
-            if (const auto page = changes.find(entry.page.page); page != changes.end())
-                page->second.push_back(
-                    detail::change_of(record, entry.page, sources[record.source]));
+private:
+    void gather(Sequence at) {
+        auto& bus = Bus::get(bus_).at();
+        state::Cursor cursor(bus, bus.words().history_lsn.load(std::memory_order_acquire));
+        while (cursor.next()) {
+            const auto& record = cursor.record();
+            if (record.sequence > at) return;
+            if (record.kind != log::RecordKind::commit) continue;
+            log::EntryReader reader(cursor.body());
+            for (log::Entry entry; reader.next(entry);) {
+                if (entry.kind != log::EntryKind::page || entry.page.delta.empty()) continue;
+                if (const auto page = changes_.find(entry.page.page); page != changes_.end())
+                    page->second.push_back(
+                        detail::change_of(record, entry.page, bus.catalog.source(record.source)));
+            }
         }
     }
-}
 
-// The last one up to there.
-const Change* last_change(const Changes& changes, PageId page, Sequence upto) {
-    const auto& all = changes.at(page);
-    const auto behind = std::ranges::upper_bound(all, upto, {}, &Change::sequence);
-    return behind == all.begin() ? nullptr : &*std::prev(behind);
-}
+    detail::Handle bus_;
+    std::map<PageId, std::vector<Change>> changes_{};
+};
 
 }  // namespace
 
@@ -64,29 +78,30 @@ std::vector<Cause> ShadowPageGraph::why(PageId page, Sequence at) const {
     auto& bus = Bus::get(bus_).at();
     if (at == Sequence::newest) at = state::newest(bus).sequence;
     state::check_view(bus, at);
-    const auto image = state::image_at(bus, at, {replay::Keep::Which::none, {}});
-    if (image.find(page) == nullptr) detail::throw_not_there(page, at);
-    auto changes = pages_behind(image, page);
-    gather(bus, at, changes);
+    auto then = state::structure_at(bus, at);
+    if (!then) then = structure_of(state::image_at(bus, at, {replay::Keep::Which::none, {}}));
+    const auto& [pages, formulas] = std::tie(then->pages, then->dependencies.formulas);
+    if (!pages.contains(page)) detail::throw_not_there(page, at);
     std::vector<Cause> causes;
-    for (auto next = page; next != PageId::none;) {
-        const auto* change = last_change(changes, next, at);
-        if (change == nullptr) break;
-        at = change->sequence;
+    const LastChanges last(bus_, formulas, page, at);
+    auto change = last.upto(page, at);
+    while (change) {
         auto& cause = causes.emplace_back();
-        cause.page = next;
+        cause.page = page;
         cause.change = *change;
-        if (const auto* there = image.find(next)) cause.name = there->name;
-        const auto formula = image.dependencies().formulas.find(next);
-        next = PageId::none;
-        if (formula == image.dependencies().formulas.end()) break;
+        if (const auto there = pages.find(page); there != pages.end())
+            cause.name = there->second.name;
+        const auto formula = formulas.find(page);
+        if (formula == formulas.end()) break;
         cause.formula = {formula->second.function, formula->second.arguments};
-        Sequence newest = Sequence::zero;
+        // Its newest parent then.
+        const auto upto = change->sequence;
+        change.reset();
         for (const auto parent : formula->second.parents) {
-            const auto* its = last_change(changes, parent, at);
-            if (its == nullptr || its->sequence <= newest) continue;
-            newest = its->sequence;
-            next = parent;
+            auto its = last.upto(parent, upto);
+            if (!its || (change && its->sequence <= change->sequence)) continue;
+            change = std::move(its);
+            page = parent;
         }
     }
     return causes;
