@@ -87,7 +87,9 @@ struct ViewDiff {
     std::vector<PageInfo> added{}, removed{};
     std::vector<Delta> changed{};
 };
-/// Of two Views of one bus. Rebuilds both: memory for all pages twice. HistoryDropped, BusClosed.
+/// Of two Views of one bus. Looks at the pages that commits between them name; where these are many
+/// (256), or the commits (16,384), or the bus is private, rebuilds both: memory for all pages
+/// twice. HistoryDropped, BusClosed.
 [[nodiscard]] ViewDiff diff(const View& from, const View& to);
 
 /// What a record did; several of them where it is a transaction's.

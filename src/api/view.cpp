@@ -1,5 +1,4 @@
 #include "api/stream.hpp"
-#include "delta/codec.hpp"
 #include "state/cursor.hpp"
 #include "state/page_at.hpp"
 #include "state/past.hpp"
@@ -189,28 +188,6 @@ std::span<const std::byte> View::typed(PageId page, std::size_t size, bool exact
              .expected = fmt::format("{}{} bytes", exactly ? "" : "a multiple of ", size),
              .found = fmt::format("{}", bytes.size())});
     return bytes;
-}
-
-ViewDiff diff(const View& from, const View& to) {
-    ViewDiff result;
-    const auto& left = detail::Bus::impl_of(from);
-    const auto& right = detail::Bus::impl_of(to);
-    const auto a = state::image_at(Bus::get(left.bus).at(), left.sequence, {});
-    const auto b = state::image_at(Bus::get(right.bus).at(), right.sequence, {});
-    for (const auto& [id, page] : a.pages())
-        if (b.find(id) == nullptr) result.removed.push_back(a.info(id, page));
-    for (const auto& [id, page] : b.pages()) {
-        const auto* before = a.find(id);
-        if (before == nullptr) result.added.push_back(b.info(id, page));
-        auto old = before == nullptr ? Bytes{} : before->bytes;
-        old.resize(page.bytes.size());  // new bytes are zero before the delta
-        std::vector<std::byte> encoded;
-        const delta::Part part{0, old, page.bytes};
-        const bool resized = before != nullptr && before->size != page.size;
-        if (delta::encode(std::span(&part, 1), page.bytes.size(), encoded) != 0 || resized)
-            result.changed.push_back(delta::make_delta(id, page.epoch, page.bytes.size(), encoded));
-    }
-    return result;
 }
 
 }  // namespace mmsb

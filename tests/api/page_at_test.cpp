@@ -294,6 +294,42 @@ TEST_P(Changed, TheLogIsTheSameFromAnywhereAndOfAnyPages) {
     }
 }
 
+// What all pages of both moments say.
+TEST_P(Changed, TheDifferenceIsThatOfAllPages) {
+    steps(300);
+    bus_->checkpoint();
+    steps(100);
+    auto& at = attachment(*bus_);
+    const auto now = number(bus_->sequence());
+    for (int round = 0; round != 20; ++round) {
+        const auto one = random_() % (now + 1);
+        const auto other =
+            std::min<std::uint64_t>(now, one + random_() % (round % 2 != 0 ? 10 : 200));
+        const auto [from, to] = round % 3 == 0 ? std::pair(other, one) : std::pair(one, other);
+        const auto found = diff(bus_->at(Sequence{from}), bus_->at(Sequence{to}));
+        const auto before = state::image_at(at, Sequence{from}, {});
+        const auto after = state::image_at(at, Sequence{to}, {});
+        std::map<PageId, Bytes> pages;
+        for (const auto& [id, page] : before.pages()) pages[id] = page.bytes;
+        for (const auto& page : found.removed) {
+            EXPECT_EQ(fields(page), fields(before.info(page.id, *before.find(page.id))));
+            EXPECT_EQ(pages.erase(page.id), 1U);
+        }
+        for (const auto& page : found.added) {
+            EXPECT_EQ(fields(page), fields(after.info(page.id, *after.find(page.id))));
+            EXPECT_TRUE(pages.try_emplace(page.id, page.size).second);
+        }
+        for (const auto& delta : found.changed) {
+            auto& bytes = pages.at(delta.page());
+            bytes.resize(delta.page_size());
+            delta.apply_to(bytes);
+            EXPECT_EQ(delta.epoch(), after.find(delta.page())->epoch);
+        }
+        ASSERT_EQ(pages.size(), after.pages().size());
+        for (const auto& [id, page] : after.pages()) ASSERT_EQ(pages[id], page.bytes);
+    }
+}
+
 TEST_P(Changed, ALogFromWhatIsNotCommittedYetWaitsForThat) {
     steps(50);
     auto log = bus_->tlog({.from = bus_->sequence() + 2});
