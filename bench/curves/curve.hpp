@@ -28,7 +28,8 @@ struct Curve {
 };
 
 struct CurveOptions {
-    bool quick = false;  ///< In miniature: short lines of few points.
+    bool quick = false;                ///< In miniature: short lines of few points.
+    std::size_t longest = 10'000'000;  ///< Commits in the longest history.
     std::string folder{};
 };
 

@@ -2,6 +2,10 @@
 // back into its middle. No checkpoint shortens it.
 #include "curves/bus.hpp"
 
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+
 namespace bench {
 
 namespace {
@@ -66,13 +70,13 @@ Curve by_history(const CurveOptions& options) {
                 .y = "ms"};
     Series appended{"append all of them"}, verified{"verify: replay all of them"},
         rebuilt{"open, from the files alone"}, reopened{"open, the shared memory is there"},
-        past{"read a page as of the middle"}, first{"a page's history, the first one"},
-        again{"a page's history, again"};
-    const std::size_t most = options.quick ? 10'000 : 10'000'000;
+        first{"a page's history, the first one"}, again{"a page's history, again"},
+        past{"read a page as of the middle"}, later{"the log from the middle on, ten commits"};
+    const std::size_t most = options.quick ? 10'000 : options.longest;
     CurveBus bus(options, pages, page_size);
     double append_ms = 0;
     std::size_t there = 0, of_first = 1;
-    for (std::size_t records = most / 1000; records <= most; records *= 10) {
+    for (std::size_t records = options.quick ? 10 : 10'000; records <= most; records *= 10) {
         append_ms += took_ms([&] { of_first += append(bus, records - there); });
         there = records;
         bus.check(*bus);
@@ -84,16 +88,21 @@ Curve by_history(const CurveOptions& options) {
         rebuilt.points.emplace_back(records, rebuild_ms(bus, options));
         reopened.points.emplace_back(records, reopen_ms(bus));
         const mmsb::Sequence middle{mmsb::number(bus->sequence()) / 2};
+        first.points.emplace_back(records, history_ms(bus, of_first));
+        again.points.emplace_back(records, history_ms(bus, of_first));
         past.points.emplace_back(records, took_ms([&] {
                                      if (bus->at(middle).bytes(bus.handles[0]).size() != page_size)
                                          throw std::runtime_error("a page of the past is wrong");
                                  }));
-        first.points.emplace_back(records, history_ms(bus, of_first));
-        again.points.emplace_back(records, history_ms(bus, of_first));
+        later.points.emplace_back(records, took_ms([&] {
+                                      auto log = bus->tlog({.from = middle, .to = middle + 9});
+                                      if (std::ranges::distance(log) != 10)
+                                          throw std::runtime_error("the log is wrong");
+                                  }));
     }
     curve.series = {std::move(appended), std::move(verified), std::move(rebuilt),
-                    std::move(reopened), std::move(past),     std::move(first),
-                    std::move(again)};
+                    std::move(reopened), std::move(first),    std::move(again),
+                    std::move(past),     std::move(later)};
     return curve;
 }
 

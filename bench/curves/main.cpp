@@ -85,6 +85,7 @@ int main(int argc, char** argv) try {
     int rounds = 5;
     bench::CommandLine("How costs grow")
         .flag("--quick", options.quick, "in miniature")
+        .option("--longest", options.longest, "history, in commits; 60 bytes of disk each, twice")
         .option("--rounds", rounds, "of each curve, one curve after the other: medians count")
         .list("--only", only, "just these curves")
         .option("--json", json, "file for the figures")

@@ -181,6 +181,7 @@ struct View::Impl {
     mutable std::mutex mutex{};  ///< Of the rest.
     /// All pages, and the bytes of one of them: from the whole log, where it was needed.
     mutable std::optional<replay::Image> all{};
+    mutable std::uint64_t size_of_all = 0;  ///< Of these, bytes.
     /// What they were called, without that; nothing where it is not to be had so.
     mutable std::optional<replay::Structure> names{};
     mutable std::map<PageId, replay::ImagePage> pages{};  ///< With bytes; nodes never move.

@@ -49,7 +49,7 @@ EventSource::EventSource(state::Attachment& bus, EventFilter filter) : filter_(s
 void EventSource::begin(state::Attachment& bus, Sequence at) {
     queue_.clear();
     reads_ = &bus;
-    if (begin_by_structure(bus, at)) return;
+    if (state::look_while_kept(bus, at, [&] { return begin_by_structure(bus, at); })) return;
     const auto image = state::image_at(bus, at, {replay::Keep::Which::none, {}});
     begin(image.dependencies());
     for (const auto& [id, page] : image.pages())

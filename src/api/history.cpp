@@ -4,10 +4,12 @@
 #include "state/checkpoints.hpp"
 #include "state/seek.hpp"
 #include "state/structure_at.hpp"
+#include "state/structure_chain.hpp"
 
 #include <mmsb/view.hpp>
 
 #include <algorithm>
+#include <deque>
 
 namespace mmsb::detail {
 
@@ -18,25 +20,21 @@ constexpr replay::Keep::Which no_bytes = replay::Keep::Which::none;
 // What pages are called, and what is computed, as after one record after the other.
 class Structure {
 public:
-    // Before all that will be taken.
+    // Before all records that follow.
     void begin(const replay::Structure& base) {
         catalog_.load(base);
         is_known_ = true;
     }
-    // The record at hand, again or not.
+    // Takes over the record at hand, where it is the next structural one.
     void take(Walk& walk) {
         const auto& record = walk.record();
-        if (is_known_ && record.structural && record.start > catalog_.head())
+        const auto head = catalog_.head() == 0 ? log::no_lsn : catalog_.head();
+        if (is_known_ && record.structural && record.previous_structure == head)
             catalog_.take(record, walk.body());
     }
     // A page as after the commit at hand, of which that is an entry; nothing where it is gone.
     std::optional<PageInfo> info(Walk& walk, const log::PageEntry& entry) {
-        if (!is_known_) {
-            const auto then = walk.record().sequence;
-            const auto found = state::structure_at(walk.attachment(), then);
-            begin(found ? *found
-                        : structure_of(state::image_at(walk.attachment(), then, {no_bytes, {}})));
-        }
+        follow(walk.attachment(), walk.record());
         auto page = catalog_.page(entry.page);
         if (!page) return std::nullopt;
         return PageInfo{.id = entry.page,
@@ -50,8 +48,29 @@ public:
     }
 
 private:
+    void follow(state::Attachment& bus, const log::Record& upto) {
+        if (!is_known_) {
+            const auto found = state::structure_at(bus, upto.sequence);
+            begin(found ? *found
+                        : structure_of(state::image_at(bus, upto.sequence, {no_bytes, {}})));
+        }
+        bus.catalog.follow_logged(bus);
+        const auto known = std::max(catalog_.head(), chain_.empty() ? 0 : chain_.back());
+        if (const auto head = bus.catalog.head(); upto.start > known && head > known) {
+            const auto more = state::structure_chain(bus, head, known + 1);
+            chain_.insert(chain_.end(), more.begin(), more.end());
+        }
+        for (; !chain_.empty() && chain_.front() <= upto.start; chain_.pop_front())
+            if (chain_.front() > catalog_.head()) {
+                auto cursor = state::record_at(bus, chain_.front());
+                const auto body = cursor.body();
+                catalog_.take(cursor.record(), body);
+            }
+    }
+
     state::Catalog catalog_{};
     bool is_known_ = false;
+    std::deque<log::Lsn> chain_{};  // of records that are to be taken, as far as known
 };
 
 // The commits that the bounds admit. What throws has moved nothing: the next call tries the same.
@@ -89,9 +108,9 @@ public:
                 apply();
             else
                 structure_.take(*this);
-            is_read_ = false;
             is_at_hand_ =
                 record().kind == log::RecordKind::commit && bounds().admits(record(), source());
+            is_read_ = false;
         }
         return true;
     }
@@ -105,6 +124,7 @@ public:
 
 private:
     void apply() {
+        if (record().end <= all_->lsn()) return;  // it was, and what followed threw
         const auto wrong = record().only_bytes ? all_->apply_bytes(record(), pages())
                                                : all_->apply(record(), body());
         if (wrong.empty()) return;
@@ -137,24 +157,10 @@ public:
         }
         return false;
     }
-    void pass() noexcept {
-        after_.reset();
-        OwnRecords::pass();
-    }
     std::optional<PageInfo> info(const log::PageEntry& entry) {
-        if (!after_) {
-            auto impl = std::make_unique<View::Impl>();
-            impl->bus = bus();
-            impl->sequence = record().sequence;
-            after_ = Bus::view(std::move(impl));
-        }
-        try {
-            return after_->info(entry.page);
-        } catch (const PageNotFound&) {
-            return std::nullopt;
-        }
+        return structure_.info(*this, entry);
     }
-
+    using OwnRecords::pass;
     bool names_one_of(const std::vector<PageId>&) { return find() != nullptr; }
 
 private:
@@ -162,7 +168,7 @@ private:
                    state::Attachment& at)
         : OwnRecords(bus, std::move(pages), wanted, part_from(at, wanted)) {}
 
-    std::optional<View> after_{};  // the commit at hand
+    Structure structure_{};
 };
 
 // The structural ones. A page is by what its record says, and by the structure so far.
@@ -187,17 +193,38 @@ public:
     using OwnRecords::pass;
 
 private:
+    struct Begin {
+        replay::Structure base{};        // before all that is asked for
+        std::vector<log::Lsn> starts{};  // of the structural ones
+        log::Lsn upto = 0;               // among all that start before it
+        Part part{};
+    };
     StructureCommits(Handle bus, const Bounds& wanted, state::Attachment& at)
-        : StructureCommits(bus, wanted, before(at, wanted)) {}
-    StructureCommits(Handle bus, Bounds wanted, const std::optional<replay::Structure>& base)
-        : OwnRecords(bus, std::move(wanted), base ? base->head + 1 : 0) {
-        structure_.begin(base ? *base : replay::Structure{});
+        : StructureCommits(bus, wanted, begin_of(at, wanted)) {}
+    StructureCommits(Handle bus, const Bounds& wanted, Begin begin)
+        : OwnRecords(bus, std::move(begin.starts), begin.upto, wanted, begin.part) {
+        structure_.begin(begin.base);
     }
-    // The newest that is known of what is before all that is asked for.
-    static std::optional<replay::Structure> before(state::Attachment& at, const Bounds& bounds) {
-        const auto oldest = oldest_of(at);
-        return state::newest_structure(
-            at, std::max(oldest, bounds.from == Sequence::zero ? Sequence::zero : bounds.from - 1));
+    static Begin begin_of(state::Attachment& at, const Bounds& bounds) {
+        for (;;) {
+            const auto oldest = oldest_of(at);
+            const auto before =
+                std::min(std::max(oldest, bounds.from == Sequence::zero ? oldest : bounds.from - 1),
+                         state::newest(at).sequence);
+            try {
+                return state::look_while_kept(at, before, [&] {
+                    auto base = state::newest_structure(at, before).value_or(replay::Structure{});
+                    const auto part = kept(at);
+                    const auto upto = at.words().logged.load(std::memory_order_acquire);
+                    at.catalog.follow_logged(at);
+                    auto starts = state::structure_chain(at, at.catalog.head(),
+                                                         std::max(base.head + 1, part.from));
+                    return Begin{std::move(base), std::move(starts), upto, part};
+                });
+            } catch (const HistoryDropped&) {
+                if (bounds.from != Sequence::zero) throw;  // else what is kept now
+            }
+        }
     }
 
     Structure structure_{};

@@ -1,7 +1,6 @@
 #include "api/own_records.hpp"
 
 #include "state/mentions.hpp"
-#include "state/structure_chain.hpp"
 
 #include <algorithm>
 
@@ -18,14 +17,13 @@ bool is_before(state::Attachment& bus, log::Lsn start, const Bounds& bounds) {
     return is_before(there.record(), bounds);
 }
 
-// All that is kept.
+}  // namespace
+
 Part kept(state::Attachment& bus) {
     // In this order: what is moved meanwhile is then begun to be read too early, and not too late.
     const auto from = std::max(bus.words().history_lsn.load(), state::first_lsn);
     return {from, log::no_lsn, state::oldest_view(bus)};
 }
-
-}  // namespace
 
 std::vector<Part> parts_of(state::Attachment& bus) {
     const auto all = kept(bus);
@@ -61,18 +59,20 @@ OwnRecords::OwnRecords(Handle bus, std::vector<PageId> pages, Bounds wanted, con
       // What a private bus folds away meanwhile is read once, and as early as can be.
       walks_(attachment().is_private),
       newest_(attachment().words().sequence.load(std::memory_order_acquire)) {
+    // Only now: what is kept by now was so when the part was made.
+    const auto oldest = state::oldest_view(attachment());
+    if (bounds().from != Sequence::zero && bounds().from <= oldest) throw_dropped(oldest);
     begin(part.from, part.behind);
     to_ = std::min(part.to, reads_to());
 }
 
-OwnRecords::OwnRecords(Handle bus, Bounds wanted, log::Lsn from)
-    : OwnRecords(bus, {}, std::move(wanted), kept(Bus::get(bus).at())) {
-    auto& at = attachment();
-    at.catalog.follow_logged(at);
-    starts_ = state::structure_chain(at, at.catalog.head(), std::max(from, kept(at).from));
+OwnRecords::OwnRecords(Handle bus, std::vector<log::Lsn> starts, log::Lsn upto, Bounds wanted,
+                       const Part& part)
+    : OwnRecords(bus, std::vector<PageId>(), std::move(wanted), part) {
+    starts_ = std::move(starts);
     // (What is behind is met as all that comes.)
-    while (!starts_.empty() && starts_.back() >= to_) starts_.pop_back();
-    at_ = to_;
+    while (!starts_.empty() && starts_.back() >= upto) starts_.pop_back();
+    at_ = to_ = upto;
 }
 
 bool OwnRecords::next_to_look_at() {

@@ -13,6 +13,8 @@ struct Part {
 };
 /// By segments, all that is kept; one at least.
 [[nodiscard]] std::vector<Part> parts_of(state::Attachment& bus);
+/// All that is kept.
+[[nodiscard]] Part kept(state::Attachment& bus);
 /// The last one that begins before what is asked for, and all behind it.
 [[nodiscard]] Part part_from(state::Attachment& bus, const Bounds& bounds);
 
@@ -21,8 +23,9 @@ struct Part {
 class OwnRecords : public Walk {
 protected:
     OwnRecords(Handle bus, std::vector<PageId> pages, Bounds wanted, const Part& part);
-    /// The structural ones that start at `from` or behind it, instead.
-    OwnRecords(Handle bus, Bounds wanted, log::Lsn from);
+    /// Those that start there instead, before `upto`, and from there on all.
+    OwnRecords(Handle bus, std::vector<log::Lsn> starts, log::Lsn upto, Bounds wanted,
+               const Part& part);
     ~OwnRecords() = default;
 
     /// Moves to the next record that may be one of those, of any kind, unless one is at hand that

@@ -34,16 +34,14 @@ namespace {
 constexpr std::size_t most_alone = 64;
 constexpr std::uint64_t all_at_once = 64 * limits::mib;
 
-std::uint64_t size_of(const replay::Image& image) {
-    std::uint64_t total = 0;
-    for (const auto& [id, page] : image.pages()) total += page.size;
-    return total;
-}
-
 }  // namespace
 
 const replay::Image& View::Impl::image(const replay::Keep& keep) const {
-    if (!all) all.emplace(state::image_at(Bus::get(bus).at(), sequence, keep));
+    if (!all) {
+        all.emplace(state::image_at(Bus::get(bus).at(), sequence, keep));
+        size_of_all = 0;
+        for (const auto& [id, page] : all->pages()) size_of_all += page.size;
+    }
     return *all;
 }
 
@@ -57,7 +55,7 @@ const replay::Structure* View::Impl::structure() const {
 // None: it is to be had with the others.
 const replay::ImagePage* View::Impl::by_itself(PageId page) const {
     if (const auto found = pages.find(page); found != pages.end()) return &found->second;
-    if (pages.size() >= most_alone && (!all || size_of(*all) <= all_at_once)) return nullptr;
+    if (pages.size() >= most_alone && (!all || size_of_all <= all_at_once)) return nullptr;
     const auto found = state::page_at(Bus::get(bus).at(), sequence, page);
     if (!found) return nullptr;
     const auto* there = found->find(page);
@@ -113,7 +111,7 @@ std::span<const std::byte> View::Impl::bytes(PageId page) const {
     if (there == nullptr) detail::throw_not_there(page, sequence);
     if (first) return pages.emplace(page, *there).first->second.bytes;
     replay::Keep keep{replay::Keep::Which::some, {page}};
-    if (size_of(known) <= all_at_once) keep = {};
+    if (size_of_all <= all_at_once) keep = {};
     const auto rebuilt = state::image_at(Bus::get(bus).at(), sequence, keep);
     for (const auto& [id, p] : rebuilt.pages())
         if (keep.keeps(id)) pages.emplace(id, p);

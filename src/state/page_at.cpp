@@ -182,7 +182,7 @@ std::optional<replay::Image> page_at(Attachment& bus, Sequence at, PageId page) 
     check_view(bus, at);
     if (auto image = as_it_is(bus, at, page)) return image;
     if (bus.is_private) return std::nullopt;
-    return PageAt(bus, at, page).run();
+    return look_while_kept(bus, at, [&] { return PageAt(bus, at, page).run(); });
 }
 
 }  // namespace mmsb::state

@@ -29,6 +29,28 @@ void fold_past(Attachment& bus, bool exactly) noexcept;
 [[nodiscard]] Sequence oldest_view(Attachment& bus);
 /// Throws HistoryDropped or InvalidArgument where there is no View of `at`.
 void check_view(Attachment& bus, Sequence at);
+/// What `look` finds of a moment that is kept. Where what was before that is dropped meanwhile, it
+/// looks again: what it found may be of both, and what it missed may be there. Throws what it
+/// throws, and what check_view() does.
+template <class Look>
+[[nodiscard]] auto look_while_kept(Attachment& bus, Sequence at, const Look& look)
+    -> decltype(look()) {
+    constexpr int most_rounds = 1000;  // words that are written over could drop it for ever
+    const auto& kept_from = bus.words().history_lsn;
+    for (int round = 0;; ++round) {
+        const auto from = kept_from.load(std::memory_order_acquire);
+        const auto goes_on = [&] {
+            check_view(bus, at);
+            return kept_from.load(std::memory_order_acquire) != from && round != most_rounds;
+        };
+        try {
+            auto found = look();
+            if (!goes_on()) return found;
+        } catch (const Error&) {
+            if (!goes_on()) throw;
+        }
+    }
+}
 
 /// Throws Corrupt: this record does not follow from the ones before it.
 [[noreturn]] void throw_contradiction(const Attachment& bus, const log::Record& record,

@@ -2,6 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "state/cursor.hpp"
+#include "state/past.hpp"
 
 #include <algorithm>
 
@@ -31,8 +32,8 @@ public:
         auto from = kept_from_;
         if (behind != segments.begin()) from = halve(*(behind - 1));
         cursor_.seek(from);
-        while (cursor_.next())
-            if (cursor_.record().sequence >= commit_) return cursor_.record().start;
+        while (cursor_.next() && cursor_.record().sequence <= commit_)
+            if (cursor_.record().sequence == commit_) return cursor_.record().start;
         throw HistoryDropped(ErrorCode::history_dropped,
                              "that part of the past was folded away while it was looked for",
                              {.sequence = commit_});
@@ -99,6 +100,8 @@ private:
 
 }  // namespace
 
-Lsn start_of(Attachment& bus, Sequence commit) { return Seek(bus, commit).run(); }
+Lsn start_of(Attachment& bus, Sequence commit) {
+    return look_while_kept(bus, commit - 1, [&] { return Seek(bus, commit).run(); });
+}
 
 }  // namespace mmsb::state

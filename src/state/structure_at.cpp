@@ -27,11 +27,7 @@ std::optional<Lsn> back_to(Attachment& bus, Lsn head, Lsn from, std::size_t& cou
     return head;
 }
 
-}  // namespace
-
-std::optional<replay::Structure> structure_at(Attachment& bus, Sequence at) {
-    if (bus.is_private) return std::nullopt;
-    check_view(bus, at);
+std::optional<replay::Structure> find(Attachment& bus, Sequence at) {
     bus.catalog.follow_logged(bus);
     const auto newest = bus.catalog.head();
     const auto kept_from =
@@ -51,6 +47,13 @@ std::optional<replay::Structure> structure_at(Attachment& bus, Sequence at) {
     if (base) past.load(*base);
     if (*head != log::no_lsn) past.follow_to_past(bus, *head);
     return past.snapshot();
+}
+
+}  // namespace
+
+std::optional<replay::Structure> structure_at(Attachment& bus, Sequence at) {
+    if (bus.is_private) return std::nullopt;
+    return look_while_kept(bus, at, [&] { return find(bus, at); });
 }
 
 }  // namespace mmsb::state

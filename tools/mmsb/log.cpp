@@ -85,15 +85,27 @@ std::string_view name_of(RecordType type) {
     return "unknown";
 }
 
+/// As of where the past is kept from.
+std::vector<PageInfo> pages_of_oldest(const State& bus) {
+    for (;;) {
+        const Sequence oldest = bus.oldest();
+        try {
+            return bus.at(oldest).pages();
+        } catch (const HistoryDropped&) {
+            if (bus.oldest() == oldest) throw;  // else somebody drops some of it just now
+        }
+    }
+}
+
 /// The names that pages have while the log is read.
 class Names {
 public:
     Names(const State& bus, Sequence from) {
         // Where a filter hides the record that named a page, its name of today is a good guess.
-        add(bus.snapshot());
+        add(bus.snapshot().pages());
         const Sequence oldest = bus.oldest();
         if (from <= oldest + 1 || from > bus.sequence()) return;
-        if (oldest != Sequence::zero) add(bus.at(oldest));
+        if (oldest != Sequence::zero) add(pages_of_oldest(bus));
         for (const Record& record : bus.tlog({.to = from - 1, .structure = true})) follow(record);
     }
     void follow(const Record& record) {
@@ -115,8 +127,8 @@ public:
     }
 
 private:
-    void add(const View& view) {
-        for (const PageInfo& page : view.pages()) names_[page.id] = page.name;
+    void add(const std::vector<PageInfo>& pages) {
+        for (const PageInfo& page : pages) names_[page.id] = page.name;
     }
     std::map<PageId, std::string> names_{};
 };
@@ -131,7 +143,7 @@ std::vector<PageId> pages_named(const State& bus, const std::vector<std::string>
             if (name != found.end() && !page.name.empty()) name->second.push_back(page.id);
         }
     };
-    if (bus.oldest() != Sequence::zero) look_at(bus.at(bus.oldest()).pages());
+    if (bus.oldest() != Sequence::zero) look_at(pages_of_oldest(bus));
     for (const Record& record : bus.tlog({.structure = true})) look_at(record.pages);
     std::vector<PageId> pages;
     for (const auto& [name, ids] : found) {
