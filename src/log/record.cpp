@@ -225,8 +225,8 @@ Checked check_record(std::span<const std::byte> bytes, Lsn start, const Context&
     if (begins_with_zeros(bytes)) return {ParseStatus::empty, 0, "a record"};
     if (bytes.size() < head_size) return refused("a record's head of 12 bytes");
     const auto head = load_head(bytes);
-    if (!plausible(head)) return refused("a record's kind, flags and size");
     const auto seed = record_seed(context.salt, start);
+    if (!plausible(head)) return refused("a record's kind, flags and size");
     if (head.check != head_check(seed, head)) return refused("a record's head with its check");
     const auto padded = base::round_up(head.size, 8);
     if (padded > bytes.size())

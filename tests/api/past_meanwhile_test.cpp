@@ -1,6 +1,5 @@
 // The past, read while others commit and drop what is older: what is given is right and whole, or
 // it is said that it is no longer kept.
-#include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
