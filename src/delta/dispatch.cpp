@@ -12,6 +12,7 @@ namespace {
 #if HWY_ARCH_X86
 // What Highway tells the compiler to use (HWY_TARGET_STR), as it says the processor must have it.
 std::int64_t of_processor() noexcept {
+    __builtin_cpu_init();  // a static object may commit something before others are made
     const auto all = [](auto... has) { return (... && (has != 0)); };
     std::int64_t found = 0;
     if (!all(__builtin_cpu_supports("ssse3"))) return found;
