@@ -11,8 +11,8 @@ namespace mmsb::state {
 
 namespace {
 
-// Of so many it is quicker to read them than a checkpoint.
-constexpr std::size_t few_records = 1024;
+// Of so many, and to look for them in so many segments, it is quicker than to read a checkpoint.
+constexpr std::size_t few_records = 1024, few_segments = 64;
 
 class PageAt {
 public:
@@ -87,7 +87,8 @@ private:
     }
     // One that lies before a checkpoint.
     [[nodiscard]] bool is_worth_reading(const log::Range& segment) {
-        return starts_.size() < few_records && bus_.segments->has_index(segment.start);
+        return starts_.size() < few_records && looked_in_++ != few_segments &&
+               bus_.segments->has_index(segment.start);
     }
 
     // What the record there says of the page. Valid until the next call.
@@ -133,6 +134,7 @@ private:
     std::vector<log::Range> segments_{};  // not read yet; ascending
     std::vector<Lsn> starts_{};           // of records of the page up to at_, ascending
     bool begins_with_page_ = false;       // the first of them makes it
+    std::size_t looked_in_ = 0;           // segments before a checkpoint
     log::Entry entry_{};
     std::vector<std::byte> body_{};
 };
