@@ -213,13 +213,16 @@ private:
                          state::newest(at).sequence);
             try {
                 return state::look_while_kept(at, before, [&] {
-                    auto base = state::newest_structure(at, before).value_or(replay::Structure{});
+                    // (Not what leads there: of that some may be dropped once it is read.)
+                    auto base = state::structure_at(at, before);
+                    if (!base) base = state::newest_structure(at, before);
+                    if (!base) base.emplace();
                     const auto part = kept(at);
                     const auto upto = at.words().logged.load(std::memory_order_acquire);
                     at.catalog.follow_logged(at);
                     auto starts = state::structure_chain(at, at.catalog.head(),
-                                                         std::max(base.head + 1, part.from));
-                    return Begin{std::move(base), std::move(starts), upto, part};
+                                                         std::max(base->head + 1, part.from));
+                    return Begin{*std::move(base), std::move(starts), upto, part};
                 });
             } catch (const HistoryDropped&) {
                 if (bounds.from != Sequence::zero) throw;  // else what is kept now
