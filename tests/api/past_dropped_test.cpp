@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <future>
 #include <thread>
+#include <tuple>
 
 namespace mmsb::test {
 namespace {
@@ -16,12 +17,14 @@ using namespace std::chrono_literals;
 
 enum class Keeps : std::uint8_t { what_is_asked_for, nothing };
 
-class Dropped : public testing::TestWithParam<Keeps> {
+// And of pages of so many bytes: what is dropped is in one segment, or in several.
+class Dropped : public testing::TestWithParam<std::tuple<Keeps, std::size_t>> {
 protected:
-    static constexpr std::size_t size = 3000;
+    const Keeps keeps = std::get<0>(GetParam());
+    const std::size_t size = std::get<1>(GetParam());
     static constexpr unsigned more = 90;
 
-    static Bytes pattern_of(Sequence sequence) {
+    [[nodiscard]] Bytes pattern_of(Sequence sequence) const {
         return pattern(size, static_cast<unsigned>(number(sequence)));
     }
     void commit(unsigned count) {
@@ -34,15 +37,13 @@ protected:
         }
         bus_.wait_durable(bus_.sequence());
     }
-    void drop(Sequence then) {
-        bus_.compact(GetParam() == Keeps::nothing ? bus_.sequence() : then - 5);
-    }
+    void drop(Sequence then) { bus_.compact(keeps == Keeps::nothing ? bus_.sequence() : then - 5); }
     // `look(then)`, of a commit of page_.
     template <class Look>
     void at_each_call(const Look& look) {
         const auto mine = std::this_thread::get_id();
         unsigned calls = 0;
-        for (unsigned nth = 1; calls + 1 >= nth; nth += 1 + nth / 8) {
+        for (unsigned nth = 1; calls + 1 >= nth; nth += 1 + nth / 32) {
             commit(more);
             const auto then = bus_.sequence() - 25 + (number(bus_.sequence()) % 10 == 5 ? 1 : 0);
             rare_then_ = rare_.read();
@@ -63,7 +64,7 @@ protected:
                 });
                 look(then);
             } catch (const HistoryDropped&) {
-                EXPECT_EQ(GetParam(), Keeps::nothing) << nth;
+                EXPECT_EQ(keeps, Keeps::nothing) << nth;
             }
             if (dropping.valid()) dropping.get();
             if (HasFatalFailure()) return;
@@ -124,7 +125,8 @@ TEST_P(Dropped, TheStructureGoesOnFromWhatItWas) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Meanwhile, Dropped,
-                         testing::Values(Keeps::what_is_asked_for, Keeps::nothing));
+                         testing::Combine(testing::Values(Keeps::what_is_asked_for, Keeps::nothing),
+                                          testing::Values(300U, 3000U)));
 
 }  // namespace
 }  // namespace mmsb::test
