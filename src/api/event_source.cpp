@@ -22,8 +22,7 @@ constexpr std::size_t most_changed = 64;  // of which the log is read, each by i
 
 // Where the records behind that commit begin.
 log::Lsn behind(state::Attachment& bus, Sequence commit) {
-    if (commit <= state::oldest_view(bus))
-        return std::max(bus.words().history_lsn.load(), state::first_lsn);
+    if (commit <= state::oldest_view(bus)) return state::kept_from(bus);
     const auto newest = state::newest(bus);
     if (newest.sequence == commit) return newest.lsn;
     return state::record_at(bus, state::start_of(bus, commit)).record().end;

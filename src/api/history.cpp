@@ -143,45 +143,18 @@ private:
     bool is_at_hand_ = false;
 };
 
-// The same of those only that name one of a few pages.
-class CommitsOfPages : public OwnRecords {
+// The same of those only that name one of a few pages, or of the structural ones.
+class ChosenCommits : public OwnRecords {
 public:
-    CommitsOfPages(Handle bus, std::vector<PageId> pages, const Bounds& wanted)
-        : CommitsOfPages(bus, std::move(pages), wanted, Bus::get(bus).at()) {}
-
-    bool look() {
-        while (OwnRecords::look()) {
-            if (record().kind == log::RecordKind::commit && bounds().admits(record(), source()))
-                return true;
-            OwnRecords::pass();
-        }
-        return false;
-    }
-    std::optional<PageInfo> info(const log::PageEntry& entry) {
-        return structure_.info(*this, entry);
-    }
-    using OwnRecords::pass;
-    bool names_one_of(const std::vector<PageId>&) { return find() != nullptr; }
-
-private:
-    CommitsOfPages(Handle bus, std::vector<PageId> pages, const Bounds& wanted,
-                   state::Attachment& at)
-        : OwnRecords(bus, std::move(pages), wanted, part_from(at, wanted)) {}
-
-    Structure structure_{};
-};
-
-// The structural ones. A page is by what its record says, and by the structure so far.
-class StructureCommits : public OwnRecords {
-public:
-    StructureCommits(Handle bus, const Bounds& wanted)
-        : StructureCommits(bus, wanted, Bus::get(bus).at()) {}
+    ChosenCommits(Handle bus, std::vector<PageId> pages, const Bounds& wanted)
+        : OwnRecords(bus, std::move(pages), wanted, part_from(Bus::get(bus).at(), wanted)) {}
+    ChosenCommits(Handle bus, const Bounds& structural)
+        : ChosenCommits(bus, structural, begin_of(Bus::get(bus).at(), structural)) {}
 
     bool look() {
         while (OwnRecords::look()) {
             structure_.take(*this);
-            if (record().structural && record().kind == log::RecordKind::commit &&
-                bounds().admits(record(), source()))
+            if (record().kind == log::RecordKind::commit && bounds().admits(record(), source()))
                 return true;
             OwnRecords::pass();
         }
@@ -199,9 +172,7 @@ private:
         log::Lsn upto = 0;               // among all that start before it
         Part part{};
     };
-    StructureCommits(Handle bus, const Bounds& wanted, state::Attachment& at)
-        : StructureCommits(bus, wanted, begin_of(at, wanted)) {}
-    StructureCommits(Handle bus, const Bounds& wanted, Begin begin)
+    ChosenCommits(Handle bus, const Bounds& wanted, Begin begin)
         : OwnRecords(bus, std::move(begin.starts), begin.upto, wanted, begin.part) {
         structure_.begin(begin.base);
     }
@@ -331,11 +302,10 @@ std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle handle, const LogFilter& 
     const auto oldest = oldest_of(attachment);
     if (bounds.from != Sequence::zero && bounds.from <= oldest) throw_dropped(oldest);
     if (filter.structure && !attachment.is_private)
-        return stream_records(std::make_shared<StructureCommits>(bus, std::move(bounds)), filter);
+        return stream_records(std::make_shared<ChosenCommits>(bus, bounds), filter);
     if (filter.pages.empty() || filter.pages.size() > few || attachment.is_private)
         return stream_records(std::make_shared<Commits>(bus, std::move(bounds)), filter);
-    return stream_records(std::make_shared<CommitsOfPages>(bus, filter.pages, std::move(bounds)),
-                          filter);
+    return stream_records(std::make_shared<ChosenCommits>(bus, filter.pages, bounds), filter);
 }
 
 }  // namespace mmsb::detail

@@ -91,10 +91,10 @@ public:
             if (!visit(entry)) return;
     }
 
-    /// Of `pages`, or are these none at all?
+    /// Does the record at hand say something of one of `pages`, or are these none at all?
     bool names_one_of(const std::vector<PageId>& pages) {
         bool is_named = pages.empty();
-        if (!is_named)
+        if (!is_named && record().kind == log::RecordKind::commit)
             each_entry([&](const log::Entry& entry) {
                 is_named = entry.kind == log::EntryKind::page &&
                            std::ranges::find(pages, entry.page.page) != pages.end();

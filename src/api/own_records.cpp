@@ -21,7 +21,7 @@ bool is_before(state::Attachment& bus, log::Lsn start, const Bounds& bounds) {
 
 Part kept(state::Attachment& bus) {
     // In this order: what is moved meanwhile is then begun to be read too early, and not too late.
-    const auto from = std::max(bus.words().history_lsn.load(), state::first_lsn);
+    const auto from = state::kept_from(bus);
     return {from, log::no_lsn, state::oldest_view(bus)};
 }
 
@@ -30,9 +30,8 @@ std::vector<Part> parts_of(state::Attachment& bus) {
     std::vector<Part> parts;
     const auto logged = bus.words().logged.load();
     if (!bus.is_private)
-        for (const auto& [start, end, context] : bus.segments->ranges())
-            if (end > all.from && start < logged)
-                parts.push_back({std::max(start, all.from), std::min(end, logged), all.behind});
+        for (const auto& [start, end, context] : state::segments_of(bus, all.from, logged))
+            parts.push_back({start, end, all.behind});
     if (parts.empty()) parts.push_back(all);
     return parts;
 }
@@ -80,6 +79,8 @@ bool OwnRecords::next_to_look_at() {
         if (next_start_ != starts_.size()) {
             go_to(starts_[next_start_]);
             const bool is_there = next_record();
+            if (is_there && !names_one_of(pages_))
+                state::throw_wrong_index(attachment(), record().start, pages_.front());
             ++next_start_;
             return is_there;
         }
@@ -146,8 +147,6 @@ const log::PageEntry* OwnRecords::find() {
         return false;
     };
     if (record().kind == log::RecordKind::commit) each_entry(look_at);
-    if (found == nullptr && !walks_)
-        state::throw_wrong_index(attachment(), record().start, pages_.front());
     return found;
 }
 

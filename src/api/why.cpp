@@ -53,7 +53,7 @@ public:
 private:
     void gather(Sequence at) {
         auto& bus = Bus::get(bus_).at();
-        state::Cursor cursor(bus, bus.words().history_lsn.load(std::memory_order_acquire));
+        state::Cursor cursor(bus, state::kept_from(bus));
         while (cursor.next()) {
             const auto& record = cursor.record();
             if (record.sequence > at) return;

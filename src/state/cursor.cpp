@@ -160,6 +160,20 @@ std::span<const std::byte> Cursor::body() {
     return blob_;
 }
 
+Lsn kept_from(const Attachment& bus) noexcept {
+    return std::max(bus.words().history_lsn.load(std::memory_order_acquire), first_lsn);
+}
+
+std::vector<log::Range> segments_of(Attachment& bus, Lsn from, Lsn to) {
+    auto all = bus.segments->ranges();
+    for (auto& segment : all) {
+        segment.start = std::max(segment.start, from);
+        segment.end = std::min(segment.end, to);
+    }
+    std::erase_if(all, [](const log::Range& segment) { return segment.start >= segment.end; });
+    return all;
+}
+
 Cursor record_at(Attachment& bus, Lsn lsn) {
     Cursor cursor(bus, lsn);
     if (!cursor.next())

@@ -66,6 +66,11 @@ private:
     bool blob_read_ = false;
 };
 
+/// Where the kept log begins.
+[[nodiscard]] Lsn kept_from(const Attachment& bus) noexcept;
+/// Of each segment what of [from, to) it holds, ascending.
+[[nodiscard]] std::vector<log::Range> segments_of(Attachment& bus, Lsn from, Lsn to);
+
 /// The record that begins at `lsn`, committed: for the structure chain.
 [[nodiscard]] Cursor record_at(Attachment& bus, Lsn lsn);
 

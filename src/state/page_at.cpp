@@ -17,11 +17,7 @@ constexpr std::size_t few_records = 1024, few_segments = 64;
 class PageAt {
 public:
     PageAt(Attachment& bus, Sequence at, PageId page)
-        : bus_(bus),
-          at_(at),
-          page_(page),
-          kept_from_(std::max(bus.words().history_lsn.load(std::memory_order_acquire), first_lsn)),
-          cursor_(bus, kept_from_) {}
+        : bus_(bus), at_(at), page_(page), kept_from_(kept_from(bus)), cursor_(bus, kept_from_) {}
 
     replay::Image run() {
         segments_ = segments_upto();
@@ -45,9 +41,7 @@ private:
     void read_back(const IsWorthIt& is_worth_it) {
         while (!segments_.empty() && !begins_with_page_ && is_worth_it(segments_.back())) {
             const auto& segment = segments_.back();
-            auto starts =
-                records_of(bus_, page_, begin_of(segment), std::min(segment.end, cursor_.to()))
-                    .starts;
+            auto starts = records_of(bus_, page_, segment.start, segment.end).starts;
             // (Of all but the newest there is none behind it.)
             if (starts_.empty()) starts.erase(first_behind(starts), starts.end());
             starts_.insert(starts_.begin(), starts.begin(), starts.end());
@@ -58,17 +52,11 @@ private:
 
     // Those that hold commits up to the one asked for.
     [[nodiscard]] std::vector<log::Range> segments_upto() {
-        auto all = bus_.segments->ranges();
-        std::erase_if(all, [this](const log::Range& segment) {
-            return segment.end <= kept_from_ || segment.start >= cursor_.to();
-        });
+        auto all = segments_of(bus_, kept_from_, cursor_.to());
         const auto behind = std::ranges::partition_point(
-            all, [this](const log::Range& segment) { return is_upto(begin_of(segment)); });
+            all, [this](const log::Range& segment) { return is_upto(segment.start); });
         all.erase(behind, all.end());
         return all;
-    }
-    [[nodiscard]] Lsn begin_of(const log::Range& segment) const {
-        return std::max(segment.start, kept_from_);
     }
     [[nodiscard]] std::vector<Lsn>::iterator first_behind(std::vector<Lsn>& starts) {
         return std::ranges::partition_point(starts, [this](Lsn start) { return is_upto(start); });

@@ -15,20 +15,12 @@ constexpr std::size_t near = 4 * limits::kib;  // is read one record after the o
 class Seek {
 public:
     Seek(Attachment& bus, Sequence commit)
-        : bus_(bus),
-          commit_(commit),
-          kept_from_(std::max(bus.words().history_lsn.load(std::memory_order_acquire), first_lsn)),
-          cursor_(bus, kept_from_) {}
+        : bus_(bus), commit_(commit), kept_from_(kept_from(bus)), cursor_(bus, kept_from_) {}
 
     Lsn run() {
-        auto segments = bus_.segments->ranges();
-        std::erase_if(segments, [this](const log::Range& segment) {
-            return segment.end <= kept_from_ || segment.start >= cursor_.to();
-        });
-        const auto behind =
-            std::ranges::partition_point(segments, [this](const log::Range& segment) {
-                return is_before(std::max(segment.start, kept_from_));
-            });
+        const auto segments = segments_of(bus_, kept_from_, cursor_.to());
+        const auto behind = std::ranges::partition_point(
+            segments, [this](const log::Range& segment) { return is_before(segment.start); });
         auto from = kept_from_;
         if (behind != segments.begin()) from = halve(*(behind - 1));
         cursor_.seek(from);
@@ -48,8 +40,7 @@ private:
 
     // The start of a record before the commit, and near it.
     Lsn halve(const log::Range& segment) {
-        auto from = std::max(segment.start, kept_from_);
-        auto to = std::min(segment.end, cursor_.to());
+        auto from = segment.start, to = segment.end;
         while (to - from > near) {
             const auto middle = base::round_up(from + (to - from) / 2, 8);
             const auto start = record_from(segment, middle, to);

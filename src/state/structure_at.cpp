@@ -30,17 +30,16 @@ std::optional<Lsn> back_to(Attachment& bus, Lsn head, Lsn from, std::size_t& cou
 std::optional<replay::Structure> find(Attachment& bus, Sequence at) {
     bus.catalog.follow_logged(bus);
     const auto newest = bus.catalog.head();
-    const auto kept_from =
-        std::max(bus.words().history_lsn.load(std::memory_order_acquire), first_lsn);
+    const auto kept = kept_from(bus);
     std::size_t count = 0;
-    const auto head = back_to(bus, newest, kept_from, count,
+    const auto head = back_to(bus, newest, kept, count,
                               [at](const log::Record& record) { return record.sequence <= at; });
     if (!head) return std::nullopt;
     if (*head == newest)
         if (auto now = bus.catalog.snapshot(); now.head == newest) return now;
     const auto base = newest_structure(bus, at);
     const auto known = base ? base->head : 0;
-    const auto from = std::max(kept_from, known + 1);
+    const auto from = std::max(kept, known + 1);
     if (!back_to(bus, *head, from, count, [](const log::Record&) { return false; }))
         return std::nullopt;
     Catalog past;
