@@ -61,11 +61,7 @@ private:
             chain_.insert(chain_.end(), more.begin(), more.end());
         }
         for (; !chain_.empty() && chain_.front() <= upto.start; chain_.pop_front())
-            if (chain_.front() > catalog_.head()) {
-                auto cursor = state::record_at(bus, chain_.front());
-                const auto body = cursor.body();
-                catalog_.take(cursor.record(), body);
-            }
+            if (chain_.front() > catalog_.head()) catalog_.take(bus, chain_.front());
     }
 
     state::Catalog catalog_{};

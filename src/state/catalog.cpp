@@ -78,11 +78,6 @@ void Catalog::follow_to(Attachment& bus, log::Lsn head) {
     }
 }
 
-void Catalog::follow_to_past(Attachment& bus, log::Lsn head) {
-    const std::unique_lock lock(mutex_);
-    walk_to(bus, head);
-}
-
 void Catalog::walk_to(Attachment& bus, log::Lsn head) {
     for (const auto at : structure_chain(bus, head, followed_ + 1)) {
         auto cursor = record_at(bus, at);
@@ -127,6 +122,12 @@ void Catalog::take(const log::Record& record, std::span<const std::byte> body) {
     const std::unique_lock lock(mutex_);
     apply(record, body);
     followed_ = record.start;
+}
+
+void Catalog::take(Attachment& bus, log::Lsn start) {
+    auto cursor = record_at(bus, start);
+    const auto body = cursor.body();
+    take(cursor.record(), body);
 }
 
 void Catalog::apply(const log::Record& record, std::span<const std::byte> body) {

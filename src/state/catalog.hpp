@@ -39,15 +39,14 @@ public:
     void follow(Attachment& bus);
     /// The same, up to this structural record, for who holds the writers' lock and knows it.
     void follow(Attachment& bus, log::Lsn head);
-    /// The same, of a catalog that is nobody's: up to an earlier one, which is logged.
-    /// HistoryDropped where the records that lead there are no longer kept.
-    void follow_to_past(Attachment& bus, log::Lsn head);
     /// Start of the newest structural record that is in here; 0: none is.
     [[nodiscard]] log::Lsn head() const noexcept {
         return followed_.load(std::memory_order_acquire);
     }
     /// Takes in one structural record, the next in the chain: for who replays the log anyhow.
     void take(const log::Record& record, std::span<const std::byte> body);
+    /// The one that starts there: for who makes a catalog as of an earlier one.
+    void take(Attachment& bus, log::Lsn start);
     /// Also past `applied`, up to `logged`, while a writer is busy, stopped or dead.
     void follow_logged(Attachment& bus);
 

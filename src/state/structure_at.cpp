@@ -14,14 +14,15 @@ namespace {
 constexpr std::size_t most_records = 16 * limits::kib;
 
 // From one that starts at `head` back to one at which `is_it`, or before `from`: where that starts.
-// Nothing: that would be more than are worth it.
+// `passed` gets those in between. Nothing: they are more than are worth it.
 template <class IsIt>
-std::optional<Lsn> back_to(Attachment& bus, Lsn head, Lsn from, std::size_t& count,
+std::optional<Lsn> back_to(Attachment& bus, Lsn head, Lsn from, std::vector<Lsn>& passed,
                            const IsIt& is_it) {
-    for (; head >= from && head != log::no_lsn; ++count) {
-        if (count == most_records) return std::nullopt;
+    while (head >= from && head != log::no_lsn) {
+        if (passed.size() == most_records) return std::nullopt;
         const auto cursor = structural_record_at(bus, head);
         if (is_it(cursor.record())) break;
+        passed.push_back(head);
         head = cursor.record().previous_structure;
     }
     return head;
@@ -31,20 +32,19 @@ std::optional<replay::Structure> find(Attachment& bus, Sequence at) {
     bus.catalog.follow_logged(bus);
     const auto newest = bus.catalog.head();
     const auto kept = kept_from(bus);
-    std::size_t count = 0;
-    const auto head = back_to(bus, newest, kept, count,
+    std::vector<Lsn> behind, upto;
+    const auto head = back_to(bus, newest, kept, behind,
                               [at](const log::Record& record) { return record.sequence <= at; });
     if (!head) return std::nullopt;
     if (*head == newest)
         if (auto now = bus.catalog.snapshot(); now.head == newest) return now;
     const auto base = newest_structure(bus, at);
-    const auto known = base ? base->head : 0;
-    const auto from = std::max(kept, known + 1);
-    if (!back_to(bus, *head, from, count, [](const log::Record&) { return false; }))
+    const auto from = std::max(kept, base ? base->head + 1 : 0);
+    if (!back_to(bus, *head, from, upto, [](const log::Record&) { return false; }))
         return std::nullopt;
     Catalog past;
     if (base) past.load(*base);
-    if (*head != log::no_lsn) past.follow_to_past(bus, *head);
+    for (auto start = upto.rbegin(); start != upto.rend(); ++start) past.take(bus, *start);
     return past.snapshot();
 }
 
