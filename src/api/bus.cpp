@@ -228,21 +228,12 @@ Location location_for(const Bus& bus, Location asked) {
 }
 
 PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line) {
-    PageInfo info;
     const auto now = state::read_line(bus, page, line);
     bus.catalog.follow_logged(bus);
-    const auto known = bus.catalog.page(page);
+    auto known = bus.catalog.page(page);
     if (!known) state::throw_not_found(bus, page);
-    info.id = page;
-    info.name = known->name;
-    info.metadata = known->metadata;
-    info.size = static_cast<std::size_t>(now.size);
-    info.epoch = Epoch{now.epoch};
-    info.location = known->location;
-    log::Lsn head = 0;
-    info.derived = bus.catalog.graph(head)->rule(page) != nullptr;
-    info.stale = now.stale();
-    return info;
+    return replay::info_of(page, *std::move(known), now.size, Epoch{now.epoch},
+                           bus.catalog.is_derived(page), now.stale());
 }
 
 }  // namespace mmsb::detail

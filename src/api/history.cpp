@@ -37,14 +37,8 @@ public:
         follow(walk.attachment(), walk.record());
         auto page = catalog_.page(entry.page);
         if (!page) return std::nullopt;
-        return PageInfo{.id = entry.page,
-                        .name = std::move(page->name),
-                        .size = static_cast<std::size_t>(entry.size),
-                        .location = page->location,
-                        .epoch = entry.epoch,
-                        .metadata = std::move(page->metadata),
-                        .derived = catalog_.is_derived(entry.page),
-                        .stale = entry.stale};
+        return replay::info_of(entry.page, *std::move(page), entry.size, entry.epoch,
+                               catalog_.is_derived(entry.page), entry.stale);
     }
 
 private:

@@ -81,14 +81,9 @@ bool View::Impl::infos(std::vector<PageInfo>& out) const {
     for (const auto& [id, page] : known->pages) {
         const auto line = state::unchanged_since(at, sequence, id);
         if (line) {
-            out.push_back({.id = id,
-                           .name = page.name,
-                           .size = static_cast<std::size_t>(line->size),
-                           .location = page.location,
-                           .epoch = Epoch{line->epoch},
-                           .metadata = page.metadata,
-                           .derived = known->dependencies.formulas.contains(id),
-                           .stale = line->stale()});
+            out.push_back(replay::info_of(id, page, line->size, Epoch{line->epoch},
+                                          known->dependencies.formulas.contains(id),
+                                          line->stale()));
         } else {
             const auto* there = by_itself(id);
             if (there == nullptr) return false;

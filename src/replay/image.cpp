@@ -75,15 +75,21 @@ const ImagePage* Image::find(std::string_view name) const noexcept {
     return at == names_.end() ? nullptr : find(at->second);
 }
 
-PageInfo info_of(PageId id, const ImagePage& page, const Dependencies& dependencies) {
+PageInfo info_of(PageId id, PageStructure page, std::uint64_t size, Epoch epoch, bool derived,
+                 bool stale) {
     return {.id = id,
-            .name = page.name,
-            .size = static_cast<std::size_t>(page.size),
+            .name = std::move(page.name),
+            .size = static_cast<std::size_t>(size),
             .location = page.location,
-            .epoch = page.epoch,
-            .metadata = page.metadata,
-            .derived = dependencies.formulas.contains(id),
-            .stale = page.stale};
+            .epoch = epoch,
+            .metadata = std::move(page.metadata),
+            .derived = derived,
+            .stale = stale};
+}
+
+PageInfo info_of(PageId id, const ImagePage& page, const Dependencies& dependencies) {
+    return info_of(id, {page.line, page.location, page.name, page.metadata}, page.size, page.epoch,
+                   dependencies.formulas.contains(id), page.stale);
 }
 
 void Image::reserve_index(std::uint64_t next, std::size_t pages) {

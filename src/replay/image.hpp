@@ -40,6 +40,10 @@ struct ImagePage {
 /// For the facade: of a page, where that is how pages depend on others.
 [[nodiscard]] PageInfo info_of(PageId id, const ImagePage& page, const Dependencies& dependencies);
 
+/// The same of a page whose structure and present state come from two places.
+[[nodiscard]] PageInfo info_of(PageId id, PageStructure page, std::uint64_t size, Epoch epoch,
+                               bool derived, bool stale);
+
 /// Which pages' bytes an image keeps.
 struct Keep {
     enum class Which : std::uint8_t { all, none, some } which = Which::all;
