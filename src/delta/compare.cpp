@@ -79,11 +79,39 @@ struct Collector {
     }
 };
 
-std::size_t collect(const std::byte* before, const std::byte* after, std::size_t size,
-                    std::size_t offset, Window* out, Tally& tally) {
+// How far the two are the same, in whole blocks.
+constexpr std::size_t block = 4 * window;
+HWY_INLINE std::size_t same_blocks(const std::byte* before, const std::byte* after,
+                                   std::size_t size) {
+    const HWY_CAPPED(std::uint8_t, window) lanes;
+    const std::size_t step = hn::Lanes(lanes);
+    const auto* const a = reinterpret_cast<const std::uint8_t*>(before);
+    const auto* const b = reinterpret_cast<const std::uint8_t*>(after);
+    std::size_t same = 0;
+    for (; same + block <= size; same += block) {
+        auto differs = hn::Zero(lanes);
+        for (std::size_t i = same; i < same + block; i += step)
+            differs = hn::Or(differs, hn::Xor(hn::LoadU(lanes, a + i), hn::LoadU(lanes, b + i)));
+        if (!hn::AllTrue(lanes, hn::Eq(differs, hn::Zero(lanes)))) break;
+    }
+    return same;
+}
+
+template <bool passes_over>
+HWY_INLINE std::size_t collect_windows(const std::byte* before, const std::byte* after,
+                                       std::size_t size, std::size_t offset, Window* out,
+                                       Tally& tally) {
     Collector collector{out, tally.changed, tally.runs, tally.open_end == offset ? 1U : 0U};
     std::size_t i = 0;
     for (; i + window <= size; i += window) {
+        if constexpr (passes_over) {
+            if (i % block == 0) {
+                const auto same = same_blocks(before + i, after + i, size - i);
+                if (same != 0) collector.carry = 0;
+                i += same;
+                if (i + window > size) break;
+            }
+        }
         collector.add(offset + i, window_mask(before + i, after + i), after + i);
     }
     if (i < size) {
@@ -99,6 +127,16 @@ std::size_t collect(const std::byte* before, const std::byte* after, std::size_t
     return count;
 }
 
+std::size_t collect(const std::byte* before, const std::byte* after, std::size_t size,
+                    std::size_t offset, Window* out, Tally& tally) {
+    return collect_windows<false>(before, after, size, offset, out, tally);
+}
+
+std::size_t collect_few(const std::byte* before, const std::byte* after, std::size_t size,
+                        std::size_t offset, Window* out, Tally& tally) {
+    return collect_windows<true>(before, after, size, offset, out, tally);
+}
+
 std::int64_t target() { return HWY_TARGET; }
 
 }  // namespace mmsb::delta::HWY_NAMESPACE
@@ -112,6 +150,7 @@ namespace mmsb::delta {
 namespace {
 constexpr auto compares = MMSB_VARIANTS(compare);
 constexpr auto collects = MMSB_VARIANTS(collect);
+constexpr auto collects_few = MMSB_VARIANTS(collect_few);
 constexpr auto targets_that_run = MMSB_VARIANTS(target);
 }  // namespace
 
@@ -120,9 +159,10 @@ std::uint64_t compare(const std::byte* before, const std::byte* after, std::size
     return best_of(compares)(before, after, size, masks);
 }
 
-std::size_t collect(const Part& part, Window* out, Tally& tally) noexcept {
+std::size_t collect(const Part& part, Expect expect, Window* out, Tally& tally) noexcept {
     if (part.after.empty()) return 0;
-    return best_of(collects)(part.before.data(), part.after.data(), part.after.size(), part.offset,
+    const auto& variants = expect == Expect::few ? collects_few : collects;
+    return best_of(variants)(part.before.data(), part.after.data(), part.after.size(), part.offset,
                              out, tally);
 }
 

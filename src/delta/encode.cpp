@@ -26,7 +26,7 @@ class PartSource {
 public:
     static constexpr bool gathers = true;  ///< Windows know their values.
 
-    explicit PartSource(std::span<const Part> parts) : parts_(parts) {}
+    PartSource(std::span<const Part> parts, Expect expect) : parts_(parts), expect_(expect) {}
 
     [[nodiscard]] Tally tally() {
         Tally tally;
@@ -63,13 +63,14 @@ private:
                 count_ += collect({.offset = part.offset + at,
                                    .before = part.before.subspan(at, size),
                                    .after = part.after.subspan(at, size)},
-                                  buffer_.data() + count_, tally);
+                                  expect_, buffer_.data() + count_, tally);
             }
         }
         fn(std::span<const Window>(buffer_.data(), count_));
     }
 
     std::span<const Part> parts_;
+    Expect expect_;
     WindowBuffer buffer_;
     std::size_t count_ = 0;
     bool kept_ = false;
@@ -327,17 +328,6 @@ std::uint64_t encode_from(Source& source, std::size_t page_size,
     return encode_counted(source, source.tally(), page_size, room);
 }
 
-void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges) {
-    for (const auto& w : windows) {
-        const auto first = w.offset + static_cast<std::size_t>(std::countr_zero(w.mask));
-        const auto end = w.offset + static_cast<std::size_t>(std::bit_width(w.mask));
-        if (!ranges.empty() && ranges.back().offset + ranges.back().size + window > w.offset)
-            ranges.back().size = end - ranges.back().offset;
-        else
-            ranges.push_back({first, end - first});
-    }
-}
-
 /// Room at the end of a vector.
 auto behind(std::vector<std::byte>& out) {
     return [&out](std::size_t size) {
@@ -351,13 +341,13 @@ auto behind(std::vector<std::byte>& out) {
 
 std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,
                         FunctionRef<std::byte*(std::size_t)> room) {
-    PartSource source(parts);
+    PartSource source(parts, Expect::any);
     return encode_from(source, page_size, room);
 }
 
 std::uint64_t encode_to(std::span<const Part> parts, std::size_t page_size,
                         FunctionRef<std::byte*(std::size_t)> room, std::vector<ByteRange>& ranges) {
-    PartSource source(parts);
+    PartSource source(parts, Expect::few);
     const Tally tally = source.tally();
     ranges.clear();
     source.each([&ranges](std::span<const Window> windows) { add_ranges(windows, ranges); });

@@ -1,6 +1,6 @@
 #include "delta/ranges.hpp"
 
-#include "delta/compare.hpp"
+#include "delta/windows.hpp"
 
 #include <algorithm>
 #include <array>
@@ -10,29 +10,33 @@ namespace mmsb::delta {
 
 namespace {
 
-constexpr std::size_t windows = 64;
+constexpr std::size_t windows = 64;  // compared at a time
 
-// Of [begin, begin + size); `out` holds what is before that.
+// Of `size` bytes of the page from `begin` on.
 void add_changed(const std::byte* before, const std::byte* now, std::size_t begin, std::size_t size,
                  std::vector<ByteRange>& out) {
-    std::array<std::uint64_t, windows> masks;
+    std::array<Window, windows> found;
+    Tally ignored;
     for (std::size_t at = 0; at < size; at += windows * window) {
-        const auto n = std::min(windows * window, size - at);
-        if (compare(before + begin + at, now + begin + at, n, masks.data()) == 0) continue;
-        for (std::size_t w = 0; w * window < n; ++w) {
-            if (masks[w] == 0) continue;
-            const auto start = begin + at + w * window;
-            const auto first = start + static_cast<std::size_t>(std::countr_zero(masks[w]));
-            const auto end = start + static_cast<std::size_t>(std::bit_width(masks[w]));
-            if (!out.empty() && out.back().offset + out.back().size + window > start)
-                out.back().size = end - out.back().offset;
-            else
-                out.push_back({first, end - first});
-        }
+        const auto offset = begin + at, n = std::min(windows * window, size - at);
+        const auto count = collect({offset, {before + offset, n}, {now + offset, n}}, Expect::few,
+                                   found.data(), ignored);
+        add_ranges(std::span(found).first(count), out);
     }
 }
 
 }  // namespace
+
+void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges) {
+    for (const auto& w : windows) {
+        const auto first = w.offset + static_cast<std::size_t>(std::countr_zero(w.mask));
+        const auto end = w.offset + static_cast<std::size_t>(std::bit_width(w.mask));
+        if (!ranges.empty() && ranges.back().offset + ranges.back().size + window > w.offset)
+            ranges.back().size = end - ranges.back().offset;
+        else
+            ranges.push_back({first, end - first});
+    }
+}
 
 void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
                     std::vector<ByteRange>& out) {

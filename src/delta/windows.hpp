@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace mmsb::delta {
 
@@ -29,10 +30,19 @@ struct Tally {
     std::size_t open_end = ~std::size_t{0};
 };
 
+/// What a comparison is quickest for; what it finds is the same.
+enum class Expect : std::uint8_t {
+    any,  ///< Changes all over the page.
+    few,  ///< Long stretches that are the same.
+};
 /// Compares one part, adds it to `tally`, and writes its windows to `out` (room for
 /// ceil(size / 64)). Returns how many there are. By Highway, like compare().
 /// REQUIRES parts in ascending order.
-std::size_t collect(const Part& part, Window* out, Tally& tally) noexcept;
+std::size_t collect(const Part& part, Expect expect, Window* out, Tally& tally) noexcept;
+
+/// Stretches that hold all bytes which differ, with a whole window of 64 between two of them:
+/// behind those that are there.
+void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges);
 
 /// Writes the windows' changed bytes, one behind the other. Returns where they end. By Highway.
 std::byte* gather(std::span<const Window> windows, std::byte* values) noexcept;

@@ -1,6 +1,7 @@
 #include "state/computing.hpp"
 
 #include "graph/locality.hpp"
+#include "log/record.hpp"
 #include "os/parallel.hpp"
 #include "state/commit.hpp"
 
@@ -115,7 +116,9 @@ void Computing::put_in_order() {
         return graph_.order().position(graph_.node_of(page));
     };
     std::ranges::sort(visited, {}, [&](const StagedPage& page) { return position_of(page.page); });
-    const auto position = [&](const ReadyPage& page) { return position_of(PageId{page.was.id}); };
+    const auto position = [&](const ReadyPage& page) {
+        return position_of(PageId{page.change.was.id});
+    };
     std::ranges::sort(staged_.made.ready, {}, position);
     auto at = made_before_;
     for (auto& page : staged_.made.ready) {
@@ -151,15 +154,14 @@ const RegisteredFunction* Computing::may_compute(graph::Node node, std::uint8_t 
     return function;
 }
 
-// Most pages have the function of the page before.
 const RegisteredFunction* Computing::find_function(std::string_view name) {
-    if (last_known_ < memory_->known.size() && memory_->known[last_known_].name == name)
-        return memory_->known[last_known_].function.get();
+    // Most pages have the function of the page before.
+    if (name == last_.name) return last_.function;
     auto found = std::ranges::find(memory_->known, name, &Known::name);
     if (found == memory_->known.end())
         found = memory_->known.insert(memory_->known.end(), {name, bus_.functions.find(name)});
-    last_known_ = static_cast<std::size_t>(found - memory_->known.begin());
-    return found->function.get();
+    last_ = {name, found->function.get()};
+    return last_.function;
 }
 
 // It is not computed in this commit.
@@ -179,16 +181,19 @@ void Computing::prepare(Job& job, graph::Node node, PageState& page,
     job.failure = nullptr;
     // Well before it is used: stores of the copy's bytes would be in the way of reading it back.
     job.out = pages_.room_for(page);
-    // Where sizes change, bytes that did not may belong somewhere else.
-    job.first =
-        page.is_new || page.was_stale || page.is_resized || new_rules_.contains(page.page) ||
-        std::ranges::any_of(graph_.named_by(node),
-                            [this](graph::Node parent) { return pages_.of(parent).is_resized; });
-    for (const auto named : graph_.named_by(node)) {
+    job.first = page.is_new || page.was_stale || page.is_resized ||
+                (!new_rules_.empty() && new_rules_.contains(page.page));
+    const auto parents = graph_.named_by(node);
+    for (const auto named : parents) {
         auto& parent = pages_.of(named);
         job.parents.push_back(pages_.bytes_of(parent));
-        job.changed.push_back(job.first ? std::span(&parent.whole, 1) : parent.changed);
+        job.changed.push_back(parent.changed);
+        // Where sizes change, bytes that did not may belong somewhere else.
+        job.first |= parent.is_resized;
     }
+    if (job.first)
+        for (std::size_t i = 0; i != parents.size(); ++i)
+            job.changed[i] = std::span(&pages_.of(parents[i]).whole, 1);
     pages_.copy_bytes(page, job.out);
 }
 
@@ -209,7 +214,9 @@ void Computing::call(Job& job) const noexcept {
         const InsideFunction inside(bus_);
         call_function(*job.function, call);
         job.is_ours = true;
-        if (job.first || !graph::reached_ranges(job.function->locality, call, job.reached))
+        const auto locality = job.function->locality;
+        if (job.first || locality == Locality::opaque ||
+            !graph::reached_ranges(locality, call, job.reached))
             job.reached.assign(1, job.page->whole);
         pages_.compare(*job.page, job.out, job.reached, job.found);
     } catch (...) {
@@ -249,7 +256,7 @@ void Computing::rethrow(const Job& job) const {
 
 graph::Fate Computing::keep(Job& job) {
     auto& page = *job.page;
-    page.changed = pages_.keep(job.found.ranges);
+    pages_.keep_changed(page, job.found.ranges);
     const bool differs = !page.changed.empty() || page.is_new;
     const bool written = page.staged != nullptr && !page.staged->writes.empty();
     page.now = job.out;
@@ -274,13 +281,22 @@ bool Computing::is_ready(const Job& job) const noexcept {
 }
 
 void Computing::keep_ready(Job& job) {
-    constexpr std::size_t little = 4 * limits::kib;
-    auto& delta = job.found.delta;
-    const auto kept = staged_.made.memory.take_small(delta.size());
-    std::ranges::copy(delta, kept.begin());
-    staged_.made.ready.push_back({job.page->line, job.page->line_then, kept,
-                                  job.found.changed_bytes, staged_.made.pages.size()});
-    if (delta.capacity() > little) delta = {};
+    constexpr std::size_t little = 8 * limits::kib;
+    const auto& was = job.page->line_then;
+    auto& [ranges, delta, changed_bytes, memory, parts, scratch] = job.found;
+    auto& entries = staged_.made.entries;
+    const auto begin = entries.size();
+    auto* from = delta.data();
+    if (bus_.logging)
+        from = log::write_entry_front({PageId{was.id}, Epoch{was.epoch} + 1, was.size}, delta);
+    entries.insert(entries.end(), from, delta.data() + delta.size());
+    staged_.made.ready.push_back(
+        {{job.page->line, was, entries.size() - delta.size(), delta.size(), changed_bytes},
+         begin,
+         staged_.made.pages.size()});
+    if (memory.size() <= little) return;
+    memory = {};
+    delta = {};
 }
 
 // Of what differs: nobody has to look for it once more. All of it where it is in many pieces.

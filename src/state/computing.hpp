@@ -73,24 +73,26 @@ private:
         return page.staged != nullptr && page.staged->deleted;
     }
     [[nodiscard]] bool is_heavy(graph::Node node);
-    Fate visit(graph::Node node, std::uint8_t why);
+    inline Fate visit(graph::Node node, std::uint8_t why);
     void visit_all(std::span<graph::Propagation::Visited> nodes);
-    [[nodiscard]] const RegisteredFunction* function_for(graph::Node node, const PageState& page,
-                                                         std::uint8_t why);
+    [[nodiscard]] inline const RegisteredFunction* function_for(graph::Node node,
+                                                                const PageState& page,
+                                                                std::uint8_t why);
     void put_in_order();
     Fate visit_bound(PageState& page, std::uint8_t why);
-    [[nodiscard]] bool is_to_do(std::uint8_t why) const;
-    [[nodiscard]] const RegisteredFunction* may_compute(graph::Node node, std::uint8_t why);
-    [[nodiscard]] const RegisteredFunction* find_function(std::string_view name);
+    [[nodiscard]] inline bool is_to_do(std::uint8_t why) const;
+    [[nodiscard]] inline const RegisteredFunction* may_compute(graph::Node node, std::uint8_t why);
+    [[nodiscard]] inline const RegisteredFunction* find_function(std::string_view name);
     Fate leave(PageState& page, std::uint8_t why);
-    void prepare(Job& job, graph::Node node, PageState& page, const RegisteredFunction& function);
-    void call(Job& job) const noexcept;
-    void call_function(const RegisteredFunction& function, const graph::Call& call) const;
-    [[nodiscard]] Fate settle(Job& job, std::uint8_t why);
+    inline void prepare(Job& job, graph::Node node, PageState& page,
+                        const RegisteredFunction& function);
+    inline void call(Job& job) const noexcept;
+    inline void call_function(const RegisteredFunction& function, const graph::Call& call) const;
+    [[nodiscard]] inline Fate settle(Job& job, std::uint8_t why);
     [[noreturn]] void rethrow(const Job& job) const;
-    Fate keep(Job& job);
-    [[nodiscard]] bool is_ready(const Job& job) const noexcept;
-    void keep_ready(Job& job);
+    inline Fate keep(Job& job);
+    [[nodiscard]] inline bool is_ready(const Job& job) const noexcept;
+    inline void keep_ready(Job& job);
     [[nodiscard]] std::span<const Write> writes_of(const Job& job);
     StagedPage& entry_of(PageState& page);
     void mark(PageState& page, bool stale);
@@ -102,7 +104,11 @@ private:
     const Pages& chosen_;
     StagedStates pages_;
     Pages new_rules_{};
-    std::size_t last_known_ = 0;
+    // The one that was found last; a rule names one.
+    struct {
+        std::string_view name{};
+        const RegisteredFunction* function = nullptr;
+    } last_{};
     std::size_t made_before_ = 0;  // entries, of pages that are not visited
     bool out_of_order_ = false;    // entries, because pages were visited together
     base::Spare<Memory> memory_{};

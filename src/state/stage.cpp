@@ -84,12 +84,17 @@ public:
             add(std::span(made.pages).subspan(done, end - done), true);
             done = end;
         };
-        for (const auto& page : made.ready) {
-            add_before(page.behind);
+        for (auto at = made.ready.begin(); at != made.ready.end();) {
+            add_before(at->behind);
             if (result_.stale_ahead) return;
-            std::ranges::copy(page.delta,
-                              add_bytes_change(bus_, page.line, page.was, page.delta.size()));
-            count(page.changed_bytes);
+            const auto first = at;
+            // (Where functions ran together, entries are not in the order of their pages.)
+            while (++at != made.ready.end() && at->behind == first->behind &&
+                   at->entry_at == std::prev(at)->entry_end()) {
+            }
+            add_ready(
+                {first, at},
+                std::span(made.entries).first(std::prev(at)->entry_end()).subspan(first->entry_at));
         }
         add_before(made.pages.size());
     }
@@ -113,6 +118,20 @@ private:
         });
         if (changed != 0) count(changed);
         return true;
+    }
+
+    // Whose entries these are.
+    void add_ready(std::span<const ReadyPage> pages, std::span<const std::byte> entries) {
+        auto& scratch = bus_.scratch;
+        auto& to = bus_.logging ? scratch.body : scratch.unlogged;
+        const auto shift = to.size() - pages.front().entry_at;  // also back: modulo 2^64
+        to.insert(to.end(), entries.begin(), entries.end());
+        for (const auto& page : pages) {
+            scratch.lines.push_back(page.change.line);
+            scratch.bytes_changes.push_back(page.change);
+            scratch.bytes_changes.back().delta_at += shift;
+            result_.changed_bytes += page.change.changed_bytes;
+        }
     }
 
     // Of the last one.

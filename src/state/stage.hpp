@@ -85,7 +85,7 @@ public:
     [[nodiscard]] std::span<T> make(std::size_t n) {
         static_assert(alignof(T) <= small_alignment);
         auto* const at = reinterpret_cast<T*>(take_small(n * sizeof(T)).data());
-        std::uninitialized_value_construct_n(at, n);
+        std::uninitialized_default_construct_n(at, n);
         return {at, n};
     }
     /// The same, aligned to small_alignment only: for what is small.
@@ -117,31 +117,38 @@ private:
     std::span<std::byte> room_{};
 };
 
-/// A page that was computed, of which nothing changes but bytes; their delta is there.
+/// A page that was computed, of which nothing changes but bytes; its entry is there.
 struct ReadyPage {
-    std::uint32_t line = unknown_line;
-    arena::LineCopy was{};  ///< Its line, which has to be so still.
-    std::span<const std::byte> delta{};
-    std::uint64_t changed_bytes = 0;
-    std::size_t behind = 0;  ///< So many of Made::pages: parents come first in a record.
+    BytesChange change{};      ///< Its line has to be so still. The delta is in Made::entries,
+    std::size_t entry_at = 0;  ///< as all of the entry is, which begins here and ends with it.
+    std::size_t behind = 0;    ///< So many of Made::pages: parents come first in a record.
+    [[nodiscard]] std::size_t entry_end() const noexcept {
+        return change.delta_at + change.delta_size;
+    }
 };
 
 /// What derive() makes of a commit.
 struct Made {
-    std::vector<StagedPage> pages{};  ///< Besides those that the user changes,
-    std::vector<ReadyPage> ready{};   ///< and these. Their lines are among `reads`.
+    std::vector<StagedPage> pages{};   ///< Besides those that the user changes,
+    std::vector<ReadyPage> ready{};    ///< and these. Their lines are among `reads`.
+    std::vector<std::byte> entries{};  ///< Of those: as the record will have them; or, of a bus
+                                       ///< without a log, their deltas.
     std::vector<GraphChange> graph{};
     std::vector<ReadPage> reads{};
     bool is_derived = false;   ///< derive() has looked.
     Lsn graph_head = 0;        ///< Of the graph that it was made with.
-    Pieces memory{};           ///< That `pages` and `ready` point to.
+    Pieces memory{};           ///< That `pages` point to.
     std::size_t computed = 0;  ///< Functions that ran,
     std::int64_t ns = 0;       ///< and how long all of it took.
+
+    static constexpr std::size_t most_entries_kept = 4 * limits::mib;
 
     /// As new, with the memory of before.
     void clear() noexcept {
         pages.clear();
         ready.clear();
+        entries.clear();
+        if (entries.capacity() > most_entries_kept) entries = {};
         graph.clear();
         reads.clear();
         memory.clear();

@@ -4,6 +4,7 @@
 #include "base/bytes.hpp"
 #include "delta/compare.hpp"
 #include "delta/ranges.hpp"
+#include "log/record.hpp"
 #include "state/read.hpp"
 #include "state/read_slow.hpp"
 
@@ -13,27 +14,40 @@ namespace mmsb::state {
 
 namespace {
 
+// Room for a delta, behind what stands in front of it in a record.
+std::byte* make_room(Found& found, std::size_t size) {
+    const auto needed = log::delta_entry_front + size;
+    if (found.memory.size() < needed) found.memory.resize(2 * needed);
+    found.delta = std::span(found.memory).subspan(log::delta_entry_front, size);
+    return found.delta.data();
+}
+
 // The bytes before may be others' while this looks at them: they are looked at once.
 void find_changes(std::span<const std::byte> before, std::span<const std::byte> now,
                   std::span<const ByteRange> within, Found& found) {
     constexpr std::size_t most = delta::windows_compared_once * delta::window;
-    found.delta.clear();
+    const auto part_of = [&](const ByteRange& range) -> delta::Part {
+        const auto& [offset, length] = range;
+        return {offset, before.subspan(offset, length), now.subspan(offset, length)};
+    };
+    const auto encode = [&](std::span<const delta::Part> parts) {
+        found.changed_bytes = delta::encode_to(
+            parts, now.size(), [&](std::size_t size) { return make_room(found, size); },
+            found.ranges);
+    };
+    found.delta = {};
     found.changed_bytes = 0;
-    found.parts.clear();
     std::size_t size = 0;
     for (const auto& [offset, length] : within) size += base::round_up(length, delta::window);
     if (before.size() != now.size() || size > most)
         return delta::changed_ranges(before, now, within, found.ranges);
-    for (const auto& [offset, length] : within)
-        found.parts.push_back(
-            {offset, before.subspan(offset, length), now.subspan(offset, length)});
-    found.changed_bytes = delta::encode_to(
-        found.parts, now.size(),
-        [&found](std::size_t needed) {
-            found.delta.resize(needed);
-            return found.delta.data();
-        },
-        found.ranges);
+    if (within.size() == 1) {
+        const auto part = part_of(within.front());
+        return encode({&part, 1});
+    }
+    found.parts.clear();
+    for (const auto& range : within) found.parts.push_back(part_of(range));
+    encode(found.parts);
 }
 
 }  // namespace
@@ -116,11 +130,11 @@ void StagedStates::stage_over(PageState& to) {
         memory_->ranges.assign(1, to.whole);
     else
         delta::changed_ranges(to.before, bytes, written, memory_->ranges);
-    to.changed = keep(memory_->ranges);
+    keep_changed(to, memory_->ranges);
     if (!to.staged->writes.empty()) to.is_stale = false;
 }
 
-std::span<const ByteRange> StagedStates::keep(std::span<const ByteRange> ranges) {
+std::span<const ByteRange> StagedStates::copy(std::span<const ByteRange> ranges) {
     if (ranges.empty()) return {};
     const auto kept = staged_.made.memory.make<ByteRange>(ranges.size());
     std::ranges::copy(ranges, kept.begin());

@@ -26,6 +26,7 @@ struct PageState {
     bool is_resized = false;
     bool has_bytes = false;  ///< `now` is there; `before` where it was read.
     std::span<const std::byte> before{}, now{};
+    ByteRange one{};  ///< What `changed` mostly is.
     std::span<const ByteRange> changed{};
 
     static constexpr std::uint32_t not_made = 0xffff'ffff;
@@ -34,8 +35,11 @@ struct PageState {
 /// What was found where a page comes out otherwise. Whoever keeps it keeps its memory.
 struct Found {
     std::vector<ByteRange> ranges{};  ///< As changed_ranges() says them.
-    Bytes delta{};                    ///< Of all of that; empty: of large pages, or none.
+    /// Of all of that, with room in front for what a record says of a page; empty: of large pages,
+    /// or none. In `memory`.
+    std::span<std::byte> delta{};
     std::uint64_t changed_bytes = 0;  ///< By the delta.
+    Bytes memory{};
     std::vector<delta::Part> parts{};
     Bytes scratch{};
 };
@@ -86,18 +90,26 @@ public:
     /// Throws Moved where something that was read has changed: a user's function never sees pages
     /// of two different moments.
     void look_again();
-    /// A copy that lives as long as the states do.
-    [[nodiscard]] std::span<const ByteRange> keep(std::span<const ByteRange> ranges);
+    /// That is what has changed of it: a copy, which lives as long as the states do.
+    void keep_changed(PageState& page, std::span<const ByteRange> ranges) {
+        if (ranges.size() == 1) {
+            page.one = ranges.front();
+            page.changed = {&page.one, 1};
+        } else {
+            page.changed = copy(ranges);
+        }
+    }
 
 private:
-    [[nodiscard]] Lsn logged() const;
+    [[nodiscard]] inline Lsn logged() const;
+    [[nodiscard]] std::span<const ByteRange> copy(std::span<const ByteRange> ranges);
     PageState& read_node(graph::Node node);
-    void read(PageState& to);
+    inline void read(PageState& to);
     void stage_over(PageState& to);
-    void read_line(PageState& to);
+    inline void read_line(PageState& to);
     void read_bytes(PageState& to);
-    [[nodiscard]] bool copy_still(const PageState& page, std::span<std::byte> out) const;
-    [[nodiscard]] bool stands(const PageState& page) const;
+    [[nodiscard]] inline bool copy_still(const PageState& page, std::span<std::byte> out) const;
+    [[nodiscard]] inline bool stands(const PageState& page) const;
     void read_moving(PageState& to, arena::LineCopy& info);
 
     // A thread keeps it for its next propagation.

@@ -134,9 +134,10 @@ TEST(Collect, FindsTheWindowsAndRunsOfPartsThatTouchOrNot) {
         for (std::uint64_t seed = 0; seed < 3000; ++seed) {
             SCOPED_TRACE(seed);
             Random random(seed);
-            const auto before = random_bytes(1 + random() % 400, random);
+            const auto before = random_bytes(1 + random() % 1600, random);
             const auto after =
                 changed(before, *(patterns.begin() + random() % patterns.size()), random);
+            const auto expect = random() % 2 == 0 ? Expect::any : Expect::few;
             std::vector<std::size_t> cuts;
             for (auto i = random() % 4; i != 0; --i) cuts.push_back(random() % before.size());
             std::sort(cuts.begin(), cuts.end());
@@ -146,7 +147,7 @@ TEST(Collect, FindsTheWindowsAndRunsOfPartsThatTouchOrNot) {
             std::uint64_t windows = 0;
             for (const auto& part : parts_of(before, after, cuts)) {
                 std::vector<Window> found((part.after.size() + 63) / 64 + 1);
-                found.resize(collect(part, found.data(), tally));
+                found.resize(collect(part, expect, found.data(), tally));
                 windows += found.size();
                 for (const auto& w : found) {
                     ASSERT_NE(w.mask, 0U);
