@@ -1,4 +1,5 @@
 #include "api/bus.hpp"
+#include "base/copy.hpp"
 #include "base/spare.hpp"
 #include "state/commit.hpp"
 #include "state/read.hpp"
@@ -56,7 +57,7 @@ class EditCopy {
 public:
     explicit EditCopy(std::span<const std::byte> bytes) : size_(bytes.size()) {
         data_ = static_cast<std::byte*>(::operator new(size_ + 1, alignment));
-        std::ranges::copy(bytes, data_);
+        base::copy(bytes, data_);
     }
     ~EditCopy() { ::operator delete(data_, alignment); }
     EditCopy(const EditCopy&) = delete;

@@ -1,8 +1,9 @@
 // Unlogged pages: handles, and what may be a parent of one.
 #include "api/bus.hpp"
 
+#include "base/copy.hpp"
+
 #include <fmt/format.h>
-#include <algorithm>
 
 namespace mmsb {
 
@@ -100,8 +101,7 @@ void UnloggedPage::read_into(std::span<std::byte> out) const {
     if (out.size() != size())
         refuse("an unlogged page is read whole", fmt::format("{} bytes", size()),
                fmt::format("{}", out.size()));
-    look(*this,
-         [out](const state::UnloggedNode& node) { std::ranges::copy(node.bytes, out.begin()); });
+    look(*this, [out](const state::UnloggedNode& node) { base::copy(node.bytes, out.data()); });
 }
 
 bool UnloggedPage::stale() const {

@@ -1,4 +1,5 @@
 #include "base/bytes.hpp"
+#include "base/copy.hpp"
 #include "delta/codec.hpp"
 #include "delta/layout.hpp"
 #include "delta/windows.hpp"
@@ -45,8 +46,7 @@ public:
         }
     }
     void copy_values(std::byte* to) const {
-        for (const auto& part : parts_)
-            if (!part.after.empty()) to = std::ranges::copy(part.after, to).out;
+        for (const auto& part : parts_) to = base::copy(part.after, to);
     }
 
 private:
@@ -123,7 +123,7 @@ public:
         fn(std::span<const Window>(buffer_.data(), count));
     }
     void copy_values(std::byte* to) const {
-        for (const auto& run : runs_) to = std::ranges::copy(run.bytes, to).out;
+        for (const auto& run : runs_) to = base::copy(run.bytes, to);
     }
 
 private:

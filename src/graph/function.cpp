@@ -2,6 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "base/checksum.hpp"
+#include "base/copy.hpp"
 
 #include <mmsb/error.hpp>
 
@@ -39,9 +40,7 @@ void copy_changed(std::span<const std::byte> parent, std::span<const ByteRange> 
                   std::size_t from, std::span<std::byte> to) {
     for (const auto& [offset, size] : changed) {
         const auto begin = std::max(offset, from), end = std::min(offset + size, from + to.size());
-        if (begin < end)
-            std::ranges::copy(parent.subspan(begin, end - begin),
-                              to.begin() + static_cast<std::ptrdiff_t>(begin - from));
+        if (begin < end) base::copy(parent.subspan(begin, end - begin), to.data() + (begin - from));
     }
 }
 

@@ -1,5 +1,6 @@
 #include "state/load_image.hpp"
 
+#include "base/copy.hpp"
 #include "state/attachment.hpp"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ void load_image(Attachment& bus, const replay::Image& image) {
         arena.back_line(page.line);
         auto& line = *arena.line(page.line);
         const auto offset = arena.take(page.size);
-        if (page.size > 0) std::ranges::copy(page.bytes, arena.bytes(offset, page.size)->begin());
+        if (page.size > 0) base::copy(page.bytes, arena.bytes(offset, page.size)->data());
         line.id.store(number(id), relaxed);
         line.epoch.store(number(page.epoch), relaxed);
         line.sequence.store(number(page.sequence), relaxed);

@@ -2,6 +2,7 @@
 
 #include "arena/shared_bytes.hpp"
 #include "base/bytes.hpp"
+#include "base/copy.hpp"
 #include "base/steps.hpp"
 #include "state/cursor.hpp"
 #include "state/read_slow.hpp"
@@ -114,7 +115,7 @@ void read_many_slow(Attachment& bus, std::span<Wanted> wanted, ReadMany& result)
     result.memory = memory_for(wanted, [](const Wanted& w) { return w.bytes.size(); });
     auto* to = result.memory.get();
     for (auto& w : wanted) {
-        std::ranges::copy(w.bytes, to);
+        base::copy(w.bytes, to);
         w.bytes = {to, w.bytes.size()};
         to += room_for(w.bytes.size());
     }

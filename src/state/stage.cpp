@@ -1,5 +1,6 @@
 #include "state/stage.hpp"
 
+#include "base/copy.hpp"
 #include "state/bytes_change.hpp"
 #include "state/derive.hpp"
 #include "state/encode_writes.hpp"
@@ -319,7 +320,7 @@ private:
             (page.created || (page.ahead->epoch == entry.epoch && !entry.resized))) {
             const auto& ahead = page.ahead->delta;
             entry.changed_bytes = page.ahead->changed_bytes;
-            if (!ahead.empty()) std::ranges::copy(ahead, add_delta(ahead.size()));
+            if (!ahead.empty()) base::copy(ahead, add_delta(ahead.size()));
             result_.changed_bytes += entry.changed_bytes;
             return;
         }

@@ -2,6 +2,7 @@
 
 #include "arena/shared_bytes.hpp"
 #include "base/bytes.hpp"
+#include "base/copy.hpp"
 #include "delta/compare.hpp"
 #include "delta/ranges.hpp"
 #include "log/record.hpp"
@@ -114,13 +115,14 @@ void StagedStates::stage_over(PageState& to) {
     const auto size = to.staged->size.value_or(to.before.size());
     const auto bytes = staged_.made.memory.take(static_cast<std::size_t>(size));
     const auto kept = to.before.first(std::min(to.before.size(), bytes.size()));
-    std::ranges::fill(std::ranges::copy(kept, bytes.begin()).out, bytes.end(), std::byte{0});
+    base::copy(kept, bytes.data());
+    std::ranges::fill(bytes.subspan(kept.size()), std::byte{0});
     auto& written = memory_->written;
     written.clear();
     for (const auto& write : to.staged->writes) {
         if (write.offset > size || write.bytes.size() > size - write.offset)
             throw Moved{};  // it became smaller: the commit will say so, or conflict
-        std::ranges::copy(write.bytes, bytes.begin() + static_cast<std::ptrdiff_t>(write.offset));
+        base::copy(write.bytes, bytes.data() + write.offset);
         written.push_back({static_cast<std::size_t>(write.offset), write.bytes.size()});
     }
     to.now = bytes;
@@ -189,7 +191,7 @@ void StagedStates::read_moving(PageState& to, arena::LineCopy& info) {
     const auto read = read_many(bus_, std::span(&wanted, 1));
     if (!wanted.found) throw Moved{};
     const auto bytes = staged_.made.memory.take(wanted.bytes.size());
-    std::ranges::copy(wanted.bytes, bytes.begin());
+    base::copy(wanted.bytes, bytes.data());
     to.before = to.now = bytes;
     to.has_bytes = true;
     to.line = wanted.line;
@@ -197,7 +199,7 @@ void StagedStates::read_moving(PageState& to, arena::LineCopy& info) {
 }
 
 void StagedStates::copy_bytes(PageState& page, std::span<std::byte> out) {
-    if (page.has_bytes || !copy_still(page, out)) std::ranges::copy(bytes_of(page), out.begin());
+    if (page.has_bytes || !copy_still(page, out)) base::copy(bytes_of(page), out.data());
 }
 
 void StagedStates::compare(const PageState& page, std::span<const std::byte> now,

@@ -1,6 +1,7 @@
 #include "state/unlogged.hpp"
 
 #include "arena/shared_bytes.hpp"
+#include "base/copy.hpp"
 #include "delta/ranges.hpp"
 #include "graph/locality.hpp"
 #include "state/commit.hpp"
@@ -232,18 +233,17 @@ private:
         auto& room = graph_.room_;
         if (room.size() < node.bytes.size()) room.resize(node.bytes.size());
         const auto out = std::span(room).first(node.bytes.size());
-        std::ranges::copy(node.bytes, out.begin());
+        base::copy(node.bytes, out.data());
         call_function(node, out);
         if (!find_differing(node, out, std::span(&node.whole, 1))) return;
         for (const auto& [offset, size] : node.changed)
-            std::ranges::copy(out.subspan(offset, size),
-                              node.bytes.begin() + static_cast<std::ptrdiff_t>(offset));
+            base::copy(out.subspan(offset, size), node.bytes.data() + offset);
     }
 
     void compute_part(UnloggedNode& node, bool first) {
         for (const auto& range : node.behind)
-            std::copy_n(node.bytes.begin() + static_cast<std::ptrdiff_t>(range.offset), range.size,
-                        node.spare.begin() + static_cast<std::ptrdiff_t>(range.offset));
+            base::copy(std::span(node.bytes).subspan(range.offset, range.size),
+                       node.spare.data() + range.offset);
         node.behind.assign(1, node.whole);  // until it is known what the function did
         const auto call = call_function(node, node.spare);
         if (first || !graph::reached_ranges(node.function->locality, call, graph_.reached_))
