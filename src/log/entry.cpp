@@ -63,6 +63,14 @@ bool go_together(unsigned flags) noexcept {
     return (flags & (is_created | is_resized)) != (is_created | is_resized);
 }
 
+void read_delta_of(base::ByteReader& in, PageEntry& entry) noexcept {
+    entry.delta = block(in, in.left());
+    if (in.failed()) return;
+    const auto summary = delta::check(entry.delta, static_cast<std::size_t>(entry.size));
+    if (!summary) return in.fail();
+    entry.changed_bytes = summary->changed_bytes;
+}
+
 void read_page(base::ByteReader& in, unsigned flags, PageEntry& entry) noexcept {
     entry.page = page_id(in);
     entry.epoch = Epoch{in.varint()};
@@ -88,13 +96,16 @@ void read_page(base::ByteReader& in, unsigned flags, PageEntry& entry) noexcept 
         entry.metadata = block(in, metadata_bytes);
         if (entry.metadata.empty() || !is_metadata(entry.metadata)) in.fail();
     }
-    if ((flags & has_delta) != 0) {
-        entry.delta = block(in, in.left());
-        if (in.failed()) return;
-        const auto summary = delta::check(entry.delta, static_cast<std::size_t>(entry.size));
-        if (!summary) return in.fail();
-        entry.changed_bytes = summary->changed_bytes;
-    }
+    if ((flags & has_delta) != 0) read_delta_of(in, entry);
+}
+
+// Of one that says nothing but that bytes of its page change.
+void read_bytes_change(base::ByteReader& in, PageEntry& entry) noexcept {
+    entry.page = page_id(in);
+    entry.epoch = Epoch{in.varint()};
+    entry.size = in.varint();
+    if (entry.size > limits::page_size) in.fail();
+    read_delta_of(in, entry);
 }
 
 void read_edge(base::ByteReader& in, bool added, EdgeEntry& entry) noexcept {
@@ -230,7 +241,9 @@ bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages, 
     only_bytes = true;
     while (!in.failed() && !in.at_end()) {
         const unsigned first = in.fixed<std::uint8_t>();
-        if (first < edge_added) {
+        if (first == has_delta) {  // most of them
+            read_bytes_change(in, pages.emplace_back());
+        } else if (first < edge_added) {
             auto& page = pages.emplace_back();
             read_page(in, first, page);
             if (page.created || page.deleted || page.resized || page.renamed ||

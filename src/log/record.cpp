@@ -142,12 +142,9 @@ void read_fields(base::ByteReader& in, std::uint8_t flags, const Context& contex
     }
 }
 
-/// What is wrong with the body; nullptr: nothing. `are_entries` looks at a commit's.
-template <class AreEntries>
-const char* body_error(const Record& record, const AreEntries& are_entries) {
+/// What is wrong with the body of one that is no commit; nullptr: nothing.
+const char* body_error(const Record& record) noexcept {
     switch (record.kind) {
-        case RecordKind::commit:
-            return are_entries(record.body) ? nullptr : "a commit's entries";
         case RecordKind::source:
             return read_source(record.body) ? nullptr : "a source's number and name";
         case RecordKind::incarnation:
@@ -158,6 +155,7 @@ const char* body_error(const Record& record, const AreEntries& are_entries) {
             return read_kept_past(record.body) ? nullptr : "a retention's three limits";
         case RecordKind::clock:
             return read_clock_jump(record.body) ? nullptr : "a jump of the clock";
+        case RecordKind::commit:
         case RecordKind::filler:
             break;
     }
@@ -242,54 +240,48 @@ Checked check_record(std::span<const std::byte> bytes, Lsn start, const Context&
 
 namespace {
 
-template <class AreEntries>
-Parsed parse(std::span<const std::byte> bytes, Lsn start, const Context& context,
-             const AreEntries& are_entries) {
-    Parsed parsed{check_record(bytes, start, context)};
-    if (parsed.status != ParseStatus::good) return parsed;
-    const auto refuse = [&](const char* expected) {
-        parsed.status = ParseStatus::bad;
-        parsed.expected = expected;
-        return parsed;
-    };
-    const auto whole = bytes.first(parsed.size);
-    const auto head = load_head(whole);
-    Record& record = parsed.record;
-    record.kind = static_cast<RecordKind>(head.kind);
-    record.start = start;
-    record.end = start + whole.size();
-    if (record.kind == RecordKind::filler) {
-        if (!base::all_zero(whole.subspan(head_size))) return refuse("a filler of zeros");
-        return parsed;
+bool are_entries(std::span<const std::byte> body) noexcept {
+    EntryReader entries(body);
+    for (Entry entry; entries.next(entry);) {
     }
-    base::ByteReader in(whole.first(head.size).subspan(head_size));
-    read_fields(in, head.flags, context, record);
-    record.body = in.rest();
-    if (in.failed()) return refuse("a record's fields");
-    if (const char* expected = body_error(record, are_entries)) return refuse(expected);
-    return parsed;
+    return !entries.failed();
 }
 
 }  // namespace
 
-Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
-    return parse(bytes, start, context, [](std::span<const std::byte> body) {
-        EntryReader entries(body);
-        for (Entry entry; entries.next(entry);) {
-        }
-        return !entries.failed();
-    });
+Checked parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context,
+                     Record& record, std::vector<PageEntry>* pages) {
+    record = {};
+    const auto checked = check_record(bytes, start, context);
+    if (checked.status != ParseStatus::good) return checked;
+    const auto whole = bytes.first(checked.size);
+    const auto head = load_head(whole);
+    record.kind = static_cast<RecordKind>(head.kind);
+    record.start = start;
+    record.end = start + whole.size();
+    if (record.kind == RecordKind::filler) {
+        if (base::all_zero(whole.subspan(head_size))) return checked;
+        return refused("a filler of zeros", whole.size());
+    }
+    base::ByteReader in(whole.first(head.size).subspan(head_size));
+    read_fields(in, head.flags, context, record);
+    record.body = in.rest();
+    if (in.failed()) return refused("a record's fields", whole.size());
+    if (record.kind != RecordKind::commit) {
+        const char* expected = body_error(record);
+        return expected == nullptr ? checked : refused(expected, whole.size());
+    }
+    bool only_bytes = false;
+    const bool good =
+        pages == nullptr ? are_entries(record.body) : read_pages(record.body, *pages, only_bytes);
+    if (!good) return refused("a commit's entries", whole.size());
+    record.only_bytes = only_bytes && !record.structural && !record.blob;
+    return checked;
 }
 
-Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context,
-                    std::vector<PageEntry>& pages) {
-    bool only_bytes = false;
-    auto parsed = parse(bytes, start, context, [&](std::span<const std::byte> body) {
-        return read_pages(body, pages, only_bytes);
-    });
-    auto& record = parsed.record;
-    record.only_bytes =
-        only_bytes && record.kind == RecordKind::commit && !record.structural && !record.blob;
+Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {
+    Parsed parsed;
+    static_cast<Checked&>(parsed) = parse_record(bytes, start, context, parsed.record, nullptr);
     return parsed;
 }
 

@@ -165,9 +165,11 @@ struct Entry {
     FormulaEntry formula{};
 };
 
-/// parse_record; what a commit says of pages is appended to `pages` as it is checked.
-[[nodiscard]] Parsed parse_record(std::span<const std::byte> bytes, Lsn start,
-                                  const Context& context, std::vector<PageEntry>& pages);
+/// parse_record, into `record`, which says nothing where it is not good. Where `pages` is not
+/// nullptr, what a commit says of pages is appended as it is checked.
+[[nodiscard]] Checked parse_record(std::span<const std::byte> bytes, Lsn start,
+                                   const Context& context, Record& record,
+                                   std::vector<PageEntry>* pages);
 
 /// REQUIRES what the reader checks: a page; deleted alone and with size 0; not both created and
 /// resized; sizes within limits.hpp; a delta that delta::check accepts.

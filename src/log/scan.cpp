@@ -28,6 +28,7 @@ ScanResult scan(std::span<const std::byte> bytes, const SegmentHeader& header, L
     bytes =
         bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), limit - from)));
     const Context context{.salt = header.salt, .base_time_ns = header.base_time_ns};
+    Record record;
     while (result.good_until < limit) {
         const auto at = std::min<std::uint64_t>(result.good_until - from, bytes.size());
         const auto left = bytes.subspan(static_cast<std::size_t>(at));
@@ -37,16 +38,16 @@ ScanResult scan(std::span<const std::byte> bytes, const SegmentHeader& header, L
             result.good_until = limit;
             break;
         }
-        const auto parsed = parse(left, result.good_until, context);
+        const Checked parsed = parse(left, result.good_until, context, record);
         if (parsed.status == ParseStatus::empty) {
             return base::all_zero(left) ? stop(ScanEnd::empty)
                                         : stop(ScanEnd::bad, "zeros up to the end, or a record");
         }
         if (parsed.status != ParseStatus::good) return stop(ScanEnd::bad, parsed.expected);
         result.good_until += parsed.size;
-        if (parsed.record.kind == RecordKind::filler) continue;
+        if (record.kind == RecordKind::filler) continue;
         ++result.records;
-        if (!visit(parsed.record)) return stop(ScanEnd::stopped);
+        if (!visit(record)) return stop(ScanEnd::stopped);
     }
     return stop(ScanEnd::complete);
 }
@@ -55,8 +56,9 @@ ScanResult scan(std::span<const std::byte> bytes, const SegmentHeader& header, L
 
 ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit,
                         Lsn from, FunctionRef<bool(const Record&)> visit) {
-    const auto parse = [](std::span<const std::byte> at, Lsn lsn, const Context& context) {
-        return parse_record(at, lsn, context);
+    const auto parse = [](std::span<const std::byte> at, Lsn lsn, const Context& context,
+                          Record& record) {
+        return parse_record(at, lsn, context, record, nullptr);
     };
     return scan(bytes, header, limit, from, parse, visit);
 }
@@ -65,9 +67,10 @@ ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& h
                         Lsn from,
                         FunctionRef<bool(const Record&, std::span<const PageEntry>)> visit) {
     std::vector<PageEntry> pages;
-    const auto parse = [&](std::span<const std::byte> at, Lsn lsn, const Context& context) {
+    const auto parse = [&](std::span<const std::byte> at, Lsn lsn, const Context& context,
+                           Record& record) {
         pages.clear();
-        return parse_record(at, lsn, context, pages);
+        return parse_record(at, lsn, context, record, &pages);
     };
     return scan(bytes, header, limit, from, parse,
                 [&](const Record& record) { return visit(record, pages); });

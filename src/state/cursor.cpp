@@ -96,13 +96,13 @@ void Cursor::throw_folded() const {
                          {.sequence = last_ + 1});
 }
 
-log::Parsed Cursor::parse() {
+// Into `parsed_`.
+log::Checked Cursor::parse() {
     const auto bytes = std::span(buffer_)
                            .first(static_cast<std::size_t>(buffer_end_ - buffer_start_))
                            .subspan(static_cast<std::size_t>(at_ - buffer_start_));
-    if (pages_ == nullptr) return log::parse_record(bytes, at_, range_.context);
-    pages_->clear();
-    return log::parse_record(bytes, at_, range_.context, *pages_);
+    if (pages_ != nullptr) pages_->clear();
+    return log::parse_record(bytes, at_, range_.context, parsed_, pages_);
 }
 
 bool Cursor::next() {
@@ -124,7 +124,7 @@ bool Cursor::next() {
             parsed = parse();
         }
         if (parsed.status != log::ParseStatus::good) damaged(parsed.expected);
-        if (take(parsed)) return true;
+        if (take(parsed.size)) return true;
     }
 }
 
@@ -134,15 +134,15 @@ bool Cursor::next_at_hand() {
         if (at_ + log::head_size > buffer_end_) return false;
         const auto parsed = parse();
         if (parsed.status != log::ParseStatus::good) return false;  // next() says why
-        if (take(parsed)) return true;
+        if (take(parsed.size)) return true;
     }
 }
 
 // False: it is none that counts.
-bool Cursor::take(const log::Parsed& parsed) noexcept {
-    at_ += parsed.size;
-    if (parsed.record.kind == log::RecordKind::filler) return false;
-    record_ = parsed.record;
+bool Cursor::take(std::size_t size) noexcept {
+    at_ += size;
+    if (parsed_.kind == log::RecordKind::filler) return false;
+    record_ = parsed_;
     last_ = record_.sequence;
     blob_read_ = false;
     return true;

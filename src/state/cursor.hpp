@@ -47,8 +47,8 @@ private:
         return lsn >= buffer_start_ && lsn <= buffer_end_;
     }
     [[nodiscard]] bool fill(std::size_t least);
-    [[nodiscard]] log::Parsed parse();
-    [[nodiscard]] bool take(const log::Parsed& parsed) noexcept;
+    [[nodiscard]] log::Checked parse();
+    [[nodiscard]] bool take(std::size_t size) noexcept;
     [[noreturn]] void damaged(const char* expected);
     [[noreturn]] void throw_folded() const;
     [[nodiscard]] Lsn oldest() const noexcept;  // where the kept log begins
@@ -60,7 +60,7 @@ private:
     Lsn buffer_start_ = 0, buffer_end_ = 0;
     std::size_t chunk_ = smallest_chunk;
     Sequence last_ = Sequence::zero;
-    log::Record record_{};
+    log::Record parsed_{}, record_{};
     std::vector<log::PageEntry>* pages_ = nullptr;
     std::vector<std::byte> blob_{};
     bool blob_read_ = false;

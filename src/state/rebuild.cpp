@@ -4,9 +4,10 @@
 #include "base/steps.hpp"
 #include "delta/codec.hpp"
 #include "log/scan.hpp"
+#include "state/bytes_change.hpp"
 #include "state/lines_by_id.hpp"
 #include "state/load_image.hpp"
-#include "state/redo.hpp"
+#include "state/segment_window.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -114,8 +115,8 @@ private:
         for (const auto& segment : all) {
             const auto range_end = bus_.segments->end_of(*segment);
             if (range_end <= result_.end) continue;
-            load(*segment);
-            damage.bytes += used_behind(result_.end);
+            at_hand_.read_all(*segment);
+            damage.bytes += at_hand_.used_behind(result_.end);
             if (segment->header.start > result_.end) ++damage.segments;
         }
         result_.dropped_bytes = 0;
@@ -151,9 +152,9 @@ private:
         if (limit <= result_.end) return true;  // before the checkpoint
         for (auto window = first_window;;) {
             const auto from = std::max(result_.end, segment.header.start);
-            const auto end = read_window(segment, from, limit, window);
+            const auto end = at_hand_.read(segment, from, limit, window);
             const auto scanned = log::scan_segment(
-                bytes_, segment.header, limit, from,
+                at_hand_.bytes(), segment.header, limit, from,
                 [&](const log::Record& record, std::span<const log::PageEntry> pages) {
                     if (!queue(record, pages)) replay(record);
                     return true;
@@ -161,7 +162,7 @@ private:
             apply_queue();
             result_.end = scanned.good_until;
             // What ends the log is judged by all that is there; what ends a window is not.
-            const bool is_all = bytes_.size() < window;
+            const bool is_all = at_hand_.bytes().size() < window;
             if (is_all || scanned.end == log::ScanEnd::complete) {
                 ends_with_log_ = end == result_.end;
                 return scanned.end == log::ScanEnd::complete;
@@ -170,59 +171,20 @@ private:
         }
     }
 
-    // Of a segment so many bytes from `from` on, or all up to `limit` that there are. Returns where
-    // they end.
-    Lsn read_window(const log::Segment& segment, Lsn from, Lsn limit, std::size_t window) {
-        const auto in_file = bytes_in(segment, limit);
-        const auto before = static_cast<std::size_t>(from - segment.header.start);
-        bytes_.resize(std::min(window, in_file - std::min(in_file, before)));
-        std::size_t have = 0;
-        while (have < bytes_.size()) {
-            const auto got = bus_.segments->read(from + have, std::span(bytes_).subspan(have));
-            if (got == 0) break;
-            have += got;
-        }
-        bytes_.resize(have);
-        at_ = from;
-        return from + have;
-    }
-
     // The log stops here. Nothing behind may say that it was promised to be there.
     void drop_tail(const All& all, std::size_t index) {
         const auto end = result_.end;
         for (auto i = index; i < all.size() && all[i]->header.start < options_.limit; ++i) {
             // What ended the log was at hand when it did: by now somebody may have gone on with it.
-            if (i > index) load(*all[i]);
-            result_.dropped_bytes += used_behind(end);
-            if (const auto promise =
-                    log::find_promise(bytes_behind(end), all[i]->header, std::max(end, at_), end)) {
+            if (i > index) at_hand_.read_all(*all[i]);
+            result_.dropped_bytes += at_hand_.used_behind(end);
+            if (const auto promise = log::find_promise(at_hand_.behind(end), all[i]->header,
+                                                       std::max(end, at_hand_.at()), end)) {
                 segment_ = all[index].get();
                 damaged(end, "a record that was synced: one at " + std::to_string(*promise) +
                                  " says so");
             }
         }
-    }
-
-    [[nodiscard]] std::span<const std::byte> bytes_behind(Lsn lsn) const {
-        const auto before = std::min<std::uint64_t>(bytes_.size(), std::max(lsn, at_) - at_);
-        return std::span(bytes_).subspan(static_cast<std::size_t>(before));
-    }
-
-    [[nodiscard]] std::uint64_t used_behind(Lsn lsn) const {
-        return log::used_bytes(bytes_behind(lsn));
-    }
-
-    // Of its range up to `limit` what its file has: mostly much less than it may have.
-    static std::size_t bytes_in(const log::Segment& segment, Lsn limit) {
-        const auto size = std::max<std::uint64_t>(segment.file.size(), log::segment_header_size);
-        return static_cast<std::size_t>(
-            std::min(limit - segment.header.start, size - log::segment_header_size));
-    }
-
-    void load(const log::Segment& segment) {
-        bytes_.resize(bytes_in(segment, bus_.segments->end_of(segment)));
-        bytes_.resize(segment.file.read(log::segment_header_size, bytes_));
-        at_ = segment.header.start;
     }
 
     // Most records change bytes of pages that are there, and nothing else. Some of them are
@@ -246,14 +208,35 @@ private:
                 ask_for_bytes(changes_[asked]);
             begin(record);
             check_sequence(record);
-            const auto changes = std::span(changes_).subspan(first, count);
-            for (auto& change : changes) change.line = line_of(record, change);
-            for (const auto& change : changes) check_entry(record, change.entry, change.line);
-            apply(bus_, changes, {}, record.end, record.sequence);
+            change_pages(record, std::span(changes_).subspan(first, count));
             finish(record);
         }
         queue_.clear();
         changes_.clear();
+    }
+
+    // Of one record. All of it is checked before any of it is applied.
+    void change_pages(const log::Record& record, std::span<Change> changes) {
+        bool only_deltas = true;
+        bytes_changes_.resize(changes.size());
+        for (std::size_t i = 0; i != changes.size(); ++i) {
+            const auto& entry = changes[i].entry;
+            auto& change = bytes_changes_[i];
+            change.line = changes[i].line = line_of(record, changes[i]);
+            arena::Arena::copy_fuzzy(*bus_.arena->line(change.line), change.was);
+            check_entry(record, entry, change.was);
+            change.changed_bytes = entry.changed_bytes;
+            only_deltas &= !entry.delta.empty() && !entry.stale;
+        }
+        if (!only_deltas) return apply(bus_, changes, {}, record.end, record.sequence);
+        for (std::size_t i = 0; i != changes.size(); ++i) {
+            const auto& change = bytes_changes_[i];
+            // Not again, of a page that is named twice.
+            if (bus_.arena->line(change.line)->lsn.load(relaxed) == record.end) continue;
+            apply_bytes(bus_, change, record.end, record.sequence, [&](std::span<std::byte> page) {
+                delta::apply_shared(changes[i].entry.delta, page);
+            });
+        }
     }
 
     void ask_for_bytes(const Change& change) const noexcept {
@@ -334,15 +317,18 @@ private:
     void check_entries(const log::Record& record, std::span<const std::byte> body) {
         log::EntryReader reader(body);
         std::size_t n = 0;
-        for (log::Entry entry; reader.next(entry);)
-            if (entry.kind == log::EntryKind::page) check_entry(record, entry.page, lines_[n++]);
+        arena::LineCopy line;
+        for (log::Entry entry; reader.next(entry);) {
+            if (entry.kind != log::EntryKind::page) continue;
+            arena::Arena::copy_fuzzy(*bus_.arena->line(lines_[n++]), line);
+            check_entry(record, entry.page, line);
+        }
     }
 
     // apply() believes its record. This one comes from a file.
-    void check_entry(const log::Record& record, const log::PageEntry& e, std::uint32_t at) {
-        const auto& line = *bus_.arena->line(at);
-        const auto id = line.id.load(relaxed), size = line.size.load(relaxed);
-        const auto epoch = line.epoch.load(relaxed);
+    void check_entry(const log::Record& record, const log::PageEntry& e,
+                     const arena::LineCopy& line) {
+        const auto id = line.id, size = line.size, epoch = line.epoch;
         const auto page = [&] { return fmt::format("page {}", number(e.page)); };
         if (e.created ? id != 0 || number(e.epoch) != 0 : id != number(e.page))
             damaged(record.start, page() + (e.created ? " on a free line" : ", live"),
@@ -366,8 +352,7 @@ private:
     const replay::Image* start_;
     const RebuildOptions options_;
     const log::Segment* segment_ = nullptr;
-    std::vector<std::byte> bytes_{};  // of the segment at hand,
-    Lsn at_ = 0;                      // from here on
+    SegmentWindow at_hand_{*bus_.segments};
     std::vector<std::uint32_t> lines_{};
     struct Queued {
         log::Record record{};
@@ -375,6 +360,7 @@ private:
     };
     std::vector<Queued> queue_{};
     std::vector<Change> changes_{};
+    std::vector<BytesChange> bytes_changes_{};  // of one record
     LinesById lines_by_id_{};
     bool last_was_close_ = false;
     bool ends_with_log_ = false;  // the last file: nobody has prepared to append behind it
