@@ -10,15 +10,15 @@ namespace mmsb::delta {
 
 namespace {
 
-constexpr std::size_t windows = 64;  // compared at a time
+constexpr std::size_t at_a_time = 64;  // windows
 
 // Of `size` bytes of the page from `begin` on.
 void add_changed(const std::byte* before, const std::byte* now, std::size_t begin, std::size_t size,
                  std::vector<ByteRange>& out) {
-    std::array<Window, windows> found;
+    std::array<Window, at_a_time> found;
     Tally ignored;
-    for (std::size_t at = 0; at < size; at += windows * window) {
-        const auto offset = begin + at, n = std::min(windows * window, size - at);
+    for (std::size_t at = 0; at < size; at += at_a_time * window) {
+        const auto offset = begin + at, n = std::min(at_a_time * window, size - at);
         const auto count = collect({offset, {before + offset, n}, {now + offset, n}}, Expect::few,
                                    found.data(), ignored);
         add_ranges(std::span(found).first(count), out);
