@@ -88,14 +88,15 @@ public:
         for (auto at = made.ready.begin(); at != made.ready.end();) {
             add_before(at->behind);
             if (result_.stale_ahead) return;
-            const auto first = at;
             // (Where functions ran together, entries are not in the order of their pages.)
-            while (++at != made.ready.end() && at->behind == first->behind &&
-                   at->entry_at == std::prev(at)->entry_end()) {
-            }
+            auto end = std::next(at);
+            while (end != made.ready.end() && end->behind == at->behind &&
+                   end->entry_at == std::prev(end)->entry_end())
+                ++end;
             add_ready(
-                {first, at},
-                std::span(made.entries).first(std::prev(at)->entry_end()).subspan(first->entry_at));
+                {at, end},
+                std::span(made.entries).first(std::prev(end)->entry_end()).subspan(at->entry_at));
+            at = end;
         }
         add_before(made.pages.size());
     }
