@@ -61,6 +61,10 @@ void try_entries(std::span<const std::byte> bytes) {
         if (entry.kind == log::EntryKind::page) try_metadata(entry.page.metadata);
         write(entry, again);
     }
+    constexpr std::size_t few = 4096;  // of which a list is small
+    std::vector<log::PageEntry> pages;
+    bool only_bytes = false;
+    FUZZ_CHECK(bytes.size() > few || log::read_pages(bytes, pages, only_bytes) != reader.failed());
     if (reader.failed()) {
         FUZZ_CHECK(again.size() < bytes.size());
     } else {

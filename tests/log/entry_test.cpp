@@ -17,13 +17,38 @@ Buffer bytes_from(std::initializer_list<int> values) {
     for (const auto v : values) out.push_back(static_cast<std::byte>(v));
     return out;
 }
-/// How many entries, or -1 where the bytes are refused.
+/// How many entries, or -1 where the bytes are refused. Both ways to read them say the same.
 int entries_in(std::span<const std::byte> body) {
     EntryReader reader(body);
+    std::vector<PageEntry> pages;
+    bool only_bytes = false;
+    const bool good = read_pages(body, pages, only_bytes);
     Entry entry{};
     int n = 0;
-    while (reader.next(entry)) ++n;
+    std::size_t of_pages = 0;
+    bool expected = true;
+    for (; reader.next(entry); ++n) {
+        const auto& page = entry.page;
+        const bool is_page = entry.kind == EntryKind::page;
+        expected &= is_page && !page.created && !page.deleted && !page.resized && !page.renamed &&
+                    page.metadata.empty();
+        if (!is_page) continue;
+        EXPECT_LT(of_pages, pages.size());
+        if (of_pages == pages.size()) return -1;
+        const auto& same = pages[of_pages++];
+        EXPECT_EQ(same.page, page.page);
+        EXPECT_EQ(same.epoch, page.epoch);
+        EXPECT_EQ(same.size, page.size);
+        EXPECT_EQ(same.stale, page.stale);
+        EXPECT_EQ(same.delta.data(), page.delta.data());
+        EXPECT_EQ(same.changed_bytes, page.changed_bytes);
+    }
     EXPECT_FALSE(reader.next(entry));
+    EXPECT_EQ(good, !reader.failed());
+    if (good) {
+        EXPECT_EQ(pages.size(), of_pages);
+        EXPECT_EQ(only_bytes, expected);
+    }
     return reader.failed() ? -1 : n;
 }
 std::string_view text_view(std::span<const std::byte> bytes) {
@@ -108,6 +133,11 @@ TEST(Entries, ComeBackAsTheyWereWritten) {
         }
         EXPECT_FALSE(reader.next(entry));
         EXPECT_FALSE(reader.failed());
+        std::vector<PageEntry> pages;
+        bool only_bytes = false;
+        ASSERT_TRUE(read_pages(body, pages, only_bytes));
+        ASSERT_EQ(pages.size(), made.size());
+        for (std::size_t i = 0; i != made.size(); ++i) expect_same(pages[i], made[i]);
     }
 }
 
@@ -145,6 +175,7 @@ TEST(Entries, OfTheGraphComeBackAsTheyWereWritten) {
     EXPECT_TRUE(entry.formula.function.empty());
     EXPECT_FALSE(reader.next(entry));
     EXPECT_FALSE(reader.failed());
+    EXPECT_EQ(entries_in(body), 4);
 }
 
 TEST(Entries, ThatAreCutAnywhereAreRefused) {
@@ -280,6 +311,7 @@ TEST(Entries, MadeOfNoiseAreReadOrRefusedWithinTheirBytes) {
         if (random.coin()) {
             for (auto& b : noise) b &= std::byte{0x3f};
         }
+        static_cast<void>(entries_in(noise));
         EntryReader reader(noise);
         Entry entry{};
         while (reader.next(entry)) {
