@@ -166,4 +166,19 @@ TEST(Collect, FindsTheWindowsAndRunsOfPartsThatTouchOrNot) {
     });
 }
 
+// Between a run that ends with a block and one that begins with a later one lies what is passed
+// over.
+TEST(Collect, CountsRunsOnBothSidesOfWhatIsTheSame) {
+    on_every_target([] {
+        const Bytes before(1024, std::byte{0});
+        auto after = before;
+        after[255] = after[512] = std::byte{1};
+        std::array<Window, 16> found;
+        Tally tally;
+        const Part part{0, before, after};
+        ASSERT_EQ(collect(part, Expect::few, found.data(), tally), 2U);
+        EXPECT_EQ(tally.runs, 2U);
+    });
+}
+
 }  // namespace
