@@ -44,31 +44,37 @@ std::vector<Change> changes(bench::Model& model, Pattern pattern) {
     return all;
 }
 
-// A bus in a folder, and what its pages hold at the end.
-class Bus {
+// For buses, which go with it.
+class Folder {
 public:
-    explicit Bus(Pattern pattern)
-        : folder_(std::filesystem::temp_directory_path() / fmt::format("mmsb-counts-{}", getpid())),
-          state_(start(folder_ + "/bus")),
-          model_(pages) {
-        for (std::size_t n = 0; n < pages; ++n)
-            pages_.push_back(state_->create_page(bench::page_size, {.contents = model_.page(n)}));
-        changes_ = changes(model_, pattern);
-    }
-    ~Bus() {
-        copy_.reset();
-        state_.reset();
-        for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    Folder()
+        : path_(std::filesystem::temp_directory_path() / fmt::format("mmsb-counts-{}", getpid())) {}
+    ~Folder() {
+        for (const auto& entry : std::filesystem::directory_iterator(path_))
             mmsb::remove_bus(entry.path());
-        std::filesystem::remove_all(folder_);
+        std::filesystem::remove_all(path_);
     }
-    Bus(const Bus&) = delete;
-    Bus& operator=(const Bus&) = delete;
-
-    [[nodiscard]] static mmsb::State start(const std::string& path) {
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    [[nodiscard]] mmsb::State start(const char* name) const {
+        const auto path = path_ / name;
         std::filesystem::create_directories(path);
         // No checkpoint comes between, and no clock decides what is done.
         return mmsb::start({.path = path, .checkpoint_interval = std::chrono::seconds(0)});
+    }
+    [[nodiscard]] std::string operator/(const char* name) const { return path_ / name; }
+
+private:
+    std::filesystem::path path_;
+};
+
+// A bus in a folder, and what its pages hold at the end.
+class Bus {
+public:
+    explicit Bus(Pattern pattern) : state_(folder_.start("bus")), model_(pages) {
+        for (std::size_t n = 0; n < pages; ++n)
+            pages_.push_back(state_->create_page(bench::page_size, {.contents = model_.page(n)}));
+        changes_ = changes(model_, pattern);
     }
     void update(int half) {
         for (const Change& change : of(half)) pages_[change.page].update(change.bytes);
@@ -105,8 +111,8 @@ public:
     }
     /// The log is in its file: where a record is read from is no matter of time.
     void settle() const { state_->wait_durable(mmsb::Sequence::newest); }
-    void copy() { state_->copy_to(folder_ + "/copy"); }
-    void rebuild() { copy_ = start(folder_ + "/copy"); }
+    void copy() { state_->copy_to(folder_ / "copy"); }
+    void rebuild() { copy_ = folder_.start("copy"); }
     void check() {
         if (copy_) state_ = std::move(copy_);
         if (!state_->verify().good) throw std::runtime_error("verify finds a difference");
@@ -119,11 +125,54 @@ private:
     std::span<const Change> of(int half) {
         return std::span(changes_).subspan(static_cast<std::size_t>(half) * times, times);
     }
-    std::string folder_;
+    Folder folder_{};
     std::optional<mmsb::State> state_, copy_{};
     bench::Model model_;
     std::vector<mmsb::Page> pages_{};
     std::vector<Change> changes_{};
+};
+
+// Pages that are each computed from the one before, by a function that may write anywhere.
+class Chain {
+public:
+    static constexpr std::size_t derived = 64, updates = times / derived;
+
+    explicit Chain(bool logged) : logged_(logged) {
+        const auto next = [](mmsb::Recompute& r) {
+            std::ranges::copy(r.parent(0), r.out().begin());
+            r.out()[0] ^= std::byte{0x55};
+        };
+        state_.register_recompute("counts.next/1", next);
+        for (std::size_t i = 0; i != derived; ++i)
+            if (logged) {
+                const auto page = state_.create_page(bench::page_size);
+                state_.graph().derive(page, {std::get<mmsb::Page>(last_)},
+                                      mmsb::formula::call("counts.next/1", {}));
+                last_ = page;
+            } else {
+                last_ = state_.graph().derive_unlogged(bench::page_size, {last_}, next);
+            }
+    }
+    void update() {
+        for (std::size_t i = 0; i != updates; ++i) {
+            source_.write(8, std::as_bytes(std::span(&++value_, 1)));
+            if (!logged_) std::get<mmsb::UnloggedPage>(last_).read_into(read_);
+        }
+    }
+    void check() {
+        if (logged_) std::get<mmsb::Page>(last_).read_into(read_);
+        if (!std::ranges::equal(read_, source_.read()))
+            throw std::runtime_error("the last page is wrong at the end");
+    }
+
+private:
+    Folder folder_{};
+    mmsb::State state_{folder_.start("bus")};
+    bool logged_;
+    mmsb::Page source_{state_.create_page(bench::page_size)};
+    mmsb::AnyPage last_{source_};
+    std::uint64_t value_ = 0;
+    mmsb::Bytes read_ = mmsb::Bytes(bench::page_size);
 };
 
 template <class F>
@@ -175,6 +224,13 @@ void encode(Pattern pattern) {
     if (page != all.back().bytes) throw std::runtime_error("the delta does not give the page");
 }
 
+void chain(bool logged) {
+    Chain chain(logged);
+    chain.update();
+    counted([&] { chain.update(); });
+    chain.check();
+}
+
 struct Path {
     const char* name;
     std::size_t operations;  ///< That are counted together.
@@ -194,6 +250,8 @@ const std::vector<Path>& paths() {
         {"history", 2 * times, [] { with_past([](Bus&) {}, [](Bus& bus) { bus.history(); }); }},
         {"rebuild", 2 * times,
          [] { with_past([](Bus& bus) { bus.copy(); }, [](Bus& bus) { bus.rebuild(); }); }},
+        {"derived", times, [] { chain(true); }},
+        {"unlogged", times, [] { chain(false); }},
     };
     return all;
 }
