@@ -55,7 +55,7 @@ struct Part {
     std::span<const std::byte> after{};  ///< Of the same size.
 };
 
-/// Up to so many windows are found by reading `before` once, and kept.
+/// Up to so many windows are found by one reading of `before`, and kept.
 inline constexpr std::size_t windows_compared_once = 1024;
 
 /// Appends to `out` what turns `before` into `after` in all the parts. Returns the number of bytes

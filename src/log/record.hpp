@@ -165,8 +165,8 @@ struct Entry {
     FormulaEntry formula{};
 };
 
-/// parse_record, into `record`, which says nothing where it is not good. Where `pages` is not
-/// nullptr, what a commit says of pages is appended as it is checked.
+/// parse_record, into `record`. Where `pages` is not nullptr, what a commit says of pages is
+/// appended as it is checked. Where it is not good, both mean nothing.
 [[nodiscard]] Checked parse_record(std::span<const std::byte> bytes, Lsn start,
                                    const Context& context, Record& record,
                                    std::vector<PageEntry>* pages);

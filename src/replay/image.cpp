@@ -123,7 +123,7 @@ bool Image::insert(PageId page, ImagePage contents) {
     }
     if (metadata > limits::metadata_size) return false;
     if (!keeps(page)) {
-        contents.bytes = {};
+        Bytes().swap(contents.bytes);
     } else if (contents.bytes.size() != contents.size) {
         return false;
     }

@@ -295,7 +295,7 @@ void Computing::keep_ready(Job& job) {
          begin,
          staged_.made.pages.size()});
     if (memory.size() <= little) return;
-    memory = {};
+    Bytes().swap(memory);
     delta = {};
 }
 

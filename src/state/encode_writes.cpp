@@ -80,7 +80,7 @@ std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> o
     for (const auto& write : writes) add_parts(write, old, parts);
     if (shared) copy_before(parts, copy);
     const auto changed = delta::encode_to(parts, static_cast<std::size_t>(size), room);
-    if (copy.size() > limits::mib) copy = {};
+    if (copy.size() > limits::mib) std::vector<std::byte>().swap(copy);
     return changed;
 }
 

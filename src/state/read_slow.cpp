@@ -115,8 +115,9 @@ public:
     ~Walk() {
         constexpr std::size_t most = limits::mib;
         kept_->bytes = cursor_.take_buffer();
-        if (kept_->bytes.capacity() > most) kept_->bytes = {};
-        if (kept_->pages.capacity() * sizeof(log::PageEntry) > most) kept_->pages = {};
+        if (kept_->bytes.capacity() > most) std::vector<std::byte>().swap(kept_->bytes);
+        if (kept_->pages.capacity() * sizeof(log::PageEntry) > most)
+            std::vector<log::PageEntry>().swap(kept_->pages);
     }
     Walk(const Walk&) = delete;
     Walk& operator=(const Walk&) = delete;

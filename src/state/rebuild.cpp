@@ -217,7 +217,7 @@ private:
 
     // Of one record. All of it is checked before any of it is applied.
     void change_pages(const log::Record& record, std::span<Change> changes) {
-        bool only_deltas = true;
+        bool plain = true;
         bytes_changes_.resize(changes.size());
         for (std::size_t i = 0; i != changes.size(); ++i) {
             const auto& entry = changes[i].entry;
@@ -226,9 +226,11 @@ private:
             arena::Arena::copy_fuzzy(*bus_.arena->line(change.line), change.was);
             check_entry(record, entry, change.was);
             change.changed_bytes = entry.changed_bytes;
-            only_deltas &= !entry.delta.empty() && !entry.stale;
+            // (A line that was written over since is not made to pass for right: apply() sees to
+            // it.)
+            plain &= !entry.delta.empty() && !entry.stale && arena::Arena::agrees(change.was);
         }
-        if (!only_deltas) return apply(bus_, changes, {}, record.end, record.sequence);
+        if (!plain) return apply(bus_, changes, {}, record.end, record.sequence);
         for (std::size_t i = 0; i != changes.size(); ++i) {
             const auto& change = bytes_changes_[i];
             // Not again, of a page that is named twice.

@@ -148,7 +148,8 @@ struct Made {
         pages.clear();
         ready.clear();
         entries.clear();
-        if (entries.capacity() > most_entries_kept) entries = {};
+        // (Of a vector `= {}` lets go of nothing.)
+        if (entries.capacity() > most_entries_kept) std::vector<std::byte>().swap(entries);
         graph.clear();
         reads.clear();
         memory.clear();

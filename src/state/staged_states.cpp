@@ -23,7 +23,8 @@ std::byte* make_room(Found& found, std::size_t size) {
     return found.delta.data();
 }
 
-// The bytes before may be others' while this looks at them: they are looked at once.
+// The bytes before may be others' while this looks at them: what is found is of one look, also
+// where an earlier one has passed over what was the same.
 void find_changes(std::span<const std::byte> before, std::span<const std::byte> now,
                   std::span<const ByteRange> within, Found& found) {
     constexpr std::size_t most = delta::windows_compared_once * delta::window;

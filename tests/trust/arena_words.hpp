@@ -41,6 +41,11 @@ public:
         return reinterpret_cast<arena::Word*>(data_ + offset / 8 * 8);
     }
 
+    /// REQUIRES that the file reaches so far.
+    [[nodiscard]] arena::PageLine& line(std::uint32_t number) const noexcept {
+        return reinterpret_cast<arena::PageLine*>(data_ + arena::table_at)[number];
+    }
+
 private:
     int fd_ = -1;
     std::byte* data_ = nullptr;

@@ -209,7 +209,7 @@ TEST(ALineThatIsWrittenOverBehindADeath, IsNotTakenIntoTheLog) {
         ASSERT_EQ(dies.wait(), -SIGKILL);
         {
             const ForeignMap map(arena_of(folder.path()));
-            reinterpret_cast<arena::PageLine*>(map.word(arena::table_at))->size = 128;
+            map.line(0).size = 128;
         }
         Child goes_on([&] {
             const auto bus = start_with(config);
@@ -223,6 +223,42 @@ TEST(ALineThatIsWrittenOverBehindADeath, IsNotTakenIntoTheLog) {
         EXPECT_TRUE(bus.verify().good);
         EXPECT_EQ(bus.page("p").read(), pattern(64, 4));
     }
+}
+
+TEST(ALineThatIsWrittenOverInARebuild, IsNotMadeToPassForRight) {
+    const TempFolder folder, arenas;
+    auto config = quiet(folder);
+    fs::create_directory(arenas.path());
+    config.arena_folder = arenas.path();
+    {
+        const auto bus = start_with(config);
+        const auto page = bus.create_page(64);
+        bus.create_page(64);
+        bus.delete_page(bus.create_page(64));  // its place is free
+        for (unsigned n = 1; n < 20; ++n) page.write(0, pattern(64, n));
+    }
+    remove_arena(folder.path());
+    Child opens([&] {
+        bool met = false;
+        const auto scribble = [&](unsigned nth) {
+            if (nth != 12) return;
+            for (const auto& file : fs::directory_iterator(arenas.path())) {
+                const ForeignMap map(file.path());
+                if (!map) continue;
+                map.line(0).offset = map.line(0).offset + 128;
+                met = true;
+            }
+        };
+        arm({.action = Action::call, .step = "rebuild.record", .called = scribble});
+        try {
+            static_cast<void>(start_with(config));
+        } catch (const Corrupt&) {
+            return met ? 0 : 2;
+        }
+        return 1;
+    });
+    EXPECT_EQ(opens.wait(), 0);
+    EXPECT_TRUE(start_with(config).verify().good);
 }
 
 }  // namespace
