@@ -156,12 +156,12 @@ const RegisteredFunction* Computing::may_compute(graph::Node node, std::uint8_t 
 
 const RegisteredFunction* Computing::find_function(std::string_view name) {
     // Most pages have the function of the page before.
-    if (name == last_.name) return last_.function;
+    if (name == last_found_.name) return last_found_.function;
     auto found = std::ranges::find(memory_->known, name, &Known::name);
     if (found == memory_->known.end())
         found = memory_->known.insert(memory_->known.end(), {name, bus_.functions.find(name)});
-    last_ = {name, found->function.get()};
-    return last_.function;
+    last_found_ = {name, found->function.get()};
+    return last_found_.function;
 }
 
 // It is not computed in this commit.

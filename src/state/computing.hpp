@@ -73,6 +73,7 @@ private:
         return page.staged != nullptr && page.staged->deleted;
     }
     [[nodiscard]] bool is_heavy(graph::Node node);
+    // (inline: of what is called in one place, once a page, the compiler makes one function.)
     inline Fate visit(graph::Node node, std::uint8_t why);
     void visit_all(std::span<graph::Propagation::Visited> nodes);
     [[nodiscard]] inline const RegisteredFunction* function_for(graph::Node node,
@@ -104,11 +105,11 @@ private:
     const Pages& chosen_;
     StagedStates pages_;
     Pages new_rules_{};
-    // The one that was found last; a rule names one.
+    // What find_function() found last. (No rule's function has an empty name.)
     struct {
         std::string_view name{};
         const RegisteredFunction* function = nullptr;
-    } last_{};
+    } last_found_{};
     std::size_t made_before_ = 0;  // entries, of pages that are not visited
     bool out_of_order_ = false;    // entries, because pages were visited together
     base::Spare<Memory> memory_{};
