@@ -84,6 +84,28 @@ TEST(ADerivedPage, IsToldWhichBytesOfItsParentsChanged) {
     EXPECT_EQ(byte_of(sum), 9 ^ 3);
 }
 
+// A smaller parent changes bytes of the page that nothing of the parent reaches any more.
+TEST(ADerivedPage, IsComparedAsAWholeWhereItsParentHasAnotherSize) {
+    const auto bus = start();
+    bus.register_recompute("test.padded/1",
+                           [](Recompute& r) {
+                               const auto rest =
+                                   std::ranges::copy(r.parent(0), r.out().begin()).out;
+                               std::ranges::fill(rest, r.out().end(), std::byte{0});
+                           },
+                           {.locality = Locality::passthrough});
+    const auto parent = bus.create_page(600), padded = bus.create_page(600);
+    bus.graph().derive(padded, {parent}, formula::call("test.padded/1"));
+    parent.update(filled(600, 7));
+    parent.resize(64);
+    auto expected = filled(64, 7);
+    expected.resize(600);
+    EXPECT_EQ(padded.read(), expected);
+    parent.resize(300);  // what it has gained is zero
+    EXPECT_EQ(padded.read(), expected);
+    EXPECT_TRUE(bus.verify({.recompute_every = 1}).good);
+}
+
 TEST(ADerivedPage, IsNotWritten) {
     const auto bus = start();
     const auto a = bus.create_page(4), b = bus.create_page(4);
