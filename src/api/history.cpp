@@ -54,8 +54,12 @@ private:
             const auto more = state::structure_chain(bus, head, known + 1);
             chain_.insert(chain_.end(), more.begin(), more.end());
         }
-        for (; !chain_.empty() && chain_.front() <= upto.start; chain_.pop_front())
-            if (chain_.front() > catalog_.head()) catalog_.take(bus, chain_.front());
+        state::StructuralRecords records(bus);
+        for (; !chain_.empty() && chain_.front() <= upto.start; chain_.pop_front()) {
+            if (chain_.front() <= catalog_.head()) continue;
+            auto& cursor = records.at(chain_.front());
+            catalog_.take(cursor.record(), cursor.body());
+        }
     }
 
     state::Catalog catalog_{};

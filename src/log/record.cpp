@@ -23,6 +23,13 @@ bool begins_with_zeros(std::span<const std::byte> bytes) noexcept {
     return word == 0;
 }
 
+// The last n. REQUIRES n < 8, and at least 8 bytes.
+bool ends_with_zeros(std::span<const std::byte> bytes, std::size_t n) noexcept {
+    std::uint64_t last = 0;
+    std::memcpy(&last, bytes.last(sizeof last).data(), sizeof last);
+    return n == 0 || last >> (64 - 8 * n) == 0;
+}
+
 bool says_durable(const RecordFields& fields, Lsn start) noexcept {
     return fields.kind != RecordKind::close && fields.durable && *fields.durable % 8 == 0 &&
            *fields.durable <= start && start - *fields.durable < durable_reach;
@@ -234,7 +241,8 @@ Checked check_record(std::span<const std::byte> bytes, Lsn start, const Context&
     if (base::crc32c(seed, whole.subspan(sizeof head.checksum)) != head.checksum) {
         return refused("a record with its checksum", whole.size());
     }
-    if (!base::all_zero(whole.subspan(head.size))) return refused("zeros as padding", whole.size());
+    if (!ends_with_zeros(whole, whole.size() - head.size))
+        return refused("zeros as padding", whole.size());
     return {ParseStatus::good, whole.size(), ""};
 }
 

@@ -64,16 +64,13 @@ ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& h
 }
 
 ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit,
-                        Lsn from,
-                        FunctionRef<bool(const Record&, std::span<const PageEntry>)> visit) {
-    std::vector<PageEntry> pages;
+                        Lsn from, std::vector<PageEntry>& pages,
+                        FunctionRef<bool(const Record&)> visit) {
     const auto parse = [&](std::span<const std::byte> at, Lsn lsn, const Context& context,
                            Record& record) {
-        pages.clear();
         return parse_record(at, lsn, context, record, &pages);
     };
-    return scan(bytes, header, limit, from, parse,
-                [&](const Record& record) { return visit(record, pages); });
+    return scan(bytes, header, limit, from, parse, visit);
 }
 
 std::optional<Lsn> find_promise(std::span<const std::byte> bytes, const SegmentHeader& header,

@@ -30,11 +30,11 @@ struct ScanResult {
 /// then what they would be if the file ended there.
 [[nodiscard]] ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header,
                                       Lsn limit, Lsn from, FunctionRef<bool(const Record&)> visit);
-/// The same, with what each commit says of pages: parsed once, for who needs it anyhow. Views into
-/// `bytes`.
-[[nodiscard]] ScanResult scan_segment(
-    std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit, Lsn from,
-    FunctionRef<bool(const Record&, std::span<const PageEntry>)> visit);
+/// The same; what a commit says of pages is appended to `pages` before it is visited: parsed once,
+/// for who needs it anyhow. Views into `bytes`. What is behind that, in the end, means nothing.
+[[nodiscard]] ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header,
+                                      Lsn limit, Lsn from, std::vector<PageEntry>& pages,
+                                      FunctionRef<bool(const Record&)> visit);
 
 /// How many of these bytes there are, but for zeros at their end: a log is written into zeros.
 [[nodiscard]] std::uint64_t used_bytes(std::span<const std::byte> bytes) noexcept;

@@ -79,10 +79,11 @@ void Catalog::follow_to(Attachment& bus, log::Lsn head) {
 }
 
 void Catalog::walk_to(Attachment& bus, log::Lsn head) {
-    for (const auto at : structure_chain(bus, head, followed_ + 1)) {
-        auto cursor = record_at(bus, at);
-        const auto body = cursor.body();
-        apply(cursor.record(), body);
+    const auto chain = structure_chain(bus, head, followed_ + 1);
+    StructuralRecords records(bus);
+    for (const auto at : chain) {
+        auto& cursor = records.at(at);
+        apply(cursor.record(), cursor.body());
         followed_ = at;
     }
 }
@@ -122,12 +123,6 @@ void Catalog::take(const log::Record& record, std::span<const std::byte> body) {
     const std::unique_lock lock(mutex_);
     apply(record, body);
     followed_ = record.start;
-}
-
-void Catalog::take(Attachment& bus, log::Lsn start) {
-    auto cursor = record_at(bus, start);
-    const auto body = cursor.body();
-    take(cursor.record(), body);
 }
 
 void Catalog::apply(const log::Record& record, std::span<const std::byte> body) {

@@ -45,8 +45,6 @@ public:
     }
     /// Takes in one structural record, the next in the chain: for who replays the log anyhow.
     void take(const log::Record& record, std::span<const std::byte> body);
-    /// The one that starts there: for who makes a catalog as of an earlier one.
-    void take(Attachment& bus, log::Lsn start);
     /// Also past `applied`, up to `logged`, while a writer is busy, stopped or dead.
     void follow_logged(Attachment& bus);
 

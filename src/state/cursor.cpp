@@ -1,6 +1,8 @@
 #include "state/cursor.hpp"
 
 #include "arena/shared_bytes.hpp"
+#include "base/copy.hpp"
+#include "base/limits.hpp"
 #include "base/steps.hpp"
 
 #include <fmt/format.h>
@@ -9,8 +11,22 @@
 namespace mmsb::state {
 
 namespace {
-constexpr std::size_t largest_chunk = 256 * 1024;
+
+constexpr std::size_t largest_chunk = 64 * limits::kib;  // stays in a core's own cache
+
+// Where the kept log begins.
+Lsn oldest(const Attachment& bus) noexcept {
+    return bus.words().history_lsn.load(std::memory_order_acquire);
 }
+
+// `last`: of the last record that was read.
+[[noreturn]] void throw_folded(Sequence last) {
+    throw HistoryDropped(ErrorCode::history_dropped,
+                         "that part of the past was folded away while it was read",
+                         {.sequence = last + 1});
+}
+
+}  // namespace
 
 std::size_t read_log(Attachment& bus, Lsn lsn, std::span<std::byte> out) {
     const auto& words = bus.words();
@@ -71,8 +87,26 @@ void Cursor::seek(Lsn lsn) noexcept {
     at_ = lsn;
 }
 
+void Cursor::seek_back(Lsn lsn) {
+    if (lsn < buffer_start_ || lsn >= buffer_end_) {
+        const bool is_near = lsn < buffer_start_ && buffer_start_ - lsn < largest_chunk;
+        chunk_back_ =
+            is_near ? std::min(std::max(smallest_chunk, chunk_back_ * 8), largest_chunk) : 0;
+        chunk_ = smallest_chunk;
+        // (What lies before it in the same segment is kept as long as it is; where it is not, it is
+        // not looked at.)
+        if (const auto range = bus_.segments->range(lsn); range && lsn < to_) {
+            range_ = *range;
+            at_ = lsn - std::min<Lsn>(chunk_back_, lsn - range_.start);
+            buffer_start_ = buffer_end_ = at_;
+            static_cast<void>(fill(static_cast<std::size_t>(lsn - at_) + smallest_chunk));
+        }
+    }
+    at_ = lsn;
+}
+
 void Cursor::damaged(const char* expected) {
-    if (at_ < oldest()) throw_folded();  // dropped under our hands
+    if (at_ < oldest(bus_)) throw_folded(last_);  // dropped under our hands
     const auto segment = bus_.segments->find(at_);
     const auto file = segment ? segment->file.path() : bus_.path + "/log";
     const auto offset = segment ? log::segment_header_size + at_ - segment->header.start : at_;
@@ -86,23 +120,17 @@ void Cursor::damaged(const char* expected) {
                    .sequence = last_});
 }
 
-Lsn Cursor::oldest() const noexcept {
-    return bus_.words().history_lsn.load(std::memory_order_acquire);
-}
-
-void Cursor::throw_folded() const {
-    throw HistoryDropped(ErrorCode::history_dropped,
-                         "that part of the past was folded away while it was read",
-                         {.sequence = last_ + 1});
+// What was read from `at_` on.
+std::span<const std::byte> Cursor::at_hand() const noexcept {
+    return std::span(buffer_)
+        .first(static_cast<std::size_t>(buffer_end_ - buffer_start_))
+        .subspan(static_cast<std::size_t>(at_ - buffer_start_));
 }
 
 // Into `parsed_`.
 log::Checked Cursor::parse() {
-    const auto bytes = std::span(buffer_)
-                           .first(static_cast<std::size_t>(buffer_end_ - buffer_start_))
-                           .subspan(static_cast<std::size_t>(at_ - buffer_start_));
     if (pages_ != nullptr) pages_->clear();
-    return log::parse_record(bytes, at_, range_.context, parsed_, pages_);
+    return log::parse_record(at_hand(), at_, range_.context, parsed_, pages_);
 }
 
 bool Cursor::next() {
@@ -128,14 +156,48 @@ bool Cursor::next() {
     }
 }
 
-bool Cursor::next_at_hand() {
+bool Cursor::next(ParsedLog& log, std::vector<std::byte>& bytes, std::size_t most) {
+    log.clear();
+    gather(log.pages);
+    const bool is_there = next();
+    pages_ = nullptr;
+    if (!is_there) return false;
+    log.add(record_);
+    while (log.items.size() < most && !log.items.back().record.blob && add_at_hand(log)) {
+    }
+    log.pages.resize(log.pages_added());
+    last_ = log.items.back().record.sequence;
+    hand_over(bytes);
+    return true;
+}
+
+// The next record, where it lies in memory already. False says nothing of what follows.
+bool Cursor::add_at_hand(ParsedLog& log) {
     for (;;) {
         if (at_ >= to_ || !range_.holds(at_) || range_.end - at_ <= 8) return false;
         if (at_ + log::head_size > buffer_end_) return false;
-        const auto parsed = parse();
-        if (parsed.status != log::ParseStatus::good) return false;  // next() says why
-        if (take(parsed.size)) return true;
+        const auto first_page = log.pages_added();
+        auto& item = log.items.emplace_back();
+        const auto parsed =
+            log::parse_record(at_hand(), at_, range_.context, item.record, &log.pages);
+        const bool is_good = parsed.status == log::ParseStatus::good;
+        const bool counts = is_good && item.record.kind != log::RecordKind::filler;
+        if (is_good) at_ += parsed.size;
+        item.first_page = first_page;
+        item.page_count = log.pages.size() - first_page;
+        if (counts) return true;
+        log.items.pop_back();
+        if (!is_good) return false;  // next() says why
     }
+}
+
+// What was read, but for what lies behind `at_`, for which the memory of `bytes` is used.
+void Cursor::hand_over(std::vector<std::byte>& bytes) {
+    const auto rest = at_hand();
+    if (bytes.size() < rest.size()) bytes.resize(rest.size());
+    base::copy(rest, bytes.data());
+    buffer_start_ = at_;
+    buffer_.swap(bytes);
 }
 
 // False: it is none that counts.
@@ -150,19 +212,21 @@ bool Cursor::take(std::size_t size) noexcept {
 
 std::span<const std::byte> Cursor::body() {
     if (!record_.blob) return record_.body;
-    try {
-        if (!blob_read_) blob_ = bus_.segments->read_blob(*record_.blob);
-    } catch (const Corrupt&) {
-        if (at_ > oldest()) throw;
-        throw_folded();
-    }
+    if (!blob_read_) blob_ = read_blob(bus_, record_);
     blob_read_ = true;
     return blob_;
 }
 
-Lsn kept_from(const Attachment& bus) noexcept {
-    return std::max(bus.words().history_lsn.load(std::memory_order_acquire), first_lsn);
+std::vector<std::byte> read_blob(Attachment& bus, const log::Record& record) {
+    try {
+        return bus.segments->read_blob(*record.blob);
+    } catch (const Corrupt&) {
+        if (record.end > oldest(bus)) throw;
+        throw_folded(record.sequence);
+    }
 }
+
+Lsn kept_from(const Attachment& bus) noexcept { return std::max(oldest(bus), first_lsn); }
 
 std::vector<log::Range> segments_of(Attachment& bus, Lsn from, Lsn to) {
     auto all = bus.segments->ranges();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "state/attachment.hpp"
+#include "state/parsed_log.hpp"
 
 namespace mmsb::state {
 
@@ -19,9 +20,6 @@ public:
     /// Moves to the next record (never a filler). False: at `to`. Throws Corrupt where the bytes
     /// are none, HistoryDropped where a private bus folded them away, Io.
     bool next();
-    /// The same, but only where the next record lies in memory already: then false says nothing of
-    /// what follows, and what record() said before stays valid beside it.
-    bool next_at_hand();
     /// REQUIRES that next() returned true. Valid until the next call of it.
     [[nodiscard]] const log::Record& record() const noexcept { return record_; }
     /// The entries: the record's own, or its blob file's.
@@ -31,12 +29,19 @@ public:
     void extend(Lsn to) noexcept { to_ = to; }
     /// To where another record begins.
     void seek(Lsn lsn) noexcept;
+    /// The same, to one that lies before this one: for who goes back step by step. What is read
+    /// reaches back further, the more, the nearer the steps were. Throws as next().
+    void seek_back(Lsn lsn);
     /// Before the first next(): memory that an earlier one has left, so that none is allocated.
     void use(std::vector<std::byte>&& buffer) noexcept { buffer_ = std::move(buffer); }
     /// Likewise: about so many bytes of log will be wanted.
     void expect(std::size_t bytes) noexcept { chunk_ = bytes; }
     /// Likewise: next() puts what the record itself says of pages here (not what its blob does).
     void gather(std::vector<log::PageEntry>& pages) noexcept { pages_ = &pages; }
+    /// The next records, as many as lie in memory once the first does, at most `most`; up to the
+    /// first that has a blob. `bytes` become what `log` views. False: at `to`. Throws as next().
+    /// Not with gather().
+    bool next(ParsedLog& log, std::vector<std::byte>& bytes, std::size_t most);
     /// At the end: the memory, for the next one.
     [[nodiscard]] std::vector<std::byte> take_buffer() noexcept { return std::move(buffer_); }
 
@@ -49,22 +54,26 @@ private:
     [[nodiscard]] bool fill(std::size_t least);
     [[nodiscard]] log::Checked parse();
     [[nodiscard]] bool take(std::size_t size) noexcept;
+    [[nodiscard]] bool add_at_hand(ParsedLog& log);
+    [[nodiscard]] std::span<const std::byte> at_hand() const noexcept;
+    void hand_over(std::vector<std::byte>& bytes);
     [[noreturn]] void damaged(const char* expected);
-    [[noreturn]] void throw_folded() const;
-    [[nodiscard]] Lsn oldest() const noexcept;  // where the kept log begins
 
     Attachment& bus_;
     Lsn at_, to_;
     log::Range range_{};               ///< Of the segment that holds `at_`.
     std::vector<std::byte> buffer_{};  ///< Its beginning holds what lies between these two.
     Lsn buffer_start_ = 0, buffer_end_ = 0;
-    std::size_t chunk_ = smallest_chunk;
+    std::size_t chunk_ = smallest_chunk, chunk_back_ = 0;
     Sequence last_ = Sequence::zero;
     log::Record parsed_{}, record_{};
     std::vector<log::PageEntry>* pages_ = nullptr;
     std::vector<std::byte> blob_{};
     bool blob_read_ = false;
 };
+
+/// The entries of one that has a blob. Throws as Cursor::next does.
+[[nodiscard]] std::vector<std::byte> read_blob(Attachment& bus, const log::Record& record);
 
 /// Where the kept log begins.
 [[nodiscard]] Lsn kept_from(const Attachment& bus) noexcept;

@@ -1,6 +1,6 @@
-#include "state/cursor.hpp"
 #include "state/header.hpp"
 #include "state/stage.hpp"
+#include "state/structure_chain.hpp"
 
 #include <fmt/format.h>
 #include <array>
@@ -56,8 +56,9 @@ void throw_not_found(Attachment& bus, PageId page) {
     if (page != PageId::none && number(page) < bus.words().next_page.load(relaxed)) {
         try {
             auto at = bus.words().structure.load(std::memory_order_acquire) & ~arena::busy;
+            StructuralRecords records(bus);
             while (at != 0 && at != log::no_lsn && deleted_at == Sequence::zero) {
-                auto cursor = record_at(bus, at);
+                auto& cursor = records.at(at);
                 if (cursor.record().kind == log::RecordKind::commit) {
                     log::EntryReader reader(cursor.body());
                     for (log::Entry entry; reader.next(entry);)

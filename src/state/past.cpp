@@ -254,6 +254,7 @@ replay::Image image_at(Attachment& bus, Sequence at, replay::Keep keep,
     const auto target = newest(bus);
     const auto to = std::min(at, target.sequence);
     Replayer replayer(bus, image, from, target.lsn);
+    replayer.hurry();
     std::uint64_t n = 0;
     while (image.sequence() < to && replayer.next()) {
         constexpr std::uint64_t often = 4096;

@@ -4,10 +4,11 @@
 #include "base/steps.hpp"
 #include "delta/codec.hpp"
 #include "log/scan.hpp"
+#include "state/ahead.hpp"
 #include "state/bytes_change.hpp"
 #include "state/lines_by_id.hpp"
 #include "state/load_image.hpp"
-#include "state/segment_window.hpp"
+#include "state/log_scan.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -17,9 +18,9 @@ namespace mmsb::state {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-constexpr std::size_t most_in_queue = 64;
-constexpr std::size_t ahead = 8;  // So many changes before it is made, its bytes are asked for.
-constexpr std::size_t first_window = std::size_t{256} << 10U;  // stays in a core's own cache
+constexpr std::size_t lines_ahead = 32;  // So many entries before it is applied, a page's line,
+constexpr std::size_t bytes_ahead = 8;   // and its bytes, are asked for.
+constexpr Lsn worth_a_thread = 256 * limits::kib;  // of log: then there is mostly more
 
 // `durable`: what the disk is known to have. The rest has only been read, and may be in the page
 // cache alone.
@@ -71,11 +72,9 @@ public:
     }
 
 private:
-    using All = std::vector<std::shared_ptr<const log::Segment>>;
-
     // A bus is made with its first segment, and a checkpoint is made once the disk has the log up
     // to where it is.
-    void check_there(const All& all) {
+    void check_there(const AllSegments& all) {
         const auto expected = fmt::format("the log up to position {}", result_.end);
         if (all.empty()) damaged(result_.end, expected, "no segment");
         const auto& last = *all.back();
@@ -89,34 +88,49 @@ private:
     [[nodiscard]] bool was_opened() const {
         return bus_.folder->open("arena", os::Create::never, false).has_value();
     }
-    [[noreturn]] void no_record(const All& all) {
+    [[noreturn]] void no_record(const AllSegments& all) {
         segment_ = all.front().get();
         damaged(result_.end, "the record of the first opening");
     }
 
-    void read_log(const All& all) {
-        for (std::size_t i = 0; i < all.size() && all[i]->header.start < options_.limit; ++i) {
-            if (all[i]->header.start > result_.end)
+    void read_log(const AllSegments& all) {
+        const auto from = result_.end;
+        LogScan scan(*bus_.segments, all, from, options_.limit);
+        Ahead<ScannedPart>::Parts parts;
+        Ahead<ScannedPart> ahead(parts, [&](ScannedPart& part) { return scan.next(part); });
+        while (auto* const part = ahead.next()) {
+            using End = ScannedPart::End;
+            const auto& segment = *all[part->segment];
+            if (part->end == End::gap)
                 damaged(result_.end, fmt::format("a segment that holds position {}", result_.end),
-                        fmt::format("the next to begin at {}", all[i]->header.start));
-            if (scan(*all[i])) continue;
-            if (options_.limit == log::no_lsn) return drop_tail(all, i);
+                        fmt::format("the next to begin at {}", segment.header.start));
+            segment_ = &segment;
+            apply(part->log);
+            result_.end = part->good_until;
+            if (part->end == End::more) {
+                if (result_.end - from >= worth_a_thread) ahead.start();
+                continue;
+            }
+            ends_with_log_ = part->ends_at_eof;
+            if (part->end == End::segment) continue;
+            if (options_.limit == log::no_lsn) return drop_tail(all, part->segment, part->window);
             damaged(result_.end, fmt::format("a record: all up to {} was written", options_.limit));
         }
     }
 
     // The log ends before it. What lies behind is told, and used by nobody.
-    void keep_damage(const Corrupt& e, const All& all) {
+    void keep_damage(const Corrupt& e, const AllSegments& all) {
         Damage damage{.file = e.file(),
                       .offset = e.offset(),
                       .expected = e.expected(),
                       .found = e.found(),
                       .good_until = Sequence{words_.sequence.load(relaxed)}};
+        SegmentWindow window;
         for (const auto& segment : all) {
             const auto range_end = bus_.segments->end_of(*segment);
             if (range_end <= result_.end) continue;
-            at_hand_.read_all(*segment);
-            damage.bytes += at_hand_.used_behind(result_.end);
+            window.read_all(*bus_.segments, *segment);
+            damage.bytes += window.used_behind(result_.end);
             if (segment->header.start > result_.end) ++damage.segments;
         }
         result_.dropped_bytes = 0;
@@ -145,41 +159,15 @@ private:
                        .sequence = good});
     }
 
-    // True: the segment is whole, and the next one goes on. False: the good prefix ends in it.
-    bool scan(const log::Segment& segment) {
-        segment_ = &segment;
-        const auto limit = std::min(bus_.segments->end_of(segment), options_.limit);
-        if (limit <= result_.end) return true;  // before the checkpoint
-        for (auto window = first_window;;) {
-            const auto from = std::max(result_.end, segment.header.start);
-            const auto end = at_hand_.read(segment, from, limit, window);
-            const auto scanned = log::scan_segment(
-                at_hand_.bytes(), segment.header, limit, from,
-                [&](const log::Record& record, std::span<const log::PageEntry> pages) {
-                    if (!queue(record, pages)) replay(record);
-                    return true;
-                });
-            apply_queue();
-            result_.end = scanned.good_until;
-            // What ends the log is judged by all that is there; what ends a window is not.
-            const bool is_all = at_hand_.bytes().size() < window;
-            if (is_all || scanned.end == log::ScanEnd::complete) {
-                ends_with_log_ = end == result_.end;
-                return scanned.end == log::ScanEnd::complete;
-            }
-            if (scanned.good_until == from) window *= 4;
-        }
-    }
-
     // The log stops here. Nothing behind may say that it was promised to be there.
-    void drop_tail(const All& all, std::size_t index) {
+    void drop_tail(const AllSegments& all, std::size_t index, SegmentWindow& window) {
         const auto end = result_.end;
         for (auto i = index; i < all.size() && all[i]->header.start < options_.limit; ++i) {
             // What ended the log was at hand when it did: by now somebody may have gone on with it.
-            if (i > index) at_hand_.read_all(*all[i]);
-            result_.dropped_bytes += at_hand_.used_behind(end);
-            if (const auto promise = log::find_promise(at_hand_.behind(end), all[i]->header,
-                                                       std::max(end, at_hand_.at()), end)) {
+            if (i > index) window.read_all(*bus_.segments, *all[i]);
+            result_.dropped_bytes += window.used_behind(end);
+            if (const auto promise = log::find_promise(window.behind(end), all[i]->header,
+                                                       std::max(end, window.at()), end)) {
                 segment_ = all[index].get();
                 damaged(end, "a record that was synced: one at " + std::to_string(*promise) +
                                  " says so");
@@ -187,42 +175,35 @@ private:
         }
     }
 
-    // Most records change bytes of pages that are there, and nothing else. Some of them are
-    // gathered and applied together: by then their lines are there, and their bytes on their way.
-    bool queue(const log::Record& record, std::span<const log::PageEntry> pages) {
-        if (!record.only_bytes || queue_.size() == most_in_queue) apply_queue();
-        if (!record.only_bytes) return false;
-        queue_.push_back({record, changes_.size(), pages.size()});
-        for (const auto& page : pages) {
-            const auto line = lines_by_id_.find(page.page);
-            changes_.push_back({.line = line, .entry = page});
-            if (line != unknown_line) __builtin_prefetch(bus_.arena->line(line));
+    // Most records change bytes of pages that are there, and nothing else. By the time that one is
+    // applied, its lines are there, and its bytes on their way.
+    void apply(const ParsedLog& log) {
+        const auto all = log.pages_added();
+        std::size_t lines = 0, bytes = 0;
+        for (const auto& item : log.items) {
+            const auto upto = item.first_page + item.page_count;
+            for (; lines < std::min(upto + lines_ahead, all); ++lines)
+                ask_for_line(log.pages[lines].page);
+            for (; bytes < std::min(upto + bytes_ahead, all); ++bytes)
+                ask_for_bytes(log.pages[bytes]);
+            begin(item.record);
+            if (item.record.only_bytes)
+                change_pages(item.record, log.pages_of(item));
+            else
+                replay(item.record);
+            finish(item.record);
         }
-        return true;
     }
 
-    void apply_queue() {
-        std::size_t asked = 0;
-        for (const auto& [record, first, count] : queue_) {
-            for (; asked != std::min(first + count + ahead, changes_.size()); ++asked)
-                ask_for_bytes(changes_[asked]);
-            begin(record);
-            check_sequence(record);
-            change_pages(record, std::span(changes_).subspan(first, count));
-            finish(record);
-        }
-        queue_.clear();
-        changes_.clear();
-    }
-
-    // Of one record. All of it is checked before any of it is applied.
-    void change_pages(const log::Record& record, std::span<Change> changes) {
+    // All of it is checked before any of it is applied.
+    void change_pages(const log::Record& record, std::span<const log::PageEntry> pages) {
+        check_sequence(record);
         bool plain = true;
-        bytes_changes_.resize(changes.size());
-        for (std::size_t i = 0; i != changes.size(); ++i) {
-            const auto& entry = changes[i].entry;
+        bytes_changes_.resize(pages.size());
+        for (std::size_t i = 0; i != pages.size(); ++i) {
+            const auto& entry = pages[i];
             auto& change = bytes_changes_[i];
-            change.line = changes[i].line = line_of(record, changes[i]);
+            change.line = line_of(record, entry.page);
             arena::Arena::copy_fuzzy(*bus_.arena->line(change.line), change.was);
             check_entry(record, entry, change.was);
             change.changed_bytes = entry.changed_bytes;
@@ -230,29 +211,42 @@ private:
             // it.)
             plain &= !entry.delta.empty() && !entry.stale && arena::Arena::agrees(change.was);
         }
-        if (!plain) return apply(bus_, changes, {}, record.end, record.sequence);
-        for (std::size_t i = 0; i != changes.size(); ++i) {
+        if (!plain) return change_by_line(record, pages);
+        for (std::size_t i = 0; i != pages.size(); ++i) {
             const auto& change = bytes_changes_[i];
             // Not again, of a page that is named twice.
             if (bus_.arena->line(change.line)->lsn.load(relaxed) == record.end) continue;
             apply_bytes(bus_, change, record.end, record.sequence, [&](std::span<std::byte> page) {
-                delta::apply_shared(changes[i].entry.delta, page);
+                delta::apply_shared(pages[i].delta, page);
             });
         }
     }
 
-    void ask_for_bytes(const Change& change) const noexcept {
-        if (change.line == unknown_line || change.entry.delta.empty()) return;
-        const auto offset = bus_.arena->line(change.line)->offset.load(relaxed);
-        if (const auto bytes = bus_.arena->bytes(offset, change.entry.size))
-            delta::prefetch(change.entry.delta, *bytes);
+    void change_by_line(const log::Record& record, std::span<const log::PageEntry> pages) {
+        changes_.clear();
+        for (std::size_t i = 0; i != pages.size(); ++i)
+            changes_.push_back({.line = bytes_changes_[i].line, .entry = pages[i]});
+        state::apply(bus_, changes_, {}, record.end, record.sequence);
+    }
+
+    void ask_for_line(PageId page) const noexcept {
+        const auto line = lines_by_id_.find(page);
+        if (line != unknown_line) __builtin_prefetch(bus_.arena->line(line));
+    }
+
+    void ask_for_bytes(const log::PageEntry& entry) const noexcept {
+        const auto line = lines_by_id_.find(entry.page);
+        if (line == unknown_line || entry.delta.empty()) return;
+        const auto offset = bus_.arena->line(line)->offset.load(relaxed);
+        if (const auto bytes = bus_.arena->bytes(offset, entry.size))
+            delta::prefetch(entry.delta, *bytes);
     }
 
     // The one that is known by now, if the page is there.
-    std::uint32_t line_of(const log::Record& record, const Change& change) {
-        const auto id = change.entry.page;
-        const auto* known = change.line == unknown_line ? nullptr : bus_.arena->line(change.line);
-        if (known != nullptr && known->id.load(relaxed) == number(id)) return change.line;
+    std::uint32_t line_of(const log::Record& record, PageId id) {
+        const auto hint = lines_by_id_.find(id);
+        const auto* known = hint == unknown_line ? nullptr : bus_.arena->line(hint);
+        if (known != nullptr && known->id.load(relaxed) == number(id)) return hint;
         const auto line = bus_.catalog.line_for_redo(id);
         if (!line || bus_.arena->line(*line) == nullptr)
             damaged(record.start, "a live page", "none");
@@ -285,7 +279,6 @@ private:
 
     void replay(const log::Record& record) {
         std::vector<std::byte> blob;
-        begin(record);
         if (record.blob) blob = read_blob(*record.blob);
         const auto body = record.blob ? std::span<const std::byte>(blob) : record.body;
         if (record.kind == log::RecordKind::commit) {
@@ -294,10 +287,9 @@ private:
             find_lines(record, body);
             check_entries(record, body);
             place(bus_, body, lines_);
-            apply(bus_, body, lines_, record.end, record.sequence);
+            state::apply(bus_, body, lines_, record.end, record.sequence);
         }
         if (record.structural) bus_.catalog.take(record, body);
-        finish(record);
     }
 
     std::vector<std::byte> read_blob(const log::BlobReference& blob) {
@@ -354,15 +346,9 @@ private:
     const replay::Image* start_;
     const RebuildOptions options_;
     const log::Segment* segment_ = nullptr;
-    SegmentWindow at_hand_{*bus_.segments};
     std::vector<std::uint32_t> lines_{};
-    struct Queued {
-        log::Record record{};
-        std::size_t first = 0, count = 0;  ///< In changes_.
-    };
-    std::vector<Queued> queue_{};
-    std::vector<Change> changes_{};
     std::vector<BytesChange> bytes_changes_{};  // of one record
+    std::vector<Change> changes_{};             // likewise
     LinesById lines_by_id_{};
     bool last_was_close_ = false;
     bool ends_with_log_ = false;  // the last file: nobody has prepared to append behind it

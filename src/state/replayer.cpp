@@ -3,76 +3,97 @@
 #include "state/past.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace mmsb::state {
 
 namespace {
 
-constexpr std::size_t bytes_ahead = 8;  // so many records before it is applied
+constexpr std::size_t pages_ahead = 24, bytes_ahead = 8;  // so many entries before it is applied
+constexpr Lsn worth_a_thread = 256 * limits::kib;         // of log that is still to be read
 
 }  // namespace
 
 Replayer::Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optional<Lsn> to)
-    : bus_(bus), image_(image), cursor_(bus, from, to), at_(from) {
+    : bus_(bus),
+      image_(image),
+      cursor_(bus, from, to),
+      at_(from),
+      to_(cursor_.to()),
+      ahead_(memory_->parts, [this](Part& part) { return read(part); }) {
     cursor_.use(std::move(memory_->buffer));
 }
 
 Replayer::~Replayer() {
     constexpr std::size_t most_kept = 2 * limits::mib;
+    ahead_.stop();
     memory_->buffer = cursor_.take_buffer();
     auto kept = memory_->buffer.capacity();
-    for (const auto& ahead : ahead_) kept += ahead.pages.capacity() * sizeof(log::PageEntry);
+    for (const auto& part : memory_->parts)
+        kept += part.bytes.capacity() + part.log.capacity_bytes();
     if (kept > most_kept) memory_.drop();
 }
 
+void Replayer::extend(Lsn to) noexcept {
+    ahead_.stop();
+    cursor_.extend(to);
+    to_ = to;
+}
+
+// Of the cursor, which is of whoever makes parts.
+bool Replayer::read(Part& part) {
+    return cursor_.next(part.log, part.bytes, std::exchange(most_at_first_, most_));
+}
+
 bool Replayer::next() {
-    if (next_ == count_ && !look_ahead()) return false;
-    ask_for_bytes(next_ + bytes_ahead);
-    const auto& [record, pages] = ahead_[next_];
-    // (One with a blob is the last that was looked at: the cursor is there.)
-    const auto wrong = record.only_bytes ? image_.apply_bytes(record, pages)
-                       : record.blob     ? image_.apply(record, cursor_.body())
-                                         : image_.apply(record);
-    if (!wrong.empty()) throw_contradiction(bus_, record, wrong);
+    if ((part_ == nullptr || next_ == part_->log.items.size()) && !next_part()) return false;
+    const auto& item = part_->log.items[next_];
+    ask_ahead(item);
+    if (const auto wrong = apply(item); !wrong.empty())
+        throw_contradiction(bus_, item.record, wrong);
     ++next_;
-    at_ = record.end;
+    at_ = item.record.end;
     return true;
 }
 
+std::string Replayer::apply(const ParsedLog::Item& item) {
+    const auto& record = item.record;
+    if (record.only_bytes) return image_.apply_bytes(record, part_->log.pages_of(item));
+    if (!record.blob) return image_.apply(record);
+    blob_ = read_blob(bus_, record);
+    return image_.apply(record, blob_);
+}
+
 void Replayer::each_page(FunctionRef<void(PageId)> visit) {
-    const auto& [record, pages] = ahead_[next_ - 1];
-    for (const auto& page : pages) visit(page.page);
-    if (!record.blob) return;
-    log::EntryReader reader(cursor_.body());
+    const auto& item = part_->log.items[next_ - 1];
+    for (const auto& page : part_->log.pages_of(item)) visit(page.page);
+    if (!item.record.blob) return;
+    log::EntryReader reader(blob_);
     for (log::Entry entry; reader.next(entry);)
         if (entry.kind == log::EntryKind::page) visit(entry.page.page);
 }
 
-bool Replayer::look_ahead() {
-    next_ = count_ = 0;
-    if (ahead_.size() < most_ahead_) ahead_.resize(most_ahead_);
-    cursor_.gather(ahead_.front().pages);
-    if (!cursor_.next()) return false;
-    take(ahead_.front());
-    while (count_ != most_ahead_ && !ahead_[count_ - 1].record.blob) {
-        cursor_.gather(ahead_[count_].pages);
-        if (!cursor_.next_at_hand()) break;
-        take(ahead_[count_]);
+bool Replayer::next_part() {
+    next_ = 0;
+    part_ = nullptr;  // it is gone, also where what follows throws
+    part_ = ahead_.next();
+    if (part_ == nullptr) return false;
+    const auto& last = part_->log.items.back().record;
+    if (hurries_ && to_ - std::min(last.end, to_) >= worth_a_thread) {
+        ahead_.start();
+        hurries_ = false;
     }
-    for (std::size_t n = 0; n != std::min(bytes_ahead, count_); ++n) ask_for_bytes(n);
+    asked_for_pages_ = asked_for_bytes_ = 0;
     return true;
 }
 
-void Replayer::take(Ahead& to) {
-    to.record = cursor_.record();
-    ++count_;
-    if (!to.record.only_bytes) return;
-    for (const auto& page : to.pages) image_.prefetch(page.page);
-}
-
-void Replayer::ask_for_bytes(std::size_t n) const noexcept {
-    if (n >= count_ || !ahead_[n].record.only_bytes) return;
-    for (const auto& page : ahead_[n].pages) image_.prefetch(page);
+void Replayer::ask_ahead(const ParsedLog::Item& item) noexcept {
+    const auto& pages = part_->log.pages;
+    const auto upto = item.first_page + item.page_count;
+    for (; asked_for_pages_ < std::min(upto + pages_ahead, pages.size()); ++asked_for_pages_)
+        image_.prefetch(pages[asked_for_pages_].page);
+    for (; asked_for_bytes_ < std::min(upto + bytes_ahead, pages.size()); ++asked_for_bytes_)
+        image_.prefetch(pages[asked_for_bytes_]);
 }
 
 }  // namespace mmsb::state

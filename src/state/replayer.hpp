@@ -1,14 +1,16 @@
 /// state/replayer: the log's records applied to an image, one after the other.
 ///
-/// Looks ahead: some records are parsed before they are applied, so that by then the pages that
-/// they change are on their way from memory. (Pages lie anywhere, and each is two misses.)
+/// Looks ahead: a part of the log is parsed before it is applied, so that pages which records
+/// change are on their way from memory by then. (Pages lie anywhere, and each is two misses.) Of
+/// a long log another thread parses the parts.
 #pragma once
 
 #include "base/spare.hpp"
 #include "replay/image.hpp"
+#include "state/ahead.hpp"
 #include "state/cursor.hpp"
 
-#include <algorithm>
+#include <limits>
 #include <vector>
 
 namespace mmsb::state {
@@ -26,41 +28,53 @@ public:
     /// Corrupt where the record contradicts the image, which then is as it was.
     bool next();
     /// That was applied. REQUIRES that next() returned true. Valid until the next call of it.
-    [[nodiscard]] const log::Record& record() const noexcept { return ahead_[next_ - 1].record; }
+    [[nodiscard]] const log::Record& record() const noexcept {
+        return part_->log.items[next_ - 1].record;
+    }
     /// The pages that it says something of. Likewise.
     void each_page(FunctionRef<void(PageId)> visit);
     [[nodiscard]] Lsn at() const noexcept { return at_; }  ///< Behind it.
-    [[nodiscard]] Lsn to() const noexcept { return cursor_.to(); }
-    void extend(Lsn to) noexcept { cursor_.extend(to); }
+    [[nodiscard]] Lsn to() const noexcept { return to_; }
+    void extend(Lsn to) noexcept;
     /// Before the first next(): about so many bytes of log and records will be wanted.
     void expect(std::size_t bytes, std::size_t records) noexcept {
         cursor_.expect(bytes);
-        most_ahead_ = std::min(records, most_ahead_);
+        most_at_first_ = records;
+    }
+    /// Before the first next(): all up to `to` will be wanted, and quickly.
+    void hurry() noexcept {
+        hurries_ = true;
+        most_ = std::numeric_limits<std::size_t>::max();
     }
 
 private:
-    struct Ahead {
-        log::Record record{};
-        std::vector<log::PageEntry> pages{};  ///< What it says of pages, but for a blob's.
+    struct Part {
+        std::vector<std::byte> bytes{};
+        ParsedLog log{};
     };
     // A thread keeps it for its next one.
     struct Memory {
         std::vector<std::byte> buffer{};
-        std::vector<Ahead> ahead{};  // its elements are kept, for their memory
+        Ahead<Part>::Parts parts{};
     };
 
-    [[nodiscard]] bool look_ahead();
-    void take(Ahead& to);
-    void ask_for_bytes(std::size_t n) const noexcept;
+    [[nodiscard]] bool read(Part& part);
+    [[nodiscard]] bool next_part();
+    [[nodiscard]] std::string apply(const ParsedLog::Item& item);
+    void ask_ahead(const ParsedLog::Item& item) noexcept;
 
     Attachment& bus_;
     replay::Image& image_;
     Cursor cursor_;
-    Lsn at_;
+    Lsn at_, to_;
     base::Spare<Memory> memory_{};
-    std::vector<Ahead>& ahead_ = memory_->ahead;
-    std::size_t most_ahead_ = 64;
-    std::size_t next_ = 0, count_ = 0;  // to be applied, of those that are there
+    std::size_t most_at_first_ = 64, most_ = 256;  // records of a part
+    bool hurries_ = false;
+    Part* part_ = nullptr;
+    std::size_t next_ = 0;                                   // to be applied, of that part
+    std::size_t asked_for_pages_ = 0, asked_for_bytes_ = 0;  // of what it says of pages
+    std::vector<std::byte> blob_{};  // of the one that was applied last, if it has one
+    Ahead<Part> ahead_;
 };
 
 }  // namespace mmsb::state

@@ -20,17 +20,16 @@ namespace mmsb::state {
 /// Threads: one.
 class SegmentWindow {
 public:
-    explicit SegmentWindow(log::Segments& segments) : segments_(segments) {}
-
     /// So many bytes from `from` on, or all up to `limit` that there are. Returns where they end.
     /// Throws Io.
-    Lsn read(const log::Segment& segment, Lsn from, Lsn limit, std::size_t size) {
+    Lsn read(log::Segments& segments, const log::Segment& segment, Lsn from, Lsn limit,
+             std::size_t size) {
         const auto in_file = bytes_in(segment, limit);
         const auto before = static_cast<std::size_t>(from - segment.header.start);
         bytes_.resize(std::min(size, in_file - std::min(in_file, before)));
         std::size_t have = 0;
         while (have < bytes_.size()) {
-            const auto got = segments_.read(from + have, std::span(bytes_).subspan(have));
+            const auto got = segments.read(from + have, std::span(bytes_).subspan(have));
             if (got == 0) break;
             have += got;
         }
@@ -39,8 +38,8 @@ public:
         return from + have;
     }
     /// All of it. Likewise.
-    void read_all(const log::Segment& segment) {
-        bytes_.resize(bytes_in(segment, segments_.end_of(segment)));
+    void read_all(log::Segments& segments, const log::Segment& segment) {
+        bytes_.resize(bytes_in(segment, segments.end_of(segment)));
         bytes_.resize(segment.file.read(log::segment_header_size, bytes_));
         at_ = segment.header.start;
     }
@@ -57,7 +56,6 @@ public:
     }
 
 private:
-    log::Segments& segments_;
     std::vector<std::byte> bytes_{};
     Lsn at_ = 0;
 };

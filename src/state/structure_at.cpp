@@ -18,12 +18,13 @@ constexpr std::size_t most_records = 16 * limits::kib;
 template <class IsIt>
 std::optional<Lsn> back_to(Attachment& bus, Lsn head, Lsn from, std::vector<Lsn>& passed,
                            const IsIt& is_it) {
+    StructuralRecords records(bus);
     while (head >= from && head != log::no_lsn) {
         if (passed.size() == most_records) return std::nullopt;
-        const auto cursor = structural_record_at(bus, head);
-        if (is_it(cursor.record())) break;
+        const auto& record = records.at(head).record();
+        if (is_it(record)) break;
         passed.push_back(head);
-        head = cursor.record().previous_structure;
+        head = record.previous_structure;
     }
     return head;
 }
@@ -44,7 +45,11 @@ std::optional<replay::Structure> find(Attachment& bus, Sequence at) {
         return std::nullopt;
     Catalog past;
     if (base) past.load(*base);
-    for (auto start = upto.rbegin(); start != upto.rend(); ++start) past.take(bus, *start);
+    StructuralRecords records(bus);
+    for (auto start = upto.rbegin(); start != upto.rend(); ++start) {
+        auto& cursor = records.at(*start);
+        past.take(cursor.record(), cursor.body());
+    }
     return past.snapshot();
 }
 

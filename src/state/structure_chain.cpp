@@ -1,27 +1,34 @@
 #include "state/structure_chain.hpp"
 
+#include <fmt/format.h>
 #include <algorithm>
 
 namespace mmsb::state {
 
-Cursor structural_record_at(Attachment& bus, Lsn start) {
-    auto cursor = record_at(bus, start);
-    const auto& record = cursor.record();
-    if (record.start != start || !record.structural || record.previous_structure == start ||
-        (record.previous_structure != log::no_lsn && record.previous_structure > start))
-        throw Corrupt(ErrorCode::corrupt, bus.path + ": the structure chain is broken",
-                      {.path = bus.path,
-                       .expected = "a structural record",
-                       .found = "another",
-                       .offset = start,
-                       .sequence = record.sequence});
-    return cursor;
+Cursor& StructuralRecords::at(Lsn start) {
+    if (start < cursor_.at())
+        cursor_.seek_back(start);
+    else
+        cursor_.seek(start);
+    const bool is_there = cursor_.next();
+    const auto& record = cursor_.record();
+    if (is_there && record.start == start && record.structural &&
+        (record.previous_structure == log::no_lsn || record.previous_structure < start))
+        return cursor_;
+    throw Corrupt(
+        ErrorCode::corrupt,
+        fmt::format("{}: the structure chain is broken: it leads to {}", bus_.path, start),
+        {.path = bus_.path,
+         .expected = "a structural record",
+         .found = is_there ? "another" : "none",
+         .offset = start,
+         .sequence = is_there ? record.sequence : Sequence::zero});
 }
 
 std::vector<Lsn> structure_chain(Attachment& bus, Lsn head, Lsn from) {
     std::vector<Lsn> all;
-    for (; head >= from && head != log::no_lsn;
-         head = structural_record_at(bus, head).record().previous_structure)
+    StructuralRecords records(bus);
+    for (; head >= from && head != log::no_lsn; head = records.at(head).record().previous_structure)
         all.push_back(head);
     std::ranges::reverse(all);
     return all;

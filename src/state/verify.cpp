@@ -35,6 +35,7 @@ public:
           replayer_(bus, image_, from_, bus.words().applied.load(std::memory_order_acquire)) {}
 
     VerifyReport run() {
+        replayer_.hurry();
         if (!advance(replayer_.to())) return report_;
         bus_.catalog.follow(bus_);
         for (const auto& [id, line] : bus_.catalog.pages())

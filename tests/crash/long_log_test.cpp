@@ -1,0 +1,97 @@
+// A log so long that it is parsed by a thread of its own: what is opened, refused and said of it is
+// what a single thread says.
+#include "crash/damaged_bus.hpp"
+#include "crash/seed.hpp"
+#include "support/faults.hpp"
+
+namespace mmsb::test {
+namespace {
+
+// Only threads that read ahead: they have no path.
+int no_reader(os::Call call, std::string_view path) {
+    return call == os::Call::thread && path.empty() ? EAGAIN : 0;
+}
+
+class ALongLog : public testing::Test {
+protected:
+    // Behind the segment's header.
+    std::size_t some_place(const std::string& text) {
+        return log::segment_header_size + random_() % (text.size() - log::segment_header_size);
+    }
+    // With the file like that, by two threads and by one.
+    Seen look(const fs::path& file, const std::string& changed) {
+        const auto seen = bus_.look(file, changed);
+        const Faults refused(no_reader);
+        const auto alone = bus_.look(file, changed);
+        EXPECT_EQ(seen.what, alone.what);
+        EXPECT_EQ(seen.file, alone.file);
+        EXPECT_EQ(seen.offset, alone.offset);
+        EXPECT_EQ(seen.good_until, alone.good_until);
+        return seen;
+    }
+
+    std::mt19937_64 random_{seed()};
+    DamagedBus bus_{2 * limits::mib, 0, limits::mib / 2, random_()};
+};
+
+TEST_F(ALongLog, IsReadByAThreadOfItsOwn) {
+    std::atomic<unsigned> threads{0};
+    const Faults counted([&](os::Call call, std::string_view path) {
+        threads += call == os::Call::thread && path.empty() ? 1 : 0;
+        return 0;
+    });
+    EXPECT_EQ(bus_.look_now().what, Seen::What::nothing);
+    EXPECT_GT(threads, 1U);  // to open it, to verify it
+}
+
+TEST_F(ALongLog, ThatIsDamagedSaysTheSameOfIt) {
+    const auto files = bus_.files_of("log");
+    ASSERT_GE(files.size(), 4U);
+    unsigned refused = 0;
+    for (std::size_t n = cases(24, 200); n != 0; --n) {
+        const auto& file = files[random_() % files.size()];
+        auto text = bus_.files().at(file);
+        auto& byte = text[some_place(text)];
+        byte = static_cast<char>(byte ^ (1 << random_() % 8));
+        refused += look(file, text).what == Seen::What::damage ? 1 : 0;
+    }
+    EXPECT_GT(refused, 0U);
+}
+
+TEST_F(ALongLog, ThatIsCutOffSaysTheSameOfIt) {
+    const auto files = bus_.files_of("log");
+    for (std::size_t n = cases(8, 100); n != 0; --n) {
+        const auto& file = n % 2 == 0 ? files.back() : files[random_() % files.size()];
+        const auto& text = bus_.files().at(file);
+        look(file, text.substr(0, some_place(text)));
+    }
+}
+
+// Each read of the log in turn fails: the first is that of the thread that opens, most are others'.
+TEST_F(ALongLog, ThatCannotBeReadIsAnError) {
+    for (unsigned nth = 1;; nth += 3) {
+        std::atomic<unsigned> reads{0};
+        bool failed = false;
+        {
+            const Faults broken([&](os::Call call, std::string_view path) {
+                const bool is_log = path.find("/log/") != std::string_view::npos;
+                return call == os::Call::pread && is_log && ++reads == nth ? EIO : 0;
+            });
+            auto config = at(bus_.folder());
+            config.open = Open::read_only;
+            config.on_notice = [](const Notice&) {};
+            try {
+                const auto bus = start(config);
+                EXPECT_EQ(number(bus.sequence()), bus_.last());
+            } catch (const Io&) {
+                failed = true;
+            }
+        }
+        if (reads < nth) break;
+        EXPECT_TRUE(failed) << "read " << nth << " of the log failed, and nobody said so";
+    }
+    EXPECT_EQ(bus_.look_now().what, Seen::What::nothing);
+}
+
+}  // namespace
+}  // namespace mmsb::test
