@@ -38,8 +38,10 @@ void compare(const Pages& before, const replay::Dependencies& dependencies_befor
         std::vector<std::byte> encoded;
         const delta::Part part{0, old, page.bytes};
         const bool resized = !is_new && there->second.size != page.size;
-        if (delta::encode(std::span(&part, 1), page.bytes.size(), encoded) != 0 || resized)
-            result.changed.push_back(delta::make_delta(id, page.epoch, page.bytes.size(), encoded));
+        const auto changed = delta::encode(std::span(&part, 1), page.bytes.size(), encoded);
+        if (changed != 0 || resized)
+            result.changed.push_back(
+                delta::make_delta(id, page.epoch, page.bytes.size(), encoded, changed));
     }
 }
 

@@ -224,7 +224,12 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, bool only_str
     if (!commits.names_one_of(pages) || (only_structure && !commits.record().structural))
         return false;
     const auto& record = commits.record();
-    out = {};
+    // Emptied; what the last one's lists had room for, they keep.
+    auto types = std::move(out.types);
+    auto deltas = std::move(out.deltas);
+    types.clear();
+    deltas.clear();
+    out = {.types = std::move(types), .deltas = std::move(deltas)};
     out.sequence = record.sequence;
     out.time = time_of(record);
     out.source = commits.source();
@@ -245,8 +250,8 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, bool only_str
         if (e.stale) add_type(out, RecordType::page_stale);
         if (!e.delta.empty()) {
             add_type(out, RecordType::commit);
-            out.deltas.push_back(
-                delta::make_delta(e.page, e.epoch, static_cast<std::size_t>(e.size), e.delta));
+            out.deltas.push_back(delta::make_delta(
+                e.page, e.epoch, static_cast<std::size_t>(e.size), e.delta, e.changed_bytes));
         }
         if (!e.created && !e.deleted && !e.resized && !e.renamed && e.metadata.empty() && !e.stale)
             return true;

@@ -109,9 +109,9 @@ void for_each_run(std::span<const std::byte> encoded, std::size_t page_size,
                   FunctionRef<void(std::size_t, std::span<const std::byte>)> fn);
 
 /// Makes the facade's value from parts of a record: an empty one where `encoded` is empty.
-/// REQUIRES check(encoded, page_size), or empty.
+/// REQUIRES check(encoded, page_size), which counts `changed_bytes`; or empty, and 0.
 [[nodiscard]] Delta make_delta(PageId page, Epoch epoch, std::size_t page_size,
-                               std::span<const std::byte> encoded);
+                               std::span<const std::byte> encoded, std::uint64_t changed_bytes);
 /// The encoded form inside a Delta (empty for an empty one).
 [[nodiscard]] std::span<const std::byte> encoded_of(const Delta& delta) noexcept;
 

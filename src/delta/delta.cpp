@@ -40,12 +40,9 @@ using detail::DeltaAccess;
 namespace delta {
 
 Delta make_delta(PageId page, Epoch epoch, std::size_t page_size,
-                 std::span<const std::byte> encoded) {
-    if (encoded.empty()) return DeltaAccess::make(page, epoch, page_size, {}, 0);
-    const auto summary = check(encoded, page_size);
-    MMSB_ASSERT(summary.has_value());
+                 std::span<const std::byte> encoded, std::uint64_t changed_bytes) {
     return DeltaAccess::make(page, epoch, page_size, {encoded.begin(), encoded.end()},
-                             summary->changed_bytes);
+                             changed_bytes);
 }
 
 std::span<const std::byte> encoded_of(const Delta& delta) noexcept {

@@ -77,8 +77,8 @@ TEST(Delta, RefusesTwoSizes) {
 TEST(Delta, KeepsPageAndEpochInItsFile) {
     Bytes code;
     const auto after = bytes("state of the page");
-    mmsb::delta::encode(parts_of(Bytes(17), after), 17, code);
-    const auto delta = mmsb::delta::make_delta(PageId{300}, Epoch{7}, 17, code);
+    const auto changed = mmsb::delta::encode(parts_of(Bytes(17), after), 17, code);
+    const auto delta = mmsb::delta::make_delta(PageId{300}, Epoch{7}, 17, code, changed);
     const auto back = Delta::decode(delta.encode());
     EXPECT_EQ(back.page(), PageId{300});
     EXPECT_EQ(back.epoch(), Epoch{7});
@@ -96,7 +96,7 @@ TEST(Delta, IsOnDiskAsTheFormatSays) {
     after[2] = std::byte{5};
     Bytes code;
     mmsb::delta::encode(parts_of(Bytes(10), after), 10, code);
-    const auto file = mmsb::delta::make_delta(PageId{300}, Epoch{7}, 10, code).encode();
+    const auto file = mmsb::delta::make_delta(PageId{300}, Epoch{7}, 10, code, 1).encode();
     const Bytes expected = {
         std::byte{0xD3}, std::byte{0x01},                            // magic, version
         std::byte{0xAC}, std::byte{0x02},                            // page 300
@@ -174,7 +174,7 @@ TEST(Merge, TakesPageAndEpochOfTheSecond) {
     Bytes code;
     mmsb::delta::encode(parts_of(Bytes(1), bytes("a")), 1, code);
     const auto make = [&code](std::uint64_t n) {
-        return mmsb::delta::make_delta(PageId{n}, Epoch{n}, 1, code);
+        return mmsb::delta::make_delta(PageId{n}, Epoch{n}, 1, code, 1);
     };
     EXPECT_EQ(merge(make(1), make(2)).page(), PageId{2});
     EXPECT_EQ(merge(make(1), make(2)).epoch(), Epoch{2});
