@@ -243,6 +243,31 @@ TEST_P(Threads, EveryKindOfCallAtOnce) {
 }
 
 // Its size was asked, it shrank, it is read: that is a conflict, and the function runs again.
+// So long a log is parsed by a thread of its own, while another one applies it.
+TEST_P(Threads, ALongLogIsReplayedWhileItGrows) {
+    constexpr std::size_t size = 4096;
+    const auto page = bus.create_page(size);
+    unsigned n = 0;
+    for (; n < 200; ++n) page.update(pattern(size, n));
+    const auto before = bus.sequence();
+    in_threads(3, [&](unsigned i) {
+        for (unsigned k = 0; k < 10; ++k) {
+            if (i == 0) {
+                for (unsigned more = 0; more < 10; ++more) page.update(pattern(size, ++n));
+            } else if (i == 1) {
+                EXPECT_TRUE(bus.verify().good);
+            } else {
+                const auto past = before - k;
+                const auto all = bus.at(past).pages();
+                ASSERT_EQ(all.size(), 1U);
+                EXPECT_EQ(all[0].epoch, Epoch{200 - k});
+                EXPECT_EQ(bus.at(past).bytes(page.id()), pattern(size, 199 - k));
+            }
+        }
+    });
+    EXPECT_TRUE(bus.verify().good);
+}
+
 TEST(ATransaction, ThatReadsAPageWhichShrinksRunsAgain) {
     const auto bus = start();
     const auto page = bus.create_page(4096, {.name = "page"});
