@@ -1,17 +1,22 @@
 /// state/ahead: parts of something long (a log), made some ahead of who takes them: by the taker
 /// itself at first, later by a thread of their own, so that making and taking go on side by side.
 ///
-/// A thread that the system refuses is done without.
+/// A thread that the system refuses is done without. A forked child, where it is not, must not
+/// wait for it, nor go on with what it was at.
 #pragma once
 
+#include "base/limits.hpp"
 #include "os/call.hpp"
+#include "os/fork.hpp"
+
+#include <mmsb/error.hpp>
 
 #include <array>
 #include <condition_variable>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -34,35 +39,59 @@ public:
 
     /// From here on another thread makes them, until there is none.
     void start() {
-        if (thread_.joinable() || os::fault(os::Call::thread, "") != 0) return;
-        stopping_ = ended_ = false;
+        if (worker_ || is_refused_ || error_ || is_foreign_) return;
+        is_refused_ = os::fault(os::Call::thread, "") != 0;
+        if (is_refused_) return;
         try {
-            thread_ = std::thread([this] { run(); });
-        } catch (const std::system_error&) {  // it goes on as it was
+            worker_ = std::make_unique<Worker>();
+            worker_->thread = std::thread([this, worker = worker_.get()] { run(*worker); });
+        } catch (const std::exception&) {
+            worker_.reset();
+            is_refused_ = true;
         }
     }
     /// No other thread makes them any more. What it has made is still taken.
     void stop() noexcept {
-        if (!thread_.joinable()) return;
-        {
-            const std::lock_guard lock(mutex_);
-            stopping_ = true;
+        if (!worker_) return;
+        if (!worker_->token.same_process()) {
+            static_cast<void>(worker_.release());  // of the parent's, and nothing ends it here
+            is_foreign_ = true;
+            return;
         }
-        room_.notify_one();
-        thread_.join();
+        {
+            const std::lock_guard lock(worker_->mutex);
+            worker_->is_stopping = true;
+        }
+        worker_->room.notify_one();
+        worker_->thread.join();
+        worker_.reset();
+    }
+    /// start(), or stop() for good, by what the part at hand has: of large records there are few,
+    /// and handing them over takes as long as making them.
+    void start_if_worth(std::size_t records, std::size_t bytes) {
+        constexpr std::size_t few = 64, many = 128;
+        if (records >= many) start();
+        if (records >= few || bytes < 2 * few * limits::kib) return;
+        stop();
+        is_refused_ = true;
     }
 
     /// The next part; it stays as it is until the next call. None: there is no more, unless `make`
-    /// comes to another view later. Throws what `make` threw, when all before that were taken.
+    /// comes to another view later. Throws what `make` threw, when all before that were taken, and
+    /// WrongContext in a forked child of who called start().
     Part* next() {
-        std::unique_lock lock(mutex_);
-        give_back();
-        if (thread_.joinable()) {
-            made_or_ended_.wait(lock, [this] { return made_ != taken_ || ended_; });
+        if (worker_) {
+            if (!worker_->token.same_process()) stop();
+            if (is_foreign_) throw_foreign();
+            std::unique_lock lock(worker_->mutex);
+            give_back();
+            worker_->changed.wait(lock, [this] { return made_ != taken_ || worker_->has_ended; });
             if (made_ != taken_) return hold();
             lock.unlock();
-            thread_.join();
+            stop();
         }
+        if (is_foreign_) throw_foreign();
+        give_back();
         if (made_ == taken_) {
             if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
             if (!make_(parts_[made_ % parts_ahead])) return nullptr;
@@ -72,6 +101,14 @@ public:
     }
 
 private:
+    struct Worker {
+        os::ForkToken token{};
+        std::mutex mutex{};  ///< Of all below, and of what is counted.
+        std::condition_variable room{}, changed{};
+        bool is_stopping = false, has_ended = false;
+        std::thread thread{};
+    };
+
     // `taken_` counts the one that is held only when it is given back: so its place is not free.
     Part* hold() noexcept {
         holds_ = true;
@@ -79,52 +116,58 @@ private:
     }
     void give_back() noexcept {
         if (!std::exchange(holds_, false)) return;
-        if (thread_.joinable()) {
-            ++taken_;
+        ++taken_;
+        if (worker_) {
             // It is woken for several at once: waking costs as much as a part of them.
-            if (made_ - taken_ <= parts_ahead / 2) room_.notify_one();
-        } else if (++taken_ == made_) {
+            if (made_ - taken_ <= parts_ahead / 2) worker_->room.notify_one();
+        } else if (taken_ == made_) {
             --taken_;  // the same place again: it is in the cache
             --made_;
         }
     }
 
-    void run() noexcept {
-        std::unique_lock lock(mutex_);
-        while (!stopping_) {
+    void run(Worker& worker) noexcept {
+        std::unique_lock lock(worker.mutex);
+        while (!worker.is_stopping) {
             if (made_ - taken_ == parts_ahead) {
-                room_.wait(lock);
+                worker.room.wait(lock);
                 continue;
             }
             auto& part = parts_[made_ % parts_ahead];
             lock.unlock();
-            bool made = false;
+            bool is_made = false;
             std::exception_ptr error;
             try {
-                made = make_(part);
+                is_made = make_(part);
             } catch (...) {
                 error = std::current_exception();
             }
             lock.lock();
-            if (!made) {
+            if (!is_made) {
                 error_ = std::move(error);
                 break;
             }
             ++made_;
-            made_or_ended_.notify_one();
+            worker.changed.notify_one();
         }
-        ended_ = true;
-        made_or_ended_.notify_one();
+        worker.has_ended = true;
+        worker.changed.notify_one();
+    }
+
+    [[noreturn]] static void throw_foreign() {
+        throw WrongContext(ErrorCode::wrong_context,
+                           "the log is read by a thread of the process before fork()",
+                           {.expected = "the process that began to read", .found = "its child"});
     }
 
     Parts& parts_;
     const std::function<bool(Part&)> make_;
-    std::mutex mutex_{};
-    std::condition_variable room_{}, made_or_ended_{};
     std::size_t made_ = 0, taken_ = 0;
-    bool holds_ = false, stopping_ = false, ended_ = false;
+    bool holds_ = false;
     std::exception_ptr error_{};
-    std::thread thread_{};
+    std::unique_ptr<Worker> worker_{};
+    bool is_refused_ = false;  ///< Or of no use.
+    bool is_foreign_ = false;  ///< It was begun by the parent.
 };
 
 }  // namespace mmsb::state

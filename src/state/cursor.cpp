@@ -12,7 +12,7 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr std::size_t largest_chunk = 64 * limits::kib;  // stays in a core's own cache
+constexpr std::size_t largest_chunk = 256 * limits::kib;
 
 // Where the kept log begins.
 Lsn oldest(const Attachment& bus) noexcept {
@@ -87,22 +87,27 @@ void Cursor::seek(Lsn lsn) noexcept {
     at_ = lsn;
 }
 
-void Cursor::seek_back(Lsn lsn) {
-    if (lsn < buffer_start_ || lsn >= buffer_end_) {
-        const bool is_near = lsn < buffer_start_ && buffer_start_ - lsn < largest_chunk;
-        chunk_back_ =
-            is_near ? std::min(std::max(smallest_chunk, chunk_back_ * 8), largest_chunk) : 0;
+void Cursor::jump(Lsn lsn) {
+    constexpr Lsn most_back = 64 * limits::kib, near = most_back / 4;
+    // (What lies before it in the same segment is kept as long as it is; where it is not, it is
+    // not looked at.)
+    if (const bool is_back = lsn < at_; is_back && !is_at_hand(lsn)) {
+        const auto later = record_.start;  // so it ends before that
+        const bool is_near = later > lsn && later - lsn < near;
+        back_ = is_near ? std::clamp<Lsn>(back_ * 8, smallest_chunk, most_back) : 0;
         chunk_ = smallest_chunk;
-        // (What lies before it in the same segment is kept as long as it is; where it is not, it is
-        // not looked at.)
         if (const auto range = bus_.segments->range(lsn); range && lsn < to_) {
             range_ = *range;
-            at_ = lsn - std::min<Lsn>(chunk_back_, lsn - range_.start);
+            at_ = lsn - std::min(back_, lsn - range_.start);
             buffer_start_ = buffer_end_ = at_;
-            static_cast<void>(fill(static_cast<std::size_t>(lsn - at_) + smallest_chunk));
+            const auto upto = is_near ? later : lsn + smallest_chunk;
+            static_cast<void>(fill(static_cast<std::size_t>(upto - at_)));
         }
+        at_ = lsn;
+    } else {
+        seek(lsn);
     }
-    at_ = lsn;
+    last_ = Sequence::zero;  // what lies between was not read
 }
 
 void Cursor::damaged(const char* expected) {
@@ -157,17 +162,28 @@ bool Cursor::next() {
 }
 
 bool Cursor::next(ParsedLog& log, std::vector<std::byte>& bytes, std::size_t most) {
+    const auto begin = at_;
     log.clear();
-    gather(log.pages);
-    const bool is_there = next();
-    pages_ = nullptr;
-    if (!is_there) return false;
-    log.add(record_);
-    while (log.items.size() < most && !log.items.back().record.blob && add_at_hand(log)) {
+    try {
+        if (range_.holds(at_)) static_cast<void>(fill(chunk_));
+        gather(log.pages);
+        const bool is_there = next();
+        pages_ = nullptr;
+        if (!is_there) return false;
+        log.add(record_);
+        while (log.items.size() < most && !log.items.back().record.blob && add_at_hand(log)) {
+        }
+        log.pages.resize(log.pages_added());
+        last_ = log.items.back().record.sequence;
+        // So much the next ones take, too.
+        if (log.items.size() == most)
+            chunk_ = std::max<std::size_t>(smallest_chunk, (at_ - begin) / 4 * 5);
+        hand_over(bytes);
+    } catch (...) {
+        at_ = begin;
+        pages_ = nullptr;
+        throw;
     }
-    log.pages.resize(log.pages_added());
-    last_ = log.items.back().record.sequence;
-    hand_over(bytes);
     return true;
 }
 

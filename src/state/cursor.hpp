@@ -29,9 +29,9 @@ public:
     void extend(Lsn to) noexcept { to_ = to; }
     /// To where another record begins.
     void seek(Lsn lsn) noexcept;
-    /// The same, to one that lies before this one: for who goes back step by step. What is read
-    /// reaches back further, the more, the nearer the steps were. Throws as next().
-    void seek_back(Lsn lsn);
+    /// The same, for who goes back step by step: what is read reaches back further where the steps
+    /// are small. What lies before it counts as not read. Throws as next().
+    void jump(Lsn lsn);
     /// Before the first next(): memory that an earlier one has left, so that none is allocated.
     void use(std::vector<std::byte>&& buffer) noexcept { buffer_ = std::move(buffer); }
     /// Likewise: about so many bytes of log will be wanted.
@@ -64,7 +64,8 @@ private:
     log::Range range_{};               ///< Of the segment that holds `at_`.
     std::vector<std::byte> buffer_{};  ///< Its beginning holds what lies between these two.
     Lsn buffer_start_ = 0, buffer_end_ = 0;
-    std::size_t chunk_ = smallest_chunk, chunk_back_ = 0;
+    std::size_t chunk_ = smallest_chunk;
+    Lsn back_ = 0;  ///< So far before the place of the last jump.
     Sequence last_ = Sequence::zero;
     log::Record parsed_{}, record_{};
     std::vector<log::PageEntry>* pages_ = nullptr;

@@ -6,10 +6,20 @@
 
 namespace mmsb::state {
 
+// From `at_` on.
+void LogScan::read_window(const log::Segment& segment, Lsn limit) {
+    const auto unused =
+        std::ranges::find_if(windows_, [](const auto& window) { return window.use_count() == 1; });
+    window_ = unused != windows_.end() ? *unused
+                                       : windows_.emplace_back(std::make_shared<SegmentWindow>());
+    window_->read(segments_, segment, at_, limit, window_size_);
+}
+
 bool LogScan::next(ScannedPart& part) {
     using End = ScannedPart::End;
     part.log.clear();
-    for (; !is_done_ && segment_ < all_.size(); ++segment_, window_ = first_window) {
+    part.window.reset();
+    for (; !is_done_ && segment_ < all_.size(); ++segment_) {
         const auto& segment = *all_[segment_];
         if (segment.header.start >= limit_) break;
         part.segment = segment_;
@@ -18,26 +28,34 @@ bool LogScan::next(ScannedPart& part) {
             return is_done_ = true;
         }
         const auto limit = std::min(segments_.end_of(segment), limit_);
-        while (at_ < limit) {
-            const auto from = at_;
-            const auto end = part.window.read(segments_, segment, from, limit, window_);
-            const auto scanned = log::scan_segment(part.window.bytes(), segment.header, limit, from,
-                                                   part.log.pages, [&](const log::Record& record) {
-                                                       part.log.add(record);
-                                                       return true;
-                                                   });
+        while (window_ || at_ < limit) {
+            if (!window_) read_window(segment, limit);
+            const auto from = part.from = at_;
+            const auto scanned =
+                log::scan_segment(window_->behind(at_), segment.header, limit, at_, part.log.pages,
+                                  [&](const log::Record& record) {
+                                      part.log.add(record);
+                                      return part.log.items.size() != ParsedLog::most_items;
+                                  });
             at_ = part.good_until = scanned.good_until;
-            part.ends_at_eof = end == at_;
+            part.window = window_;
+            part.ends_at_eof = window_->at() + window_->bytes().size() == at_;
+            part.end = End::more;
+            if (scanned.end == log::ScanEnd::stopped) return true;
             // What ends the log is judged by all that is there; what ends a window is not.
-            const bool is_all = part.window.bytes().size() < window_;
-            const bool is_complete = scanned.end == log::ScanEnd::complete;
-            if (!is_complete && !is_all && at_ == from) {  // a record that is larger
-                window_ *= 4;
+            const bool is_all = window_->bytes().size() < window_size_;
+            window_.reset();
+            if (scanned.end == log::ScanEnd::complete) {
+                part.end = End::segment;
+                ++segment_;
+            } else if (is_all) {
+                part.end = End::log;
+                is_done_ = true;
+            } else if (at_ == from && part.window->at() == from) {  // a record that is larger
+                window_size_ *= 4;
                 continue;
             }
-            is_done_ = is_all && !is_complete;
-            part.end = is_complete ? End::segment : is_all ? End::log : End::more;
-            if (is_complete) ++segment_, window_ = first_window;
+            window_size_ = first_window;
             return true;
         }
     }

@@ -12,7 +12,7 @@ namespace mmsb::state {
 
 using AllSegments = std::vector<std::shared_ptr<const log::Segment>>;
 
-/// Some of one segment. Its records are views into the window's bytes.
+/// Some of one segment. Its records are views into the window's bytes, which other parts may share.
 struct ScannedPart {
     enum class End : std::uint8_t {
         more,     ///< Of the segment.
@@ -22,9 +22,9 @@ struct ScannedPart {
     };
     std::size_t segment = 0;  ///< Which of all.
     End end = End::log;
-    Lsn good_until = 0;        ///< Where its records end.
-    bool ends_at_eof = false;  ///< So do the file's bytes.
-    SegmentWindow window{};
+    Lsn from = 0, good_until = 0;  ///< Its records.
+    bool ends_at_eof = false;      ///< So do the bytes at hand.
+    std::shared_ptr<SegmentWindow> window{};
     ParsedLog log{};
 };
 
@@ -39,13 +39,17 @@ public:
     [[nodiscard]] bool next(ScannedPart& part);
 
 private:
-    static constexpr std::size_t first_window = 64 * limits::kib;  // stays in a core's own cache
+    static constexpr std::size_t first_window = 256 * limits::kib;
+
+    void read_window(const log::Segment& segment, Lsn limit);
 
     log::Segments& segments_;
     const AllSegments& all_;
     Lsn at_, limit_;
     std::size_t segment_ = 0;
-    std::size_t window_ = first_window;
+    std::size_t window_size_ = first_window;
+    std::vector<std::shared_ptr<SegmentWindow>> windows_{};  ///< Used again when no part has them.
+    std::shared_ptr<SegmentWindow> window_{};                ///< Of this segment; not all scanned.
     bool is_done_ = false;
 };
 

@@ -14,6 +14,9 @@ struct ParsedLog {
         log::Record record{};
         std::size_t first_page = 0, page_count = 0;
     };
+    /// As many as stay, with their bytes, in a core's own cache.
+    static constexpr std::size_t most_items = 1024;
+
     std::vector<Item> items{};
     std::vector<log::PageEntry> pages{};
 

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <utility>
 
 namespace mmsb::state {
 
@@ -108,12 +109,13 @@ private:
             apply(part->log);
             result_.end = part->good_until;
             if (part->end == End::more) {
-                if (result_.end - from >= worth_a_thread) ahead.start();
+                if (result_.end - from >= worth_a_thread)
+                    ahead.start_if_worth(part->log.items.size(), part->good_until - part->from);
                 continue;
             }
             ends_with_log_ = part->ends_at_eof;
             if (part->end == End::segment) continue;
-            if (options_.limit == log::no_lsn) return drop_tail(all, part->segment, part->window);
+            if (options_.limit == log::no_lsn) return drop_tail(all, part->segment, *part->window);
             damaged(result_.end, fmt::format("a record: all up to {} was written", options_.limit));
         }
     }

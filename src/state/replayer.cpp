@@ -78,11 +78,10 @@ bool Replayer::next_part() {
     part_ = nullptr;  // it is gone, also where what follows throws
     part_ = ahead_.next();
     if (part_ == nullptr) return false;
-    const auto& last = part_->log.items.back().record;
-    if (hurries_ && to_ - std::min(last.end, to_) >= worth_a_thread) {
-        ahead_.start();
-        hurries_ = false;
-    }
+    const auto& items = part_->log.items;
+    const auto end = items.back().record.end;
+    if (hurries_ && end + worth_a_thread <= to_)
+        ahead_.start_if_worth(items.size(), end - items.front().record.start);
     asked_for_pages_ = asked_for_bytes_ = 0;
     return true;
 }

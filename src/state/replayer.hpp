@@ -10,7 +10,6 @@
 #include "state/ahead.hpp"
 #include "state/cursor.hpp"
 
-#include <limits>
 #include <vector>
 
 namespace mmsb::state {
@@ -44,7 +43,7 @@ public:
     /// Before the first next(): all up to `to` will be wanted, and quickly.
     void hurry() noexcept {
         hurries_ = true;
-        most_ = std::numeric_limits<std::size_t>::max();
+        most_ = ParsedLog::most_items;
     }
 
 private:

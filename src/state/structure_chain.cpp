@@ -6,10 +6,7 @@
 namespace mmsb::state {
 
 Cursor& StructuralRecords::at(Lsn start) {
-    if (start < cursor_.at())
-        cursor_.seek_back(start);
-    else
-        cursor_.seek(start);
+    cursor_.jump(start);
     const bool is_there = cursor_.next();
     const auto& record = cursor_.record();
     if (is_there && record.start == start && record.structural &&

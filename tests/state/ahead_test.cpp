@@ -10,6 +10,9 @@
 #include <cerrno>
 #include <stdexcept>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 namespace mmsb::state {
 namespace {
 
@@ -117,6 +120,48 @@ TEST_F(AheadOfNumbers, AreMadeByTheTakerWhereAThreadIsRefused) {
         EXPECT_EQ(made, n);
     }
     EXPECT_EQ(ahead.next(), nullptr);
+}
+
+TEST_F(AheadOfNumbers, OfFewRecordsAPartAreMadeByTheTakerAgain) {
+    constexpr std::size_t many = 1000, large = limits::mib;
+    ahead.start_if_worth(10, 100);  // few, but no large ones
+    expect_next(1);
+    EXPECT_EQ(made, 1U);
+    ahead.start_if_worth(many, large);
+    expect_next(2);
+    while (made == 2) std::this_thread::yield();
+    ahead.start_if_worth(10, large);
+    ahead.start_if_worth(many, large);
+    const auto last = made.load();
+    for (unsigned n = 3; n <= last; ++n) expect_next(n);
+    expect_next(last + 1);
+    EXPECT_EQ(made, last + 1);
+}
+
+// In the child that thread is not.
+TEST(AheadAcrossProcesses, IsRefusedInAForkedChild) {
+    Ahead<unsigned>::Parts parts{};
+    unsigned made = 0;
+    const auto make = [&](unsigned& part) { return (part = ++made) != 0; };
+    Ahead<unsigned> ahead(parts, make);
+    ahead.start();
+    for (unsigned n = 1; n < 100; ++n) ASSERT_EQ(*ahead.next(), n);
+    const auto child = ::fork();
+    if (child == 0) {
+        for (int i = 0; i < 2; ++i) {
+            try {
+                static_cast<void>(ahead.next());
+                ::_exit(1);
+            } catch (const WrongContext&) {
+            }
+        }
+        ahead.~Ahead();  // waits for nobody
+        ::_exit(0);
+    }
+    int status = -1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(*ahead.next(), 100U);
 }
 
 }  // namespace

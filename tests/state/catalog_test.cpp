@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <random>
 
 namespace mmsb::test {
 namespace {
@@ -35,6 +36,58 @@ TEST(Catalog, OfAnotherProcessMissesNoPage) {
         static_cast<void>(bus.create_page(8, {.name = "p" + std::to_string(i)}));
     EXPECT_EQ(other.wait(), 0);
     stop(std::move(bus));
+}
+
+// Near each other and far apart, small and large, in many segments: who comes later knows them all.
+TEST(Catalog, OfWhoComesLaterHasEveryPage) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    const auto page = bus.create_page(60'000);
+    std::mt19937 random(7);
+    for (unsigned n = 0; n < 300; ++n) {
+        const auto size = std::size_t{1} << random() % 16;
+        static_cast<void>(
+            bus.create_page(size, {.name = "p" + std::to_string(n), .contents = pattern(size, n)}));
+        for (auto more = n / 50 % 2 == 0 ? 0 : random() % 3; more != 0; --more)
+            page.update(pattern(60'000, n * 4 + static_cast<unsigned>(more)));
+    }
+    bus.wait_durable(Sequence::newest);
+    Child other([&] {
+        const auto theirs = start_with(at(folder));
+        for (unsigned n = 0; n < 300; ++n)
+            if (!theirs.find_page("p" + std::to_string(n))) return 1;
+        return theirs.pages().size() == 301 ? 0 : 2;
+    });
+    EXPECT_EQ(other.wait(), 0);
+}
+
+// Only those records were read: nobody can say that what lies between them is good.
+TEST(Catalog, OfADamagedChainCallsNothingGood) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    const auto& words = detail::Bus::get(detail::Bus::handle_of(bus)).at().words();
+    const auto page = bus.create_page(64);
+    std::uint64_t damaged = 0;
+    for (unsigned n = 0; n < 40; ++n) {
+        if (n == 10) damaged = words.logged.load();
+        static_cast<void>(bus.create_page(16));
+        for (unsigned k = 0; k < 20; ++k) page.write(0, pattern(32, n * 100 + k));
+    }
+    bus.wait_durable(Sequence::newest);
+    const auto file = fs::directory_iterator(folder / "log")->path();
+    auto text = read_file(file);
+    auto& byte = text[damaged - state::first_lsn + log::segment_header_size + 20];
+    byte = static_cast<char>(byte ^ 1);
+    write_file(file, text);
+    Child other([&] {
+        try {
+            static_cast<void>(start_with(at(folder)).pages());
+        } catch (const Corrupt& e) {
+            return e.good_until() == Sequence::zero ? 0 : 2;
+        }
+        return 1;
+    });
+    EXPECT_EQ(other.wait(), 0);
 }
 
 // Stopped at any moment of a commit, also inside it, where page and catalog are read past
