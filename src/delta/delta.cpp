@@ -1,6 +1,5 @@
 #include <mmsb/delta.hpp>
 
-#include "base/assert.hpp"
 #include "base/bytes.hpp"
 #include "base/checksum.hpp"
 #include "base/limits.hpp"
