@@ -17,7 +17,6 @@ void LogScan::read_window(const log::Segment& segment, Lsn limit) {
 
 bool LogScan::next(ScannedPart& part) {
     using End = ScannedPart::End;
-    part.log.clear();
     part.window.reset();
     for (; !is_done_ && segment_ < all_.size(); ++segment_) {
         const auto& segment = *all_[segment_];
@@ -31,6 +30,7 @@ bool LogScan::next(ScannedPart& part) {
         while (window_ || at_ < limit) {
             if (!window_) read_window(segment, limit);
             const auto from = part.from = at_;
+            part.log.clear();
             const auto scanned =
                 log::scan_segment(window_->behind(at_), segment.header, limit, at_, part.log.pages,
                                   [&](const log::Record& record) {

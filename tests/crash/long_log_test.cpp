@@ -93,5 +93,42 @@ TEST_F(ALongLog, ThatCannotBeReadIsAnError) {
     EXPECT_EQ(bus_.look_now().what, Seen::What::nothing);
 }
 
+// Thousands of them lie in what is read at once: each commit's number is what it writes.
+TEST(ALogOfManySmallRecords, IsGoodUpToWhereItIsCutOff) {
+    std::mt19937_64 random{seed()};
+    const TempFolder folder;
+    auto config = at(folder);
+    config.on_notice = [](const Notice&) {};
+    {
+        const auto bus =
+            start_with(config, {.ring_size = small.ring_size, .segment_size = limits::mib});
+        const auto page = bus.create<std::uint64_t>();
+        for (std::uint64_t n = 2; n <= 30'000; ++n) page.update(n);
+        bus.wait_durable(Sequence::newest);
+    }
+    remove_arena(folder.path());
+    const auto expect_good = [&] {
+        for (const bool alone : {false, true}) {
+            const Faults faults(alone ? Faults::Answer(no_reader)
+                                      : [](os::Call, std::string_view) { return 0; });
+            config.open = Open::read_only;
+            const auto bus = start_with(config);
+            const TypedPage<std::uint64_t> page(bus.pages().at(0));
+            EXPECT_EQ(page.read(), number(bus.sequence()));
+            EXPECT_TRUE(bus.verify().good);
+        }
+    };
+    expect_good();
+    EXPECT_EQ(start_with(config).sequence(), Sequence{30'000});
+    fs::path file;
+    for (const auto& entry : fs::directory_iterator(folder / "log"))
+        if (entry.path().extension() == ".seg") file = std::max(file, entry.path());
+    const auto whole = read_file(file);
+    for (std::size_t n = cases(20, 200); n != 0; --n) {
+        write_file(file, whole.substr(0, log::segment_header_size + random() % 400'000));
+        expect_good();
+    }
+}
+
 }  // namespace
 }  // namespace mmsb::test
