@@ -48,7 +48,7 @@ TEST_F(ALongLog, ThatIsDamagedSaysTheSameOfIt) {
     const auto files = bus_.files_of("log");
     ASSERT_GE(files.size(), 4U);
     unsigned refused = 0;
-    for (std::size_t n = cases(24, 200); n != 0; --n) {
+    for (std::size_t n = cases(24, 8); n != 0; --n) {
         const auto& file = files[random_() % files.size()];
         auto text = bus_.files().at(file);
         auto& byte = text[some_place(text)];
@@ -60,7 +60,7 @@ TEST_F(ALongLog, ThatIsDamagedSaysTheSameOfIt) {
 
 TEST_F(ALongLog, ThatIsCutOffSaysTheSameOfIt) {
     const auto files = bus_.files_of("log");
-    for (std::size_t n = cases(8, 100); n != 0; --n) {
+    for (std::size_t n = cases(8, 4); n != 0; --n) {
         const auto& file = n % 2 == 0 ? files.back() : files[random_() % files.size()];
         const auto& text = bus_.files().at(file);
         look(file, text.substr(0, some_place(text)));
@@ -124,7 +124,7 @@ TEST(ALogOfManySmallRecords, IsGoodUpToWhereItIsCutOff) {
     for (const auto& entry : fs::directory_iterator(folder / "log"))
         if (entry.path().extension() == ".seg") file = std::max(file, entry.path());
     const auto whole = read_file(file);
-    for (std::size_t n = cases(20, 200); n != 0; --n) {
+    for (std::size_t n = cases(20, 4); n != 0; --n) {
         write_file(file, whole.substr(0, log::segment_header_size + random() % 400'000));
         expect_good();
     }
