@@ -11,6 +11,7 @@
 #include "delta/compare.hpp"
 #include "delta/dispatch.hpp"
 #include "os/error.hpp"
+#include "state/ahead.hpp"
 
 #include <mmsb/mmsb.hpp>
 
@@ -25,6 +26,7 @@
 #include <iostream>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 
 namespace {
 
@@ -70,13 +72,13 @@ private:
     std::filesystem::path path_;
 };
 
-// While it lives no other thread parses a long log ahead: all of that is counted. (Such a thread
-// is the only one that names no path.)
+// While it lives no other thread parses a long log ahead: all of that is counted.
 class NoReader {
 public:
     NoReader() {
         mmsb::os::set_fault_hook([](mmsb::os::Call call, const char* path) {
-            return call == mmsb::os::Call::thread && *path == 0 ? EAGAIN : 0;
+            const bool is_ahead = std::string_view(path) == mmsb::state::thread_ahead;
+            return call == mmsb::os::Call::thread && is_ahead ? EAGAIN : 0;
         });
     }
     ~NoReader() { mmsb::os::set_fault_hook(nullptr); }

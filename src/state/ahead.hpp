@@ -6,7 +6,8 @@
 #pragma once
 
 #include "base/limits.hpp"
-#include "os/call.hpp"
+#include "log/format.hpp"
+#include "os/error.hpp"
 #include "os/fork.hpp"
 
 #include <mmsb/error.hpp>
@@ -23,6 +24,10 @@
 namespace mmsb::state {
 
 inline constexpr std::size_t parts_ahead = 4;
+/// Where there is so much of a log, that thread pays for being made.
+inline constexpr log::Lsn worth_a_thread = 256 * limits::kib;
+/// What os::fault() is asked with for that thread, which has no path.
+inline constexpr char thread_ahead[] = "(what parses a log ahead)";
 
 /// Threads: one, but for the one of its own.
 template <class Part>
@@ -39,15 +44,15 @@ public:
 
     /// From here on another thread makes them, until there is none.
     void start() {
-        if (worker_ || is_refused_ || error_ || is_foreign_) return;
-        is_refused_ = os::fault(os::Call::thread, "") != 0;
-        if (is_refused_) return;
+        if (worker_ || stays_alone_ || error_ || is_foreign_) return;
+        stays_alone_ = os::fault(os::Call::thread, thread_ahead) != 0;
+        if (stays_alone_) return;
         try {
             worker_ = std::make_unique<Worker>();
             worker_->thread = std::thread([this, worker = worker_.get()] { run(*worker); });
         } catch (const std::exception&) {
             worker_.reset();
-            is_refused_ = true;
+            stays_alone_ = true;
         }
     }
     /// No other thread makes them any more. What it has made is still taken.
@@ -69,11 +74,11 @@ public:
     /// start(), or stop() for good, by what the part at hand has: of large records there are few,
     /// and handing them over takes as long as making them.
     void start_if_worth(std::size_t records, std::size_t bytes) {
-        constexpr std::size_t few = 64, many = 128;
+        constexpr std::size_t few = 64, many = 128, large = 2 * limits::kib;
         if (records >= many) start();
-        if (records >= few || bytes < 2 * few * limits::kib) return;
+        if (records >= few || bytes < few * large) return;
         stop();
-        is_refused_ = true;
+        stays_alone_ = true;
     }
 
     /// The next part; it stays as it is until the next call. None: there is no more, unless `make`
@@ -166,8 +171,8 @@ private:
     bool holds_ = false;
     std::exception_ptr error_{};
     std::unique_ptr<Worker> worker_{};
-    bool is_refused_ = false;  ///< Or of no use.
-    bool is_foreign_ = false;  ///< It was begun by the parent.
+    bool stays_alone_ = false;  ///< A thread was refused, or is of no use.
+    bool is_foreign_ = false;   ///< It was begun by the parent.
 };
 
 }  // namespace mmsb::state

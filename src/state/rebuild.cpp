@@ -21,7 +21,6 @@ namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr std::size_t lines_ahead = 32;  // So many entries before it is applied, a page's line,
 constexpr std::size_t bytes_ahead = 8;   // and its bytes, are asked for.
-constexpr Lsn worth_a_thread = 256 * limits::kib;  // of log: then there is mostly more
 
 // `durable`: what the disk is known to have. The rest has only been read, and may be in the page
 // cache alone.

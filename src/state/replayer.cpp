@@ -10,7 +10,6 @@ namespace mmsb::state {
 namespace {
 
 constexpr std::size_t pages_ahead = 24, bytes_ahead = 8;  // so many entries before it is applied
-constexpr Lsn worth_a_thread = 256 * limits::kib;         // of log that is still to be read
 
 }  // namespace
 
@@ -19,7 +18,6 @@ Replayer::Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optiona
       image_(image),
       cursor_(bus, from, to),
       at_(from),
-      to_(cursor_.to()),
       ahead_(memory_->parts, [this](Part& part) { return read(part); }) {
     cursor_.use(std::move(memory_->buffer));
 }
@@ -37,7 +35,6 @@ Replayer::~Replayer() {
 void Replayer::extend(Lsn to) noexcept {
     ahead_.stop();
     cursor_.extend(to);
-    to_ = to;
 }
 
 // Of the cursor, which is of whoever makes parts.
@@ -80,7 +77,7 @@ bool Replayer::next_part() {
     if (part_ == nullptr) return false;
     const auto& items = part_->log.items;
     const auto end = items.back().record.end;
-    if (hurries_ && end + worth_a_thread <= to_)
+    if (hurries_ && end + worth_a_thread <= to())
         ahead_.start_if_worth(items.size(), end - items.front().record.start);
     asked_for_pages_ = asked_for_bytes_ = 0;
     return true;

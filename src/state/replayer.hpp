@@ -33,7 +33,7 @@ public:
     /// The pages that it says something of. Likewise.
     void each_page(FunctionRef<void(PageId)> visit);
     [[nodiscard]] Lsn at() const noexcept { return at_; }  ///< Behind it.
-    [[nodiscard]] Lsn to() const noexcept { return to_; }
+    [[nodiscard]] Lsn to() const noexcept { return cursor_.to(); }
     void extend(Lsn to) noexcept;
     /// Before the first next(): about so many bytes of log and records will be wanted.
     void expect(std::size_t bytes, std::size_t records) noexcept {
@@ -65,7 +65,7 @@ private:
     Attachment& bus_;
     replay::Image& image_;
     Cursor cursor_;
-    Lsn at_, to_;
+    Lsn at_;
     base::Spare<Memory> memory_{};
     std::size_t most_at_first_ = 64, most_ = 256;  // records of a part
     bool hurries_ = false;

@@ -20,10 +20,9 @@ namespace mmsb::state {
 /// Threads: one.
 class SegmentWindow {
 public:
-    /// So many bytes from `from` on, or all up to `limit` that there are. Returns where they end.
-    /// Throws Io.
-    Lsn read(log::Segments& segments, const log::Segment& segment, Lsn from, Lsn limit,
-             std::size_t size) {
+    /// So many bytes from `from` on, or all up to `limit` that there are. Throws Io.
+    void read(log::Segments& segments, const log::Segment& segment, Lsn from, Lsn limit,
+              std::size_t size) {
         const auto in_file = bytes_in(segment, limit);
         const auto before = static_cast<std::size_t>(from - segment.header.start);
         bytes_.resize(std::min(size, in_file - std::min(in_file, before)));
@@ -35,7 +34,6 @@ public:
         }
         bytes_.resize(have);
         at_ = from;
-        return from + have;
     }
     /// All of it. Likewise.
     void read_all(log::Segments& segments, const log::Segment& segment) {

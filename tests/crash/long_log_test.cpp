@@ -2,14 +2,14 @@
 // what a single thread says.
 #include "crash/damaged_bus.hpp"
 #include "crash/seed.hpp"
+#include "state/ahead.hpp"
 #include "support/faults.hpp"
 
 namespace mmsb::test {
 namespace {
 
-// Only threads that read ahead: they have no path.
-int no_reader(os::Call call, std::string_view path) {
-    return call == os::Call::thread && path.empty() ? EAGAIN : 0;
+int no_thread_ahead(os::Call call, std::string_view path) {
+    return call == os::Call::thread && path == state::thread_ahead ? EAGAIN : 0;
 }
 
 class ALongLog : public testing::Test {
@@ -21,7 +21,7 @@ protected:
     // With the file like that, by two threads and by one.
     Seen look(const fs::path& file, const std::string& changed) {
         const auto seen = bus_.look(file, changed);
-        const Faults refused(no_reader);
+        const Faults refused(no_thread_ahead);
         const auto alone = bus_.look(file, changed);
         EXPECT_EQ(seen.what, alone.what);
         EXPECT_EQ(seen.file, alone.file);
@@ -37,7 +37,7 @@ protected:
 TEST_F(ALongLog, IsReadByAThreadOfItsOwn) {
     std::atomic<unsigned> threads{0};
     const Faults counted([&](os::Call call, std::string_view path) {
-        threads += call == os::Call::thread && path.empty() ? 1 : 0;
+        threads += call == os::Call::thread && path == state::thread_ahead ? 1 : 0;
         return 0;
     });
     EXPECT_EQ(bus_.look_now().what, Seen::What::nothing);
@@ -109,7 +109,7 @@ TEST(ALogOfManySmallRecords, IsGoodUpToWhereItIsCutOff) {
     remove_arena(folder.path());
     const auto expect_good = [&] {
         for (const bool alone : {false, true}) {
-            const Faults faults(alone ? Faults::Answer(no_reader)
+            const Faults faults(alone ? Faults::Answer(no_thread_ahead)
                                       : [](os::Call, std::string_view) { return 0; });
             config.open = Open::read_only;
             const auto bus = start_with(config);
