@@ -77,6 +77,16 @@ Node Propagation::next() noexcept {
     return no_node;
 }
 
+Node Propagation::peek() const noexcept {
+    const auto& marked = memory_->marked;
+    const auto& summary = memory_->summary;
+    // What is further away than a word of the summary is not looked for.
+    if (at_ == summary.size() || summary[at_] == 0) return no_node;
+    const auto word = at_ * bits + static_cast<std::size_t>(std::countr_zero(summary[at_]));
+    const auto bit = static_cast<std::size_t>(std::countr_zero(marked[word]));
+    return graph_.order().at(static_cast<Position>(word * bits + bit));
+}
+
 void Propagation::take(Node node) {
     memory_->batch.push_back({node, std::exchange(memory_->why[node], std::uint8_t{0})});
 }

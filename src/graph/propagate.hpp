@@ -51,6 +51,8 @@ public:
             mark_children(node, visit(node, why));
         }
     }
+    /// What is visited next, as far as is known by now; no_node: nothing. A hint.
+    [[nodiscard]] Node peek() const noexcept;
     struct Visited {
         Node node = no_node;
         std::uint8_t why = 0;

@@ -17,7 +17,10 @@ void Computing::run(std::span<const GraphChange> net) {
     start(propagation, net);
     made_before_ = staged_.made.pages.size();
     propagation.run([&](graph::Node node) { return is_heavy(node); },
-                    [&](graph::Node node, std::uint8_t why) { return visit(node, why); },
+                    [&](graph::Node node, std::uint8_t why) {
+                        look_ahead(propagation.peek(), node);
+                        return visit(node, why);
+                    },
                     [&](std::span<graph::Propagation::Visited> nodes) { visit_all(nodes); });
     if (out_of_order_) put_in_order();
 }
@@ -75,6 +78,15 @@ const RegisteredFunction* Computing::function_for(graph::Node node, const PageSt
     return is_to_do(why) ? may_compute(node, why) : nullptr;
 }
 
+void Computing::look_ahead(graph::Node next, graph::Node node) const noexcept {
+    if (next == graph::no_node) {
+        const auto children = graph_.children_of(node);
+        if (children.empty()) return;
+        next = children.front().node;
+    }
+    pages_.look_ahead(next);
+}
+
 graph::Fate Computing::visit(graph::Node node, std::uint8_t why) {
     auto& page = pages_.of(node);
     if (graph_.rule_of(node) == nullptr) return visit_bound(page, why);
@@ -83,7 +95,9 @@ graph::Fate Computing::visit(graph::Node node, std::uint8_t why) {
     prepare(memory_->job, node, page, *function);
     pages_.look_again();
     call(memory_->job);
-    return settle(memory_->job, why);
+    const auto fate = settle(memory_->job, why);
+    let_go_of_parents(node);
+    return fate;
 }
 
 // As one behind the other, but for the time when the functions run.
@@ -105,7 +119,31 @@ void Computing::visit_all(std::span<graph::Propagation::Visited> nodes) {
     for (std::size_t i = 0; i != nodes.size(); ++i) {
         auto& [node, why, fate] = nodes[i];
         auto& job = memory_->jobs[i];
-        fate = job.function == nullptr ? leave(pages_.of(node), why) : settle(job, why);
+        if (job.function == nullptr) {
+            fate = leave(pages_.of(node), why);
+            continue;
+        }
+        fate = settle(job, why);
+        let_go_of_parents(node);
+    }
+}
+
+// REQUIRES that nothing which is staged points to its bytes.
+void Computing::let_go_when_read(const Job& job) {
+    auto& page = *job.page;
+    for (const auto& child : graph_.children_of(job.node))
+        page.readers += (child.kinds & graph::by_formula) != 0 ? 1 : 0;
+    if (page.readers == 0) pages_.let_go(page);
+}
+
+// REQUIRES that it has been computed. (By count: pages that are visited together are not visited in
+// the order of their positions.)
+void Computing::let_go_of_parents(graph::Node node) {
+    for (const auto named : graph_.named_by(node)) {
+        auto& parent = pages_.of(named);
+        if (parent.readers == 0 || parent.read_by == node) continue;  // not, or a second time
+        parent.read_by = node;
+        if (--parent.readers == 0) pages_.let_go(parent);
     }
 }
 
@@ -173,6 +211,7 @@ graph::Fate Computing::leave(PageState& page, std::uint8_t why) {
 
 void Computing::prepare(Job& job, graph::Node node, PageState& page,
                         const RegisteredFunction& function) {
+    job.node = node;
     job.page = &page;
     job.rule = graph_.rule_of(node).get();
     job.function = &function;
@@ -259,11 +298,15 @@ graph::Fate Computing::keep(Job& job) {
     pages_.keep_changed(page, job.found.ranges);
     const bool differs = !page.changed.empty() || page.is_new;
     const bool written = page.staged != nullptr && !page.staged->writes.empty();
-    page.now = job.out;
+    page.now = page.room = job.out;
     page.has_bytes = true;
-    if (!differs && !page.was_stale && !written) return Fate::unchanged;
+    if (!differs && !page.was_stale && !written) {
+        if (graph_.children_of(job.node).empty()) pages_.let_go(page);
+        return Fate::unchanged;
+    }
     if (is_ready(job)) {
         keep_ready(job);
+        let_go_when_read(job);
         return Fate::changed;
     }
     auto& entry = entry_of(page);

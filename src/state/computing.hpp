@@ -44,6 +44,7 @@ private:
 
     // One call of a function.
     struct Job {
+        graph::Node node = graph::no_node;
         PageState* page = nullptr;
         const graph::Rule* rule = nullptr;
         const RegisteredFunction* function = nullptr;
@@ -73,6 +74,7 @@ private:
         return page.staged != nullptr && page.staged->deleted;
     }
     [[nodiscard]] bool is_heavy(graph::Node node);
+    inline void look_ahead(graph::Node next, graph::Node node) const noexcept;
     // (inline: of what is called in one place, once a page, the compiler makes one function.)
     inline Fate visit(graph::Node node, std::uint8_t why);
     void visit_all(std::span<graph::Propagation::Visited> nodes);
@@ -94,6 +96,9 @@ private:
     inline Fate keep(Job& job);
     [[nodiscard]] inline bool is_ready(const Job& job) const noexcept;
     inline void keep_ready(Job& job);
+    // The room of bytes that the record has already, when all who read them have been computed.
+    inline void let_go_when_read(const Job& job);
+    inline void let_go_of_parents(graph::Node node);
     [[nodiscard]] std::span<const Write> writes_of(const Job& job);
     StagedPage& entry_of(PageState& page);
     void mark(PageState& page, bool stale);

@@ -31,8 +31,10 @@ inline void prefetch(const Attachment& bus, PlaceHint hint) noexcept {
     const auto lines = hint & ((1U << lines_bits) - 1);
     if (lines == 0) return;
     if (const auto bytes = bus.arena->bytes((hint >> lines_bits) * cache_line, 1))
-        for (std::uint64_t i = 0; i < lines; ++i)
+        for (std::uint64_t i = 0; i < lines; i += 2) {  // one too many costs less than counting
             __builtin_prefetch(bytes->data() + i * cache_line);
+            __builtin_prefetch(bytes->data() + (i + 1) * cache_line);
+        }
 }
 
 }  // namespace mmsb::state

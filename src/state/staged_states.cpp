@@ -72,12 +72,14 @@ StagedPage* StagedById::find(PageId page) const noexcept {
 StagedStates::StagedStates(Attachment& bus, Staged& staged, const StagedById& by_id,
                            const graph::Graph& graph)
     : bus_(bus), staged_(staged), by_id_(by_id), graph_(graph), as_of_(logged()) {
+    if (memory_->places.size() < graph.node_slots()) memory_->places.resize(graph.node_slots());
     if (memory_->by_node.size() < graph.node_slots()) memory_->by_node.resize(graph.node_slots());
 }
 
 StagedStates::~StagedStates() {
     for (const auto node : memory_->read) memory_->by_node[node] = nullptr;
     memory_->read.clear();
+    memory_->rooms.clear();
 }
 
 Lsn StagedStates::logged() const { return bus_.words().logged.load(std::memory_order_acquire); }
@@ -97,7 +99,10 @@ PageState& StagedStates::of(PageId page) {
 PageState& StagedStates::read_node(graph::Node node) {
     auto& made = staged_.made.memory.make<PageState>(1).front();
     made.page = graph_.page_of(node);
+    auto& place = memory_->places[node];
+    made.line = place.line;
     read(made);
+    place = {made.line, hint_of(made.line_then.offset, made.line_then.size)};
     memory_->read.push_back(node);
     memory_->by_node[node] = &made;
     return made;
@@ -145,7 +150,7 @@ std::span<const ByteRange> StagedStates::copy(std::span<const ByteRange> ranges)
 }
 
 void StagedStates::read_line(PageState& to) {
-    to.line = to.staged != nullptr ? to.staged->line : unknown_line;
+    if (to.staged != nullptr) to.line = to.staged->line;
     arena::LineCopy info;
     try {
         const auto& line = find_line(bus_, to.page, to.line);

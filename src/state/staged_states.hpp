@@ -4,8 +4,10 @@
 
 #include "base/spare.hpp"
 #include "delta/codec.hpp"
+#include "state/prefetch.hpp"
 #include "state/stage.hpp"
 
+#include <cassert>
 #include <unordered_map>
 
 namespace mmsb::state {
@@ -26,6 +28,9 @@ struct PageState {
     bool is_resized = false;
     bool has_bytes = false;  ///< `now` is there; `before` where it was read.
     std::span<const std::byte> before{}, now{};
+    std::span<std::byte> room{};  ///< Where it was computed; how many will still read that,
+    std::uint32_t readers = 0;    ///< and who did last.
+    graph::Node read_by = graph::no_node;
     ByteRange one{};  ///< What `changed` mostly is.
     std::span<const ByteRange> changed{};
 
@@ -71,16 +76,36 @@ public:
         auto* const known = memory_->by_node[node];
         return known != nullptr ? *known : read_node(node);
     }
+    /// It will be asked for soon: asks for its line and bytes, if this thread knows where they lie.
+    void look_ahead(graph::Node node) const noexcept {
+        graph_.prefetch(node);
+        const auto& [line, hint] = memory_->places[node];
+        if (hint == 0) return;
+        __builtin_prefetch(bus_.arena->line(line));
+        prefetch(bus_, hint);
+    }
     /// Of one that may be no node of the graph.
     [[nodiscard]] PageState& of(PageId page);
     /// Its bytes as they will be; read at the first call. Throws Moved.
     [[nodiscard]] std::span<const std::byte> bytes_of(PageState& page) {
         if (!page.has_bytes) read_bytes(page);
+        assert(page.now.size() == page.whole.size);
         return page.now;
     }
     /// Room for a version of it, and its bytes copied there. Throws Moved.
     [[nodiscard]] std::span<std::byte> room_for(const PageState& page) {
-        return staged_.made.memory.take(page.whole.size);
+        auto& rooms = memory_->rooms;
+        if (rooms.empty() || rooms.back().size() != page.whole.size)
+            return staged_.made.memory.take(page.whole.size);
+        const auto room = rooms.back();
+        rooms.pop_back();
+        return room;
+    }
+    /// Nobody needs the bytes that were computed of it any more: the next page has their room,
+    /// while it is in the processor's caches.
+    void let_go(PageState& page) {
+        memory_->rooms.push_back(page.room);
+        page.now = {};
     }
     void copy_bytes(PageState& page, std::span<std::byte> out);
     /// Where `now` differs from the page as it was, which is nowhere but `within`. From any thread,
@@ -112,11 +137,17 @@ private:
     [[nodiscard]] inline bool stands(const PageState& page) const;
     void read_moving(PageState& to, arena::LineCopy& info);
 
+    struct Place {
+        std::uint32_t line = unknown_line;
+        PlaceHint hint = 0;
+    };
     // A thread keeps it for its next propagation.
     struct Memory {
         std::vector<PageState*> by_node{};  // all null where nobody uses it
+        std::vector<Place> places{};        // by node: where it was found last, on whatever bus
         std::vector<graph::Node> read{};
         std::vector<ByteRange> written{}, ranges{};
+        std::vector<std::span<std::byte>> rooms{};  // of Made::memory
     };
 
     Attachment& bus_;
