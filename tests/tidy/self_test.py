@@ -112,6 +112,25 @@ class Tidy(unittest.TestCase):
         self.assert_told("facade", "examples/hello.cpp", "#include <delta/codec.hpp>\n")
         self.assert_told("facade", "examples/hello.cpp", '#include "../tools/mmsb/table.hpp"\n')
 
+    def test_a_source_with_steps_that_is_not_compiled_with_them_is_told(self):
+        with_steps = {
+            "src/base/steps.hpp": "",
+            "src/log/record.hpp": '#include "base/steps.hpp"\n',
+            "src/CMakeLists.txt": CLEAN["src/CMakeLists.txt"]
+            + "set(with_steps log/record.cpp log/segments.cpp state/commit.cpp)\n",
+        }
+        self.assertEqual(self.breaches_with(files=with_steps), [])
+        unlisted = with_steps | {"src/api/state.cpp": '#include "log/record.hpp"\n'}
+        self.assertEqual(
+            self.breaches_with(files=unlisted),
+            ["src/api/state.cpp: steps: src/CMakeLists.txt does not have it in with_steps"],
+        )
+        idle = with_steps | {"src/log/record.cpp": ""}
+        self.assertEqual(
+            self.breaches_with(files=idle),
+            ["src/log/record.cpp: steps: in with_steps of src/CMakeLists.txt, and has none"],
+        )
+
 
 if __name__ == "__main__":
     unittest.main()

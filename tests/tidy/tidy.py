@@ -6,6 +6,7 @@ listed   each source file, and each folder with a CMakeLists.txt, is named in a 
 system   system headers only in src/os (command line: only in files named os_*)
 length   no file over 400 lines
 facade   tools and examples see <mmsb/...> only
+steps    src/CMakeLists.txt compiles for mmsb_steps what includes base/steps.hpp, also through others, and nothing else
 """
 
 import pathlib
@@ -146,6 +147,29 @@ class Tree:
                 elif quoted and not self.own_header(path, name):
                     self.breach("facade", path, f'"{name}" is not a header of its own')
 
+    def reaches(self, path, wanted, seen):
+        """Does it include that, also through other headers of src? `seen`: where it was looked already."""
+        for quoted, name in self.includes(path):
+            header = self.root / "src" / name
+            if not quoted or name in seen or not header.is_file():
+                continue
+            seen.add(name)
+            if name == wanted or self.reaches(header, wanted, seen):
+                return True
+        return False
+
+    def check_steps(self):
+        src = self.root / "src"
+        listed = re.search(r"set\(with_steps([^)]*)\)", (src / "CMakeLists.txt").read_text())
+        listed = set(listed[1].split()) if listed else set()
+        for path in self.files("src", suffixes=LISTED):
+            name = path.relative_to(src).as_posix()
+            has_steps = self.reaches(path, "base/steps.hpp", set())
+            if has_steps and name not in listed:
+                self.breach("steps", path, "src/CMakeLists.txt does not have it in with_steps")
+            if not has_steps and name in listed:
+                self.breach("steps", path, "in with_steps of src/CMakeLists.txt, and has none")
+
     def own_header(self, path, name):
         program = self.root / pathlib.Path(*path.relative_to(self.root).parts[:2])
         if program.is_file():
@@ -155,7 +179,7 @@ class Tree:
         return any(c.is_file() and program.resolve() in c.parents for c in candidates)
 
     def check(self):
-        for rule in ("arrows", "listed", "system", "length", "facade"):
+        for rule in ("arrows", "listed", "system", "length", "facade", "steps"):
             getattr(self, f"check_{rule}")()
         return self.breaches
 
