@@ -4,8 +4,8 @@
 // as in the plain model. Every engine in turn, round by round.
 //
 // after kill -9   what was shared memory is still there
-// after a reboot  it is not; all files are on the disk, and in the kernel's page cache, for
-// everybody
+// after a reboot  it is not, and the bus says that its log is of another boot; all files are on the
+//                 disk, and in the kernel's page cache, for everybody
 //
 // And for MMSB: how long a process that goes on is held up by the death of another.
 #include "reopen/survivors.hpp"
@@ -15,6 +15,7 @@
 #include "options.hpp"
 #include "stores/store.hpp"
 #include "support/child.hpp"
+#include "support/reboot.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -99,7 +100,7 @@ void run(const bench::Way& way, const Options& options, After after, bench::Mode
     mmsb::test::Child writer([&]() -> int { write_and_die(way, options, after); });
     if (writer.wait() != -SIGKILL) throw std::runtime_error(way.name + ": the writer failed");
     if (after == After::reboot) {
-        bench::lose_memory(options.folder);
+        mmsb::test::reboot(options.folder);
         ::sync();  // no machine comes up with something that waits to be written
     }
     times.mib = mib_in(options.folder);

@@ -36,7 +36,7 @@ struct BusLayout {
     std::uint64_t inode, generation, ring_size, segment_size, page_id_ceiling;
     std::int64_t created_ns;
     std::uint64_t base_sequence, base_lsn, keep_bytes, keep_records, keep_seconds;
-    std::uint64_t age_suspended;
+    std::uint64_t age_suspended, log_boot;
 };
 struct SegmentLayout {
     Prefix prefix;
@@ -60,7 +60,7 @@ struct IndexLayout {
 static_assert(std::has_unique_object_representations_v<Prefix> && sizeof(Prefix) == 16);
 static_assert(offsetof(Prefix, major) == 8 && offsetof(Prefix, minor) == 10);
 static_assert(offsetof(Prefix, checksum) == 12);
-static_assert(std::has_unique_object_representations_v<BusLayout> && sizeof(BusLayout) == 128);
+static_assert(std::has_unique_object_representations_v<BusLayout> && sizeof(BusLayout) == 136);
 static_assert(offsetof(BusLayout, uuid) == 16 && offsetof(BusLayout, inode) == 32);
 static_assert(offsetof(BusLayout, generation) == 40 && offsetof(BusLayout, ring_size) == 48);
 static_assert(offsetof(BusLayout, segment_size) == 56 && offsetof(BusLayout, created_ns) == 72);
@@ -69,6 +69,7 @@ static_assert(offsetof(BusLayout, base_sequence) == 80 && offsetof(BusLayout, ba
 static_assert(offsetof(BusLayout, keep_bytes) == 96 && offsetof(BusLayout, keep_records) == 104);
 static_assert(offsetof(BusLayout, keep_seconds) == 112 &&
               offsetof(BusLayout, age_suspended) == 120);
+static_assert(offsetof(BusLayout, log_boot) == 128);
 static_assert(std::has_unique_object_representations_v<SegmentLayout> &&
               sizeof(SegmentLayout) == 72);
 static_assert(offsetof(SegmentLayout, bus) == 16 && offsetof(SegmentLayout, id) == 32);
@@ -217,7 +218,8 @@ Decoded<BusHeader> decode_slot(std::span<const std::byte> slot) {
                       .keep_bytes = l.keep_bytes,
                       .keep_records = l.keep_records,
                       .keep_seconds = l.keep_seconds,
-                      .age_suspended = l.age_suspended != 0},
+                      .age_suspended = l.age_suspended != 0,
+                      .log_boot = l.log_boot},
             {}};
 }
 
@@ -253,6 +255,7 @@ std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header) {
     layout.keep_records = header.keep_records;
     layout.keep_seconds = header.keep_seconds;
     layout.age_suspended = header.age_suspended ? 1 : 0;
+    layout.log_boot = header.log_boot;
     return encode<bus_header_size>(layout, bus_magic);
 }
 

@@ -61,6 +61,9 @@ struct BusHeader {
     std::uint64_t keep_bytes = 0, keep_records = 0, keep_seconds = 0;
     /// The clock jumped since these were set: until they are set anew `keep_seconds` drops nothing.
     bool age_suspended = false;
+    /// The boot of the system in which we wrote the log last (os::boot_number()), 0: not known. On
+    /// the disk before the log is written or synced.
+    std::uint64_t log_boot = 0;
     friend bool operator==(const BusHeader&, const BusHeader&) = default;
 };
 [[nodiscard]] std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header);

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -129,6 +130,16 @@ std::string boot_id() {
     const auto size = file.read(0, text);
     const auto all = text_of(std::span(text).first(size));
     return all.substr(0, all.find('\n'));
+}
+
+std::uint64_t boot_number() {
+    constexpr int digits = 16, base = 16;
+    auto text = boot_id();
+    std::erase(text, '-');
+    std::uint64_t number = 0;
+    const auto* const end = text.data() + std::min<std::size_t>(text.size(), digits);
+    const auto [stop, error] = std::from_chars(text.data(), end, number, base);
+    return error == std::errc{} && stop == end ? number : 0;
 }
 
 namespace {

@@ -17,6 +17,8 @@ namespace mmsb::os {
 [[nodiscard]] unsigned user_id() noexcept;
 /// Another one after each boot; empty where there is no /proc. Throws Io, OutOfSpace.
 [[nodiscard]] std::string boot_id();
+/// Its first 64 bits; 0 where there is none. Throws what that throws.
+[[nodiscard]] std::uint64_t boot_number();
 /// 0 where there is no /proc. Throws Io, OutOfSpace.
 [[nodiscard]] std::uint64_t pid_namespace();
 /// Likewise, of which file systems are mounted where.

@@ -110,6 +110,7 @@ struct Changing {
     std::atomic<std::uint64_t> base_sequence{0}, base_lsn{0};
     std::atomic<std::uint64_t> keep_bytes{0}, keep_records{0}, keep_seconds{0};
     std::atomic<bool> age_suspended{false};
+    std::atomic<std::uint64_t> log_boot{0};
 };
 
 /// The thread that makes checkpoints now and then.

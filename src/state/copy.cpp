@@ -116,6 +116,7 @@ public:
         header_.age_suspended = bus.changing.age_suspended.load();
         header_.generation = 1;
         header_.created_ns = os::clock_ns();
+        header_.log_boot = os::boot_number();
         os::random_bytes(header_.uuid);
         if (header_.base_lsn == first_lsn) header_.base_lsn = 0;
         end_ = newest(bus);

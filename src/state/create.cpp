@@ -96,6 +96,7 @@ void create_bus(Attachment& bus, const OpenOptions& options, const NewBus& plan)
     bus.header.geometry = options.geometry;
     bus.header.page_id_ceiling = first_ceiling;
     bus.header.created_ns = os::clock_ns();
+    bus.header.log_boot = os::boot_number();
     if (plan.image) make_first_checkpoint(bus, *plan.image);
     make_log(bus);
     MMSB_STEP("attach.log_made");

@@ -33,6 +33,7 @@ void take_changing(Attachment& bus, const log::BusHeader& header) {
     changing.keep_records.store(header.keep_records);
     changing.keep_seconds.store(header.keep_seconds);
     changing.age_suspended.store(header.age_suspended);
+    changing.log_boot.store(header.log_boot);
 }
 
 void load_header(Attachment& bus, bool read_only) {
@@ -44,7 +45,10 @@ void load_header(Attachment& bus, bool read_only) {
     if (bus.header.inode == inode) return;
     bus.header.inode = inode;
     if (read_only) return;
-    update_header(bus, [&](log::BusHeader& header) { header.inode = inode; });
+    update_header(bus, [&](log::BusHeader& header) {
+        header.inode = inode;
+        header.log_boot = 0;  // who copied it wrote the log
+    });
     bus.notice(Notice::Level::info,
                bus.path + " is a copy of a bus; it goes on by itself from here");
 }

@@ -14,23 +14,45 @@ namespace mmsb::state {
 
 namespace {
 
-// What was rebuilt from the files is not on the disk for that: they may have been written a moment
-// ago by processes that were killed. (What a sync failed for may be in memory only, and no later
-// sync says so.) Nothing may count on it, or be put behind it, before the disk has it.
-void make_durable(Attachment& bus, const Rebuilt& rebuilt) {
-    if (rebuilt.fresh) return bus.folder->sync();  // who made log/ may have died before
+// Into the kernel's memory once more.
+void write_again(Attachment& bus, Lsn from, Lsn to) {
     std::vector<std::byte> bytes;
-    for (auto at = rebuilt.promised; at < rebuilt.end;) {
-        bytes.resize(std::min<std::uint64_t>(limits::mib, rebuilt.end - at));
+    for (auto at = from; at < to;) {
+        bytes.resize(std::min<std::uint64_t>(limits::mib, to - at));
         const auto got = bus.segments->read(at, bytes);
         if (got == 0) break;  // zeros at the end of a segment that were never written
         bus.segments->write(at, std::span(bytes).first(got));
         at += got;
     }
+}
+
+// What was rebuilt from the files is not on the disk for that: they may have been written a moment
+// ago by processes that were killed. Nothing may count on it, or be put behind it, before the disk
+// has it. What a sync failed for may be in the kernel's memory only, and no later sync says so: if
+// we have written the log since the system was booted, it is written again.
+void make_durable(Attachment& bus, const Rebuilt& rebuilt, bool of_this_boot) {
+    if (rebuilt.fresh) return bus.folder->sync();  // who made log/ may have died before
+    if (of_this_boot) write_again(bus, rebuilt.promised, rebuilt.end);
     bus.segments->sync(rebuilt.promised, rebuilt.end);
     auto& words = bus.words();
     words.durable_sequence.store(words.sequence.load());
     words.files_seal.store(arena::seal_of(arena::files_tail_of(words)));
+}
+
+// May what was rebuilt have been written since the system was booted? Two must say that it was not:
+// a container that was started anew may call it another boot, and the clock may have been set.
+bool may_be_of_this_boot(const Attachment& bus) {
+    const auto written_in = bus.changing.log_boot.load();
+    const auto booted_at = os::clock_ns() - os::boot_clock_ns();
+    return written_in == 0 || written_in == os::boot_number() ||
+           static_cast<std::int64_t>(bus.words().time.load()) >= booted_at;
+}
+
+// Before the log is written, or synced: whose sync has failed has written it.
+void note_boot(Attachment& bus) {
+    const auto boot = os::boot_number();
+    if (bus.changing.log_boot.load() != boot)
+        update_header(bus, [boot](log::BusHeader& header) { header.log_boot = boot; });
 }
 
 void say_why_rebuilt(Attachment& bus, Found found) {
@@ -63,6 +85,7 @@ void use(Attachment& bus, const OpenOptions& options, ArenaFile& place) {
     words.writer_pid.store(0);
     bus.recovery.needed = words.clean.load() == 0;
     place.remember();
+    note_boot(bus);
     load_structure(bus);
     set_history(bus);
     if (words.poison.load() == EBADMSG)
@@ -119,7 +142,9 @@ void build(Attachment& bus, const OpenOptions& options, ArenaFile& place, Reason
             fmt::format("{}: a torn tail of {} bytes behind sequence {} was dropped; without a "
                         "close record it cannot be told from damage of what was synced last",
                         bus.path, rebuilt.dropped_bytes, words.sequence.load()));
-    make_durable(bus, rebuilt);
+    const bool of_this_boot = may_be_of_this_boot(bus);
+    note_boot(bus);
+    make_durable(bus, rebuilt, of_this_boot);
     if (bus.recovery.needed) bus.segments->remove_orphans(rebuilt.last_commit_end);
     // A torn tail is never appended to again: a new file, a new salt.
     if (bus.recovery.needed)

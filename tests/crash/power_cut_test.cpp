@@ -9,7 +9,7 @@
 #include "crash/shared.hpp"
 #include "support/child.hpp"
 #include "support/mounts.hpp"
-#include "support/temp_bus.hpp"
+#include "support/reboot.hpp"
 
 #include <gtest/gtest.h>
 
@@ -155,6 +155,8 @@ void cut_once(Disk& disk, std::mt19937& random, Counts& acknowledged) {
     remove_arena(disk.bus());  // while its place can still be read, if it can
     disk.unmount();
     ASSERT_TRUE(disk.mount());
+    // Of that disk the kernel knows nothing any more, as after a boot.
+    if (random() % 2 == 0) date_log_before_boot(disk.bus());
     check(disk, acknowledged);
     disk.unmount();
 }
