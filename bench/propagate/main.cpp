@@ -157,9 +157,9 @@ std::vector<Engine> engines_of(const Options& options) {
 int main(int argc, char** argv) try {
     const auto options = parse(argc, argv);
     const auto large = 1000 / options.scale;
-    const std::vector<Shape> shapes{chain(1),      chain(10),         chain(large),
-                                    fan(large),    diamond(100),      layered(large),
-                                    cutoff(large), forest(10 * large)};
+    const std::vector<Shape> shapes{chain(1),       chain(10),       chain(large),
+                                    fan(large),     fan(20 * large), diamond(100),
+                                    layered(large), cutoff(large),   forest(10 * large)};
     const auto engines = engines_of(options);
     std::filesystem::create_directories(options.folder);
     fmt::print("ns until all is up to date, pages of 1 KiB, {} rounds, medians\n\n",
