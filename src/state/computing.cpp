@@ -79,7 +79,7 @@ const RegisteredFunction* Computing::function_for(graph::Node node, const PageSt
 }
 
 void Computing::look_ahead(graph::Node next, graph::Node node) const noexcept {
-    if (next == graph::no_node) {
+    if (next == graph::no_node) {  // in a chain: a child is marked when its parent has changed
         const auto children = graph_.children_of(node);
         if (children.empty()) return;
         next = children.front().node;
@@ -301,6 +301,7 @@ graph::Fate Computing::keep(Job& job) {
     page.now = page.room = job.out;
     page.has_bytes = true;
     if (!differs && !page.was_stale && !written) {
+        // (Who will read it is not counted: to change nothing costs the same with many children.)
         if (graph_.children_of(job.node).empty()) pages_.let_go(page);
         return Fate::unchanged;
     }

@@ -48,7 +48,8 @@ bool may_be_of_this_boot(const Attachment& bus) {
            static_cast<std::int64_t>(bus.words().time.load()) >= booted_at;
 }
 
-// Before the log is written, or synced: whose sync has failed has written it.
+// REQUIRES that this process has neither written nor synced the log yet. (A sync that fails leaves
+// what a write would: the next one must not believe what it reads.)
 void note_boot(Attachment& bus) {
     const auto boot = os::boot_number();
     if (bus.changing.log_boot.load() != boot)
