@@ -7,13 +7,28 @@ namespace mmsb::state {
 
 namespace {
 
-// What a look costs across cores is less than what going to sleep and being woken does: so long it
-// pays to go on looking.
-constexpr std::int64_t spin_ns = 5000;
+// Going to sleep and being woken on another core takes about as long: so who looks on for so long
+// loses at most as much again. And where two answer each other, who looks on is still awake when
+// the other one, who slept, has answered; from then on neither sleeps.
+constexpr std::int64_t spin_ns = 25'000;
 constexpr int looks_a_clock = 16;
 
 // Nobody of a private bus dies without those who wait for him.
 constexpr std::chrono::seconds private_step{1};
+
+// Whether it has paid lately to look on, of one thread. It never does where the writer has to have
+// this core, nor where commits are far apart: then it is tried once in a while.
+class Luck {
+public:
+    [[nodiscard]] bool is_worth_it() noexcept { return misses_ < few || ++misses_ % seldom == 0; }
+    void tell(bool found) noexcept { misses_ = found ? 0 : misses_ + 1; }
+
+private:
+    static constexpr std::uint32_t few = 4;
+    static constexpr std::uint32_t seldom = 128;  // in none of the quickest 99 of 100
+    std::uint32_t misses_ = 0;
+};
+thread_local Luck luck;
 
 bool spin(const Deadline& end, FunctionRef<bool(Look)> look) {
     const auto until = os::steady_ns() + std::min<std::int64_t>(spin_ns, end.left().count());
@@ -45,7 +60,12 @@ Waited wait(Attachment& bus, WakeBits bits, const Deadline& end, FunctionRef<boo
     auto& words = bus.words();
     const bool may_write = bus.arena->writable();
     const Timeout step = bus.is_private ? Timeout(private_step) : Timeout(sleep_step);
-    if (look(Look::quick) || (!end.passed() && spin(end, look))) return Waited::found;
+    if (look(Look::quick)) return Waited::found;
+    if (!end.passed() && luck.is_worth_it()) {
+        const bool found = spin(end, look);
+        luck.tell(found);
+        if (found) return Waited::found;
+    }
     for (;;) {
         const auto bell = words.bell.load(std::memory_order_acquire);
         if (interrupted()) return Waited::interrupted;
