@@ -1,5 +1,6 @@
 #include "delta/ranges.hpp"
 
+#include "delta/layout.hpp"
 #include "delta/windows.hpp"
 
 #include <algorithm>
@@ -11,6 +12,44 @@ namespace mmsb::delta {
 namespace {
 
 constexpr std::size_t at_a_time = 64;  // windows
+
+// [first, end), in a window that begins at `begin`.
+void add(std::size_t begin, std::size_t first, std::size_t end, std::vector<ByteRange>& ranges) {
+    if (!ranges.empty() && ranges.back().offset + ranges.back().size + window > begin)
+        ranges.back().size = end - ranges.back().offset;
+    else
+        ranges.push_back({first, end - first});
+}
+
+// The first and the last byte that are another, and those between them.
+struct Differing {
+    std::size_t first = 0, end = 0;
+
+    void add(std::uint64_t differs, std::size_t at) noexcept {
+        if (differs == 0) return;
+        if (end == 0) first = at + static_cast<std::size_t>(std::countr_zero(differs)) / 8;
+        end = at + (static_cast<std::size_t>(std::bit_width(differs)) + 7) / 8;
+    }
+};
+
+// One window at most: what is found of it needs no mask.
+void add_one_window(const std::byte* before, const std::byte* now, std::size_t begin,
+                    std::size_t size, std::vector<ByteRange>& out) {
+    constexpr std::size_t word = sizeof(std::uint64_t);
+    before += begin;
+    now += begin;
+    Differing differing;
+    std::size_t at = 0;
+    for (; at + word <= size; at += word)
+        differing.add(load<std::uint64_t>(before + at) ^ load<std::uint64_t>(now + at), at);
+    if (at != size) {
+        std::uint64_t was = 0, is = 0;
+        std::memcpy(&was, before + at, size - at);
+        std::memcpy(&is, now + at, size - at);
+        differing.add(was ^ is, at);
+    }
+    if (differing.end != 0) add(begin, begin + differing.first, begin + differing.end, out);
+}
 
 // Of `size` bytes of the page from `begin` on.
 void add_changed(const std::byte* before, const std::byte* now, std::size_t begin, std::size_t size,
@@ -31,10 +70,7 @@ void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges)
     for (const auto& w : windows) {
         const auto first = w.offset + static_cast<std::size_t>(std::countr_zero(w.mask));
         const auto end = w.offset + static_cast<std::size_t>(std::bit_width(w.mask));
-        if (!ranges.empty() && ranges.back().offset + ranges.back().size + window > w.offset)
-            ranges.back().size = end - ranges.back().offset;
-        else
-            ranges.push_back({first, end - first});
+        add(w.offset, first, end, ranges);
     }
 }
 
@@ -51,8 +87,10 @@ void changed_ranges(std::span<const std::byte> before, std::span<const std::byte
                     std::span<const ByteRange> within, std::vector<ByteRange>& out) {
     if (before.size() != now.size()) return changed_ranges(before, now, out);
     out.clear();
-    for (const auto& [offset, size] : within)
-        add_changed(before.data(), now.data(), offset, size, out);
+    for (const auto& [offset, size] : within) {
+        const auto& add_stretch = size <= window ? add_one_window : add_changed;
+        add_stretch(before.data(), now.data(), offset, size, out);
+    }
 }
 
 }  // namespace mmsb::delta

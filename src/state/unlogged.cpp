@@ -24,11 +24,11 @@ struct Reading {
 };
 thread_local const Reading* reading = nullptr;
 
-// Of a function that may write anywhere all bytes are compared: then it writes into one room that
-// all pages have in common, which stays in the processor's caches, and what differs is copied to
-// the page. Of others, and of large pages, only what can differ is looked at: they have a second
-// copy.
-bool is_computed_as_a_whole(const UnloggedNode& node) noexcept {
+// Of a function that may write anywhere all bytes are compared: then it writes into a room that all
+// pages have in common, which stays in the processor's caches, and what differs is copied to the
+// page. Others write to the page, and the room keeps what they can reach as it was: so do those of
+// pages that no cache has room for twice.
+bool is_computed_in_the_room(const UnloggedNode& node) noexcept {
     constexpr std::size_t most = 64 * limits::kib;
     return node.function->locality == Locality::opaque && node.bytes.size() <= most;
 }
@@ -73,7 +73,6 @@ UnloggedPointer UnloggedGraph::make(std::size_t size, std::vector<UnloggedPointe
     node->name = std::move(name);
     node->arguments = std::move(arguments);
     node->bytes.resize(size);
-    if (!is_computed_as_a_whole(*node)) node->spare.resize(size);
     node->whole = {0, size};
     return node;  // all zero: nothing is behind
 }
@@ -95,8 +94,7 @@ public:
         graph_.read_.clear();
     }
 
-    /// Bytes of sources that it copied.
-    [[nodiscard]] std::uint64_t copied() const { return copied_; }
+    [[nodiscard]] std::uint64_t copied() const { return copied_; }  ///< Bytes of sources.
 
     void run(UnloggedNode& target) {
         auto& way = graph_.way_;
@@ -118,6 +116,21 @@ public:
             }
         }
         look_again();
+    }
+
+    // `spare` is what the page is now.
+    void take(UnloggedNode& node, const arena::LineCopy& info) {
+        copied_ += node.spare.size();
+        if (find_differing(node, node.bytes, node.spare, std::span(&node.whole, 1))) {
+            std::swap(node.bytes, node.spare);
+            if (node.whole.size != node.bytes.size()) {
+                node.whole = {0, node.bytes.size()};
+                node.resized = node.version;
+            }
+        }
+        // Last: where memory ran out it is read once more.
+        node.lsn = info.lsn;
+        node.stale = info.stale();
     }
 
 private:
@@ -157,35 +170,15 @@ private:
         take(node, wanted.info);
     }
 
-public:
-    // `spare` is what the page is now.
-    void take(UnloggedNode& node, const arena::LineCopy& info) {
-        copied_ += node.spare.size();
-        if (change(node, std::span(&node.whole, 1)) && node.whole.size != node.bytes.size()) {
-            node.whole = {0, node.bytes.size()};
-            node.resized = node.version;
-        }
-        // Last: where memory ran out it is read once more.
-        node.lsn = info.lsn;
-        node.stale = info.stale();
-    }
-
-private:
-    // `spare` is what the page is now; it differs nowhere but `within`. False: not even there.
-    bool change(UnloggedNode& node, std::span<const ByteRange> within) {
-        if (!find_differing(node, node.spare, within)) return false;
-        std::swap(node.bytes, node.spare);
-        return true;
-    }
-
-    // The page is `now` from here on; what of it differs is in `changed`. False: nothing does.
-    bool find_differing(UnloggedNode& node, std::span<const std::byte> now,
-                        std::span<const ByteRange> within) {
+    // The page was `before` and is `now`, and differs nowhere but `within`; what of it does is in
+    // `changed`. False: nothing does.
+    bool find_differing(UnloggedNode& node, std::span<const std::byte> before,
+                        std::span<const std::byte> now, std::span<const ByteRange> within) {
         auto& differs = graph_.differs_;
         differs.clear();
         if (node.version == 0)
             differs.assign(1, {0, now.size()});
-        else if (delta::changed_ranges(node.bytes, now, within, differs); differs.empty())
+        else if (delta::changed_ranges(before, now, within, differs); differs.empty())
             return false;
         node.changed.swap(differs);
         ++node.version;
@@ -220,42 +213,56 @@ private:
                                       : none ? std::span<const ByteRange>()
                                              : std::span<const ByteRange>(parent.changed));
         }
-        if (is_computed_as_a_whole(node))
-            compute_whole(node);
+        if (is_computed_in_the_room(node))
+            compute_in_the_room(node);
         else
-            compute_part(node, first);
+            compute_in_place(node, first);
         // Not before: where memory ran out it is computed once more.
         for (std::size_t i = 0; i != node.parents.size(); ++i)
             node.seen[i] = node.parents[i]->version;
     }
 
-    void compute_whole(UnloggedNode& node) {
-        auto& room = graph_.room_;
-        if (room.size() < node.bytes.size()) room.resize(node.bytes.size());
-        const auto out = std::span(room).first(node.bytes.size());
+    std::span<std::byte> room(std::size_t size) {
+        if (graph_.room_.size() < size) graph_.room_.resize(size);
+        return std::span(graph_.room_).first(size);
+    }
+
+    static void copy_stretches(std::span<const ByteRange> stretches,
+                               std::span<const std::byte> from, std::span<std::byte> to) noexcept {
+        for (const auto& [offset, size] : stretches)
+            base::copy(from.subspan(offset, size), to.data() + offset);
+    }
+
+    void compute_in_the_room(UnloggedNode& node) {
+        const auto out = room(node.bytes.size());
         base::copy(node.bytes, out.data());
-        call_function(node, out);
-        if (!find_differing(node, out, std::span(&node.whole, 1))) return;
-        for (const auto& [offset, size] : node.changed)
-            base::copy(out.subspan(offset, size), node.bytes.data() + offset);
+        call_function(node, call_for(node, out));
+        if (find_differing(node, node.bytes, out, std::span(&node.whole, 1)))
+            copy_stretches(node.changed, out, node.bytes);
     }
 
-    void compute_part(UnloggedNode& node, bool first) {
-        for (const auto& range : node.behind)
-            base::copy(std::span(node.bytes).subspan(range.offset, range.size),
-                       node.spare.data() + range.offset);
-        node.behind.assign(1, node.whole);  // until it is known what the function did
-        const auto call = call_function(node, node.spare);
-        if (first || !graph::reached_ranges(node.function->locality, call, graph_.reached_))
-            graph_.reached_.assign(1, node.whole);
-        if (change(node, graph_.reached_))
-            node.behind = node.changed;
-        else
-            node.behind.clear();
+    // As it was, where it fails: else nobody would be told of what is other next time.
+    void compute_in_place(UnloggedNode& node, bool first) {
+        const auto call = call_for(node, node.bytes);
+        auto& reached = graph_.reached_;
+        if (first || !graph::reached_ranges(node.function->locality, call, reached))
+            reached.assign(1, node.whole);
+        const auto before = room(node.bytes.size());
+        copy_stretches(reached, node.bytes, before);
+        try {
+            call_function(node, call);
+            find_differing(node, before, node.bytes, reached);
+        } catch (...) {
+            copy_stretches(reached, before, node.bytes);
+            throw;
+        }
     }
 
-    graph::Call call_function(const UnloggedNode& node, std::span<std::byte> out) {
-        const graph::Call call{PageId::none, graph_.parents_, graph_.changed_, node.arguments, out};
+    graph::Call call_for(const UnloggedNode& node, std::span<std::byte> out) const noexcept {
+        return {PageId::none, graph_.parents_, graph_.changed_, node.arguments, out};
+    }
+
+    void call_function(const UnloggedNode& node, const graph::Call& call) {
         try {
             const InsideFunction inside(bus_);
             node.function->call(call);
@@ -266,7 +273,6 @@ private:
         } catch (...) {
             throw_failed(node, "what is no exception");
         }
-        return call;
     }
 
     [[noreturn]] static void throw_failed(const UnloggedNode& node, const std::string& what) {

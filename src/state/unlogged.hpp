@@ -26,7 +26,8 @@ struct UnloggedNode {
     // -- of a source
     PageId page = PageId::none;
     std::uint32_t line = unknown_line;
-    Lsn lsn = 0;  ///< 0: not read yet.
+    Lsn lsn = 0;    ///< 0: not read yet.
+    Bytes spare{};  ///< Where the next version is read to.
 
     // -- of what is computed
     std::vector<std::shared_ptr<UnloggedNode>> parents{};
@@ -37,8 +38,6 @@ struct UnloggedNode {
 
     // -- of both
     Bytes bytes{};
-    Bytes spare{};  ///< Of what is computed where it changes: as `bytes` but for `behind`.
-    std::vector<ByteRange> behind{};
     std::vector<ByteRange> changed{};  ///< By the last change of `version`.
     ByteRange whole{};
     std::uint64_t version = 0;  ///< 0: no bytes yet.
@@ -83,7 +82,7 @@ private:
     std::vector<std::span<const std::byte>> parents_{};
     std::vector<std::span<const ByteRange>> changed_{};
     std::vector<ByteRange> reached_{}, differs_{};
-    Bytes room_{};  // for a page that is computed as a whole
+    Bytes room_{};  // of the largest page: what the one at hand will be, or was
 };
 
 }  // namespace mmsb::state

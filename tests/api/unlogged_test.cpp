@@ -1,4 +1,5 @@
 // Pages that are computed when they are read, in this process's memory alone.
+#include "api/unlogged.hpp"
 #include "api/derived.hpp"
 #include "support/child.hpp"
 #include "support/contents.hpp"
@@ -14,18 +15,6 @@ namespace mmsb::test {
 namespace {
 
 using testing::ElementsAre;
-
-std::uint64_t value_of(const UnloggedPage& page) { return page.read_as<std::uint64_t>(); }
-
-// The parents' sum, counted.
-RecomputeFunction adding(int* calls = nullptr) {
-    return [calls](Recompute& r) {
-        std::uint64_t sum = 0;
-        for (std::size_t i = 0; i != r.parents(); ++i) sum += r.parent<std::uint64_t>(i)[0];
-        r.out<std::uint64_t>()[0] = sum;
-        if (calls != nullptr) ++*calls;
-    };
-}
 
 TEST(AnUnloggedPage, IsComputedWhenItIsReadAndOnlyThen) {
     const auto bus = start();
@@ -116,63 +105,6 @@ TEST(AnUnloggedPage, IsToldWhichBytesOfItsParentsChanged) {
     EXPECT_THAT(seen, ElementsAre(ElementsAre(ByteRange{0, 1000}), ElementsAre(ByteRange{0, 20})));
 }
 
-TEST(AnUnloggedPage, WhoseFunctionThrowsSaysSoAndIsComputedAtTheNextRead) {
-    const auto bus = start();
-    const auto a = bus.create_page(8);
-    bool broken = false;
-    const auto next = bus.graph().derive_unlogged(8, {a}, [&broken](Recompute& r) {
-        r.out()[7] = std::byte{99};
-        if (broken) throw std::runtime_error("out of order");
-        r.out()[7] = {};
-        r.out()[0] = r.parent(0)[0];
-    });
-    EXPECT_EQ(value_of(next), 0U);
-    a.write(0, byte(1));
-    broken = true;
-    for (int i = 0; i < 2; ++i) {
-        const auto e = thrown<RecomputeFailed>([&] { static_cast<void>(next.read()); });
-        EXPECT_NE(std::string_view(e->what()).find("out of order"), std::string_view::npos);
-    }
-    broken = false;
-    EXPECT_EQ(value_of(next), 1U);
-}
-
-TEST(AnUnloggedPage, ThatCannotBeIsRefused) {
-    const auto bus = start(), other = start();
-    const auto graph = bus.graph();
-    const auto a = bus.create_page(8);
-    bus.register_recompute("test.sum/1", [](Recompute&) {}, {.accumulates = true});
-    raises<InvalidArgument>(bus,
-                            [&] { static_cast<void>(graph.derive_unlogged(8, {}, adding())); });
-    raises<InvalidArgument>(
-        bus, [&] { static_cast<void>(graph.derive_unlogged(8, {a}, RecomputeFunction{})); });
-    for (const auto* name : {"test.sum/1", "test.nobody/1", "mmsb.nothing/1"})
-        raises<InvalidArgument>(
-            bus, [&] { static_cast<void>(graph.derive_unlogged(8, {a}, formula::call(name))); });
-    const auto theirs = other.create_page(8);
-    const auto unlogged = other.graph().derive_unlogged(8, {theirs}, adding());
-    raises<InvalidArgument>(
-        bus, [&] { static_cast<void>(graph.derive_unlogged(8, {theirs}, adding())); });
-    raises<InvalidArgument>(
-        bus, [&] { static_cast<void>(graph.derive_unlogged(8, {unlogged}, adding())); });
-    thrown<PageNotFound>([] { static_cast<void>(UnloggedPage().read()); });
-    thrown<PageNotFound>([&] { static_cast<void>(graph.derive_unlogged(8, {Page()}, adding())); });
-    const auto page = graph.derive_unlogged(8, {a}, adding());
-    Bytes small(7);
-    thrown<InvalidArgument>([&] { page.read_into(small); });
-    // A function that does what it must not.
-    const auto reads =
-        graph.derive_unlogged(8, {a}, [&page](Recompute& r) { page.read_into(r.out()); });
-    thrown<WrongContext>([&] { static_cast<void>(reads.read()); });
-    const auto commits = graph.derive_unlogged(8, {a}, [&a](Recompute&) { a.write(0, byte(1)); });
-    thrown<WrongContext>([&] { static_cast<void>(commits.read()); });
-    EXPECT_EQ(value_of(page), 0U);
-    // But one of a commit may read it.
-    a.update(
-        [&page](std::span<std::byte> b) { b[0] = static_cast<std::byte>(value_of(page) + 3); });
-    EXPECT_EQ(value_of(page), 3U);
-}
-
 TEST(AnUnloggedPage, OfADeletedPageSaysWhichAndOfAStaleOneIsStale) {
     const auto bus = start();
     const auto a = bus.create_page(8), b = bus.create_page(8), derived = bus.create_page(8);
@@ -242,54 +174,6 @@ TEST(PagesComputedFromResizedOnes, SeeAllAsChangedWhateverTheirLocality) {
     changed.resize(45);  // the page itself
     EXPECT_EQ(changed.read(), filled(45, 7));
     EXPECT_TRUE(bus.verify({.recompute_every = 1}).good);
-}
-
-TEST(AFunctionThatReadsOrMakesUnloggedPages, HangsNowhere) {
-    const auto one = start(), two = start();
-    const auto a = one.create_page(8), b = two.create_page(8);
-    // It may make some, though they are of no use there.
-    const auto makes = one.graph().derive_unlogged(8, {a}, [&](Recompute&) {
-        static_cast<void>(one.graph().derive_unlogged(8, {a}, formula::copy()));
-    });
-    EXPECT_EQ(value_of(makes), 0U);
-    // Over another State, and back.
-    const auto inner = one.graph().derive_unlogged(8, {a}, formula::copy());
-    const auto there =
-        two.graph().derive_unlogged(8, {b}, [&](Recompute& r) { inner.read_into(r.out()); });
-    const auto back =
-        one.graph().derive_unlogged(8, {a}, [&](Recompute& r) { there.read_into(r.out()); });
-    thrown<WrongContext>([&] { static_cast<void>(back.read()); });
-    const auto commits =
-        two.graph().derive_unlogged(8, {b}, [&](Recompute&) { a.write(0, byte(1)); });
-    const auto through =
-        one.graph().derive_unlogged(8, {a}, [&](Recompute& r) { commits.read_into(r.out()); });
-    thrown<WrongContext>([&] { static_cast<void>(through.read()); });
-    EXPECT_EQ(byte_of(a), 0);
-}
-
-TEST(AnUnloggedPage, ThatWasMovedFromIsNoPage) {
-    const auto bus = start();
-    const auto a = bus.create_page(8);
-    auto page = bus.graph().derive_unlogged(8, {a}, formula::copy());
-    const auto moved = std::move(page);
-    EXPECT_EQ(value_of(moved), 0U);
-    thrown<PageNotFound>(
-        [&] { static_cast<void>(page.read()); });  // NOLINT(bugprone-use-after-move)
-    thrown<PageNotFound>([&] { static_cast<void>(page.size()); });
-    thrown<PageNotFound>(
-        [&] { static_cast<void>(bus.graph().derive_unlogged(8, {page}, formula::copy())); });
-    raises<InvalidArgument>(bus, [&] {
-        static_cast<void>(bus.graph().derive_unlogged(
-            8, {a}, formula::call("mmsb.copy/1", Bytes(limits::formula_arguments + 1))));
-    });
-    raises<InvalidArgument>(bus, [&] {
-        static_cast<void>(
-            bus.graph().derive_unlogged(8, {a}, [](Recompute&) {}, static_cast<Locality>(9)));
-    });
-    raises<InvalidArgument>(bus, [&] {
-        bus.register_recompute("test.any/1", [](Recompute&) {},
-                               {.locality = static_cast<Locality>(9)});
-    });
 }
 
 TEST(UnloggedPages, OfALongChainAreComputedAndGo) {

@@ -70,6 +70,48 @@ TEST(Ranges, HoldWhatChangesInSeveralParts) {
     }
 }
 
+TEST(Ranges, OfSingleWindowsAreThoseOfTheWholePage) {
+    Random random(13);
+    for (const auto size : sizes())
+        for (const auto pattern : patterns) {
+            if (size > windows_compared_once * window) continue;
+            const auto before = random_bytes(size, random);
+            const auto after = changed(before, pattern, random);
+            Ranges windows, all, within;
+            for (std::size_t at = 0; at < size; at += window)
+                windows.push_back({at, std::min(window, size - at)});
+            changed_ranges(before, after, all);
+            changed_ranges(before, after, windows, within);
+            EXPECT_EQ(within, all) << size;
+        }
+}
+
+TEST(Ranges, OfAStretchBeginAndEndWithWhatChangesInIt) {
+    Random random(14);
+    for (std::size_t offset = 0; offset != 9; ++offset)
+        for (std::size_t size = 1; size != 2 * window + 2; ++size) {
+            const auto before = random_bytes(offset + size + 9, random);
+            for (int changes = 0; changes != 4; ++changes) {
+                auto after = before;
+                std::size_t first = offset + size, end = 0;
+                for (int i = 0; i != changes; ++i) {
+                    const auto at = offset + random() % size;
+                    after[at] = before[at] ^ std::byte{1};
+                    first = std::min(first, at);
+                    end = std::max(end, at + 1);
+                }
+                Ranges ranges{{7, 7}};
+                changed_ranges(before, after, Ranges{{offset, size}}, ranges);
+                if (changes == 0)
+                    EXPECT_TRUE(ranges.empty());
+                else if (size <= window)
+                    EXPECT_EQ(ranges, (Ranges{{first, end - first}})) << offset << ' ' << size;
+                else
+                    expect_hold_all(ranges, before, after);
+            }
+        }
+}
+
 TEST(Ranges, OfAnotherSizeAreAllOfIt) {
     Ranges ranges;
     changed_ranges(Bytes(10), Bytes(20), ranges);
