@@ -32,34 +32,33 @@ struct Differing {
     }
 };
 
-// One window at most: what is found of it needs no mask.
-void add_one_window(const std::byte* before, const std::byte* now, std::size_t begin,
-                    std::size_t size, std::vector<ByteRange>& out) {
+// Of no more than a window: what is found of it needs no mask.
+void add_one_window(const Part& part, std::vector<ByteRange>& out) {
     constexpr std::size_t word = sizeof(std::uint64_t);
-    before += begin;
-    now += begin;
+    const auto* const before = part.before.data();
+    const auto* const after = part.after.data();
+    const auto size = part.after.size();
     Differing differing;
     std::size_t at = 0;
     for (; at + word <= size; at += word)
-        differing.add(load<std::uint64_t>(before + at) ^ load<std::uint64_t>(now + at), at);
+        differing.add(load<std::uint64_t>(before + at) ^ load<std::uint64_t>(after + at), at);
     if (at != size) {
         std::uint64_t was = 0, is = 0;
         std::memcpy(&was, before + at, size - at);
-        std::memcpy(&is, now + at, size - at);
+        std::memcpy(&is, after + at, size - at);
         differing.add(was ^ is, at);
     }
-    if (differing.end != 0) add(begin, begin + differing.first, begin + differing.end, out);
+    if (differing.end != 0)
+        add(part.offset, part.offset + differing.first, part.offset + differing.end, out);
 }
 
-// Of `size` bytes of the page from `begin` on.
-void add_changed(const std::byte* before, const std::byte* now, std::size_t begin, std::size_t size,
-                 std::vector<ByteRange>& out) {
+void add_windows(const Part& part, std::vector<ByteRange>& out) {
     std::array<Window, at_a_time> found;
     Tally ignored;
-    for (std::size_t at = 0; at < size; at += at_a_time * window) {
-        const auto offset = begin + at, n = std::min(at_a_time * window, size - at);
-        const auto count = collect({offset, {before + offset, n}, {now + offset, n}}, Expect::few,
-                                   found.data(), ignored);
+    for (std::size_t at = 0; at < part.after.size(); at += at_a_time * window) {
+        const auto n = std::min(at_a_time * window, part.after.size() - at);
+        const Part some{part.offset + at, part.before.subspan(at, n), part.after.subspan(at, n)};
+        const auto count = collect(some, Expect::few, found.data(), ignored);
         add_ranges(std::span(found).first(count), out);
     }
 }
@@ -74,23 +73,22 @@ void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges)
     }
 }
 
+void add_changed_ranges(const Part& part, std::vector<ByteRange>& out) {
+    part.after.size() <= window ? add_one_window(part, out) : add_windows(part, out);
+}
+
 void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
                     std::vector<ByteRange>& out) {
-    out.clear();
-    if (before.size() == now.size())
-        add_changed(before.data(), now.data(), 0, now.size(), out);
-    else
-        out.push_back({0, now.size()});
+    const ByteRange whole{0, now.size()};
+    changed_ranges(before, now, std::span(&whole, 1), out);
 }
 
 void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
                     std::span<const ByteRange> within, std::vector<ByteRange>& out) {
-    if (before.size() != now.size()) return changed_ranges(before, now, out);
+    if (before.size() != now.size()) return out.assign(1, {0, now.size()});
     out.clear();
-    for (const auto& [offset, size] : within) {
-        const auto& add_stretch = size <= window ? add_one_window : add_changed;
-        add_stretch(before.data(), now.data(), offset, size, out);
-    }
+    for (const auto& [offset, size] : within)
+        add_changed_ranges({offset, before.subspan(offset, size), now.subspan(offset, size)}, out);
 }
 
 }  // namespace mmsb::delta

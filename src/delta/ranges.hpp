@@ -1,6 +1,8 @@
 /// delta/ranges: where two states of a page differ, roughly. Pure.
 #pragma once
 
+#include "delta/codec.hpp"
+
 #include <mmsb/types.hpp>
 
 #include <span>
@@ -16,5 +18,8 @@ void changed_ranges(std::span<const std::byte> before, std::span<const std::byte
 /// The same where it is known that they differ nowhere else than `within`, ascending and apart.
 void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
                     std::span<const ByteRange> within, std::vector<ByteRange>& out);
+
+/// The same of one part: behind those that are there, which lie before it.
+void add_changed_ranges(const Part& part, std::vector<ByteRange>& out);
 
 }  // namespace mmsb::delta

@@ -119,27 +119,44 @@ void StagedStates::read(PageState& to) {
 void StagedStates::stage_over(PageState& to) {
     static_cast<void>(bytes_of(to));
     const auto size = to.staged->size.value_or(to.before.size());
-    const auto bytes = staged_.made.memory.take(static_cast<std::size_t>(size));
-    const auto kept = to.before.first(std::min(to.before.size(), bytes.size()));
-    base::copy(kept, bytes.data());
-    std::ranges::fill(bytes.subspan(kept.size()), std::byte{0});
-    auto& written = memory_->written;
-    written.clear();
-    for (const auto& write : to.staged->writes) {
+    for (const auto& write : to.staged->writes)
         if (write.offset > size || write.bytes.size() > size - write.offset)
             throw Moved{};  // it became smaller: the commit will say so, or conflict
-        base::copy(write.bytes, bytes.data() + write.offset);
-        written.push_back({static_cast<std::size_t>(write.offset), write.bytes.size()});
+    memory_->ranges.clear();
+    to.is_resized = to.before.size() != size;
+    const auto node = graph_.node_of(to.page);
+    const bool is_computed = node != graph::no_node && graph_.rule_of(node) != nullptr;
+    if (to.is_new || to.is_resized || is_computed)  // and compared with the bytes before
+        make_over(to, static_cast<std::size_t>(size));
+    else
+        write_over(to);
+    keep_changed(to, memory_->ranges);
+    if (!to.staged->writes.empty()) to.is_stale = false;
+}
+
+// `before` becomes `now`.
+void StagedStates::write_over(PageState& to) {
+    for (const auto& [at, bytes] : to.staged->writes) {
+        const auto place = to.room.subspan(static_cast<std::size_t>(at), bytes.size());
+        delta::add_changed_ranges({static_cast<std::size_t>(at), place, bytes}, memory_->ranges);
+        base::copy(bytes, place.data());
     }
-    to.now = bytes;
-    to.whole = {0, bytes.size()};
-    to.is_resized = to.before.size() != bytes.size();
+}
+
+// `now` is another copy.
+void StagedStates::make_over(PageState& to, std::size_t size) {
+    to.room = staged_.made.memory.take(size);
+    const auto kept = to.before.first(std::min(to.before.size(), size));
+    base::copy(kept, to.room.data());
+    std::ranges::fill(to.room.subspan(kept.size()), std::byte{0});
+    for (const auto& write : to.staged->writes)
+        base::copy(write.bytes, to.room.data() + write.offset);
+    to.now = to.room;
+    to.whole = {0, size};
     if (to.is_new)
         memory_->ranges.assign(1, to.whole);
     else
-        delta::changed_ranges(to.before, bytes, written, memory_->ranges);
-    keep_changed(to, memory_->ranges);
-    if (!to.staged->writes.empty()) to.is_stale = false;
+        delta::changed_ranges(to.before, to.now, memory_->ranges);
 }
 
 std::span<const ByteRange> StagedStates::copy(std::span<const ByteRange> ranges) {
@@ -180,9 +197,9 @@ bool StagedStates::copy_still(const PageState& page, std::span<std::byte> out) c
 }
 
 void StagedStates::read_bytes(PageState& to) {
-    const auto bytes = staged_.made.memory.take(to.whole.size);
-    if (copy_still(to, bytes)) {
-        to.before = to.now = bytes;
+    to.room = staged_.made.memory.take(to.whole.size);
+    if (copy_still(to, to.room)) {
+        to.before = to.now = to.room;
         to.has_bytes = true;
         return;
     }
@@ -196,9 +213,9 @@ void StagedStates::read_moving(PageState& to, arena::LineCopy& info) {
     Wanted wanted{.page = to.page, .line = to.line};
     const auto read = read_many(bus_, std::span(&wanted, 1));
     if (!wanted.found) throw Moved{};
-    const auto bytes = staged_.made.memory.take(wanted.bytes.size());
-    base::copy(wanted.bytes, bytes.data());
-    to.before = to.now = bytes;
+    to.room = staged_.made.memory.take(wanted.bytes.size());
+    base::copy(wanted.bytes, to.room.data());
+    to.before = to.now = to.room;
     to.has_bytes = true;
     to.line = wanted.line;
     info = wanted.info;

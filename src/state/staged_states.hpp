@@ -28,7 +28,7 @@ struct PageState {
     bool is_resized = false;
     bool has_bytes = false;  ///< `now` is there; `before` where it was read.
     std::span<const std::byte> before{}, now{};
-    std::span<std::byte> room{};  ///< Where it was computed; how many will still read that,
+    std::span<std::byte> room{};  ///< Of `now`. Of what was computed: how many will still read it,
     std::uint32_t readers = 0;    ///< and who did last.
     graph::Node read_by = graph::no_node;
     ByteRange one{};  ///< What `changed` mostly is.
@@ -131,6 +131,8 @@ private:
     PageState& read_node(graph::Node node);
     inline void read(PageState& to);
     void stage_over(PageState& to);
+    void write_over(PageState& to);
+    void make_over(PageState& to, std::size_t size);
     inline void read_line(PageState& to);
     void read_bytes(PageState& to);
     [[nodiscard]] inline bool copy_still(const PageState& page, std::span<std::byte> out) const;
@@ -146,7 +148,7 @@ private:
         std::vector<PageState*> by_node{};  // all null where nobody uses it
         std::vector<Place> places{};        // by node: where it was found last, on whatever bus
         std::vector<graph::Node> read{};
-        std::vector<ByteRange> written{}, ranges{};
+        std::vector<ByteRange> ranges{};
         std::vector<std::span<std::byte>> rooms{};  // of Made::memory
     };
 
