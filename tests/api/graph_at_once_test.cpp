@@ -72,6 +72,20 @@ TEST(OneTransaction, MayWriteAndDeriveAPage) {
     expect_sound(bus);
 }
 
+TEST(OneTransaction, MayWriteToAPageWhatItThenComputesOfIt) {
+    const auto bus = start();
+    const auto parent = bus.create_page(2, {.contents = bytes_of("ab")}), page = bus.create_page(2),
+               below = bus.create_page(2);
+    bus.graph().derive(below, {page}, formula::copy());
+    bus.transact([&](Transaction& tx) {
+        tx.update(page, bytes_of("ab"));
+        tx.derive(page, {parent}, formula::copy());
+    });
+    EXPECT_EQ(text_of(page.read()), "ab");
+    EXPECT_EQ(text_of(below.read()), "ab");
+    expect_sound(bus);
+}
+
 TEST(OneTransaction, MayDeriveAPageFromOthersAndDeleteItsParent) {
     const auto bus = start();
     const auto old = bus.create_page(1), fresh = bus.create_page(1, {.contents = bytes_of("f")}),
