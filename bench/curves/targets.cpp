@@ -10,16 +10,17 @@
 #include <cstring>
 #include <functional>
 #include <stdexcept>
+#include <string_view>
 
 namespace bench {
 
 namespace {
 
 struct Target {
-    std::string name;
+    std::string_view name;
     std::int64_t bit;
 };
-std::string name_of(std::int64_t bit) {
+std::string_view name_of(std::int64_t bit) {
     switch (bit) {
         case HWY_AVX3_DL:
             return "AVX-512 of Ice Lake and later";
@@ -28,7 +29,7 @@ std::string name_of(std::int64_t bit) {
         case 0:
             return "baseline x86-64, a byte at a time";
         default:
-            return std::string(mmsb::delta::name_of_target(bit));
+            return mmsb::delta::name_of_target(bit);
     }
 }
 std::vector<Target> targets() {
@@ -55,9 +56,9 @@ struct Pair {
 volatile std::uint64_t seen = 0;
 
 using Measure = std::function<double(std::size_t size, std::size_t times)>;
-Series along_sizes(std::string name, bool floor, const CurveOptions& options,
+Series along_sizes(std::string_view name, bool floor, const CurveOptions& options,
                    const Measure& measure) {
-    Series series{std::move(name), floor};
+    Series series{std::string(name), floor};
     const std::size_t most = options.quick ? 4096 : 1U << 20U;
     for (std::size_t size = 64; size <= most; size *= 4) {
         const auto times = std::clamp<std::size_t>((options.quick ? 4U << 20U : 256U << 20U) / size,
