@@ -36,20 +36,27 @@ public:
         }
         bus_.catalog.follow_logged(bus_);
         const auto view = bus_.catalog.graph(staged_.made.graph_head);
-        const auto tried = try_changes(*view, all_changes(*view));
-        if (!tried.cycle.empty()) throw_cycle(tried.cycle);
-        check_changes(*view, tried.net);
+        const auto net = net_changes(*view);
+        check_changes(*view, net);
         if (staged_.refresh) choose(*view, *staged_.refresh);
-        staged_.made.graph = tried.net;
-        const bool rules_change = std::ranges::any_of(tried.net, [](const GraphChange& change) {
+        staged_.made.graph = net;
+        const bool rules_change = std::ranges::any_of(net, [](const GraphChange& change) {
             return change.kind == Kind::set_rule || change.kind == Kind::remove_rule;
         });
         if (!rules_change) return propagate(*view, {});
-        const auto seeds = seeds_of(tried.net);
-        propagate(reachable(*view, tried.net, seeds), tried.net);
+        const auto seeds = seeds_of(net);
+        propagate(reachable(*view, net, seeds), net);
     }
 
 private:
+    std::vector<GraphChange> net_changes(const graph::Graph& graph) const {
+        const auto changes = all_changes(graph);
+        if (changes.empty()) return {};
+        auto tried = try_changes(graph, changes);
+        if (!tried.cycle.empty()) throw_cycle(tried.cycle);
+        return std::move(tried.net);
+    }
+
     // What goes with pages that go, then what was asked for: that counts.
     std::vector<GraphChange> all_changes(const graph::Graph& graph) const {
         std::vector<GraphChange> changes;
@@ -88,17 +95,18 @@ private:
         }
         for (const auto& page : staged_.pages) {
             if (page.writes.empty() || page.created) continue;
-            const bool stays =
-                view.rule(page.page) && std::ranges::none_of(net, [&](const GraphChange& change) {
+            const auto node = view.node_of(page.page);
+            if (node == graph::no_node || view.rule_of(node) == nullptr) continue;
+            if (std::ranges::any_of(net, [&](const GraphChange& change) {
                     return change.edge.child == page.page && change.kind >= Kind::set_rule;
-                });
-            if (!stays) continue;
+                }))
+                continue;
             throw InvalidArgument(
                 ErrorCode::invalid_argument,
                 fmt::format("page {} is computed from others and not written", number(page.page)),
                 {.page = page.page,
                  .expected = "a page without a formula",
-                 .found = view.rule(page.page)->function});
+                 .found = view.rule_of(node)->function});
         }
     }
 
