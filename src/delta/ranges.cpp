@@ -63,6 +63,10 @@ void add_windows(const Part& part, std::vector<ByteRange>& out) {
     }
 }
 
+inline void add_part(const Part& part, std::vector<ByteRange>& out) {
+    part.after.size() <= window ? add_one_window(part, out) : add_windows(part, out);
+}
+
 }  // namespace
 
 void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges) {
@@ -73,9 +77,7 @@ void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges)
     }
 }
 
-void add_changed_ranges(const Part& part, std::vector<ByteRange>& out) {
-    part.after.size() <= window ? add_one_window(part, out) : add_windows(part, out);
-}
+void add_changed_ranges(const Part& part, std::vector<ByteRange>& out) { add_part(part, out); }
 
 void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
                     std::vector<ByteRange>& out) {
@@ -88,7 +90,7 @@ void changed_ranges(std::span<const std::byte> before, std::span<const std::byte
     if (before.size() != now.size()) return out.assign(1, {0, now.size()});
     out.clear();
     for (const auto& [offset, size] : within)
-        add_changed_ranges({offset, before.subspan(offset, size), now.subspan(offset, size)}, out);
+        add_part({offset, before.subspan(offset, size), now.subspan(offset, size)}, out);
 }
 
 }  // namespace mmsb::delta

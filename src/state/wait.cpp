@@ -20,13 +20,15 @@ constexpr std::chrono::seconds private_step{1};
 // this core, nor where commits are far apart: then it is tried once in a while.
 class Luck {
 public:
-    [[nodiscard]] bool is_worth_it() noexcept { return misses_ < few || ++misses_ % seldom == 0; }
+    [[nodiscard]] bool is_worth_it() const noexcept {
+        return misses_ < few || misses_ % seldom == 0;
+    }
     void tell(bool found) noexcept { misses_ = found ? 0 : misses_ + 1; }
 
 private:
     static constexpr std::uint32_t few = 4;
     static constexpr std::uint32_t seldom = 128;  // in none of the quickest 99 of 100
-    std::uint32_t misses_ = 0;
+    std::uint32_t misses_ = 0;                    // waits in a row that were not cut short so
 };
 thread_local Luck luck;
 
@@ -61,8 +63,8 @@ Waited wait(Attachment& bus, WakeBits bits, const Deadline& end, FunctionRef<boo
     const bool may_write = bus.arena->writable();
     const Timeout step = bus.is_private ? Timeout(private_step) : Timeout(sleep_step);
     if (look(Look::quick)) return Waited::found;
-    if (!end.passed() && luck.is_worth_it()) {
-        const bool found = spin(end, look);
+    if (!end.passed()) {
+        const bool found = luck.is_worth_it() && spin(end, look);
         luck.tell(found);
         if (found) return Waited::found;
     }
