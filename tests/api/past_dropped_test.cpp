@@ -1,6 +1,7 @@
 // The past is dropped in the middle of a look at it: before each call of the operating system that
 // the look makes, in turn. What is kept nevertheless is found; else it is said that it is dropped.
 #include "support/faults.hpp"
+#include "support/sanitizers.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
@@ -43,7 +44,7 @@ protected:
     void at_each_call(const Look& look) {
         const auto mine = std::this_thread::get_id();
         unsigned calls = 0;
-        for (unsigned nth = 1; calls + 1 >= nth; nth += 1 + nth / 32) {
+        for (unsigned nth = 1; calls + 1 >= nth; nth += cases(1U, 3U) + nth / 32) {
             commit(more);
             const auto then = bus_.sequence() - 25 + (number(bus_.sequence()) % 10 == 5 ? 1 : 0);
             rare_then_ = rare_.read();

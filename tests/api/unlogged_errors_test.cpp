@@ -1,7 +1,6 @@
 // Unlogged pages whose functions fail or do what they must not, and those that cannot be.
 #include "api/derived.hpp"
 #include "api/unlogged.hpp"
-#include "support/contents.hpp"
 #include "support/raises.hpp"
 
 #include <gmock/gmock.h>

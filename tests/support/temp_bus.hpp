@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace mmsb::test {
@@ -29,10 +30,16 @@ inline std::string read_file(const fs::path& path) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
+/// Over what is there: a file that is made empty first, ext4 writes to the disk when it is closed.
 inline void write_file(const fs::path& path, std::string_view text) {
-    std::ofstream out(path, std::ios::binary | std::ios::trunc);
-    out.write(text.data(), static_cast<std::streamsize>(text.size()));
-    if (!out.flush()) std::abort();
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) std::abort();
+    for (auto left = text; !left.empty();) {
+        const auto n = ::write(fd, left.data(), left.size());
+        if (n <= 0) std::abort();
+        left.remove_prefix(static_cast<std::size_t>(n));
+    }
+    if (::ftruncate(fd, static_cast<off_t>(text.size())) != 0 || ::close(fd) != 0) std::abort();
 }
 
 /// The shared memory of the bus in `folder`; empty where it has none.
