@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace mmsb::state {
 
@@ -26,8 +27,8 @@ thread_local const Reading* reading = nullptr;
 
 // Of a function that may write anywhere all bytes are compared: then it writes into a room that all
 // pages have in common, which stays in the processor's caches, and what differs is copied to the
-// page. Others write to the page, and the room keeps what they can reach as it was: so do those of
-// pages that no cache has room for twice.
+// page. Others write to the page, and the room keeps what they can reach as it was, to compare
+// with: so do those of pages that no cache has room for twice.
 bool is_computed_in_the_room(const UnloggedNode& node) noexcept {
     constexpr std::size_t most = 64 * limits::kib;
     return node.function->locality == Locality::opaque && node.bytes.size() <= most;
@@ -74,7 +75,7 @@ UnloggedPointer UnloggedGraph::make(std::size_t size, std::vector<UnloggedPointe
     node->arguments = std::move(arguments);
     node->bytes.resize(size);
     node->whole = {0, size};
-    return node;  // all zero: nothing is behind
+    return node;
 }
 
 // One go from a page to all of its sources and back. Throws Moved where they are not as of one
@@ -106,10 +107,7 @@ public:
             } else if (next < node->parents.size()) {
                 way.emplace_back(node->parents[next++].get(), 0);
             } else {
-                if (node->parents.empty())
-                    look_at_source(*node);
-                else
-                    look_at_computed(*node);
+                node->parents.empty() ? look_at_source(*node) : look_at_computed(*node);
                 node->walk = number_;
                 node->as_of = frozen_ ? 0 : as_of_;
                 way.pop_back();
@@ -170,13 +168,13 @@ private:
         take(node, wanted.info);
     }
 
-    // The page was `before` and is `now`, and differs nowhere but `within`; what of it does is in
-    // `changed`. False: nothing does.
+    // The page was `before` and is `now`, and differs nowhere but `within`; what of it does (or is
+    // to be told, `all`) is in `changed`. False: nothing does.
     bool find_differing(UnloggedNode& node, std::span<const std::byte> before,
-                        std::span<const std::byte> now, std::span<const ByteRange> within) {
+                        std::span<const std::byte> now, std::span<const ByteRange> within,
+                        bool all = false) {
         auto& differs = graph_.differs_;
-        differs.clear();
-        if (node.version == 0)
+        if (node.version == 0 || all)
             differs.assign(1, {0, now.size()});
         else if (delta::changed_ranges(before, now, within, differs); differs.empty())
             return false;
@@ -200,7 +198,7 @@ private:
         graph_.parents_.clear();
         graph_.changed_.clear();
         // Where sizes change, bytes that did not may belong somewhere else.
-        bool first = node.version == 0;
+        bool first = node.version == 0 || node.is_spoiled;
         for (std::size_t i = 0; i != node.parents.size(); ++i)
             first |= node.seen[i] < node.parents[i]->resized;
         for (std::size_t i = 0; i != node.parents.size(); ++i) {
@@ -223,7 +221,7 @@ private:
     }
 
     std::span<std::byte> room(std::size_t size) {
-        if (graph_.room_.size() < size) graph_.room_.resize(size);
+        if (graph_.room_.size() < size) graph_.room_ = Bytes(size);
         return std::span(graph_.room_).first(size);
     }
 
@@ -241,21 +239,20 @@ private:
             copy_stretches(node.changed, out, node.bytes);
     }
 
-    // As it was, where it fails: else nobody would be told of what is other next time.
+    // Where that fails nobody knows which bytes of the page are right: next time it is made from
+    // zeros, as at first, and is told as changed everywhere.
     void compute_in_place(UnloggedNode& node, bool first) {
+        const bool was_spoiled = std::exchange(node.is_spoiled, true);
+        if (was_spoiled) std::ranges::fill(node.bytes, std::byte{0});
         const auto call = call_for(node, node.bytes);
         auto& reached = graph_.reached_;
         if (first || !graph::reached_ranges(node.function->locality, call, reached))
             reached.assign(1, node.whole);
         const auto before = room(node.bytes.size());
         copy_stretches(reached, node.bytes, before);
-        try {
-            call_function(node, call);
-            find_differing(node, before, node.bytes, reached);
-        } catch (...) {
-            copy_stretches(reached, before, node.bytes);
-            throw;
-        }
+        call_function(node, call);
+        find_differing(node, before, node.bytes, reached, was_spoiled);
+        node.is_spoiled = false;
     }
 
     graph::Call call_for(const UnloggedNode& node, std::span<std::byte> out) const noexcept {
@@ -326,6 +323,7 @@ void UnloggedGraph::clear() {
     sources_.clear();
     sweep_at_ = 0;
     of_ = nullptr;
+    Bytes().swap(room_);
 }
 
 // A viewer may find shared memory that was not there: what was read says nothing of that.
@@ -335,10 +333,10 @@ void UnloggedGraph::go_over_to(const Attachment& bus) {
     first_walk_ = walks_ + 1;
     const std::lock_guard lock(sources_mutex_);
     for (auto& [page, known] : sources_) {
-        const auto node = known.lock();
-        if (!node) continue;
-        node->line = unknown_line;
-        node->lsn = 0;
+        if (const auto node = known.lock()) {
+            node->line = unknown_line;
+            node->lsn = 0;
+        }
     }
 }
 

@@ -35,6 +35,7 @@ struct UnloggedNode {
     std::string name{};  ///< The function's, for errors.
     Bytes arguments{};
     std::vector<std::uint64_t> seen{};  ///< Versions of the parents that it was computed from.
+    bool is_spoiled = false;            ///< Its function, or what came then, failed half way.
 
     // -- of both
     Bytes bytes{};

@@ -43,6 +43,17 @@ bool spin(const Deadline& end, FunctionRef<bool(Look)> look) {
     return false;
 }
 
+// Always where sleeping would end too late: after the deadline, and of who cannot say that he
+// sleeps a step later, since nobody wakes him.
+bool look_on(const Deadline& end, FunctionRef<bool(Look)> look, bool can_be_woken) {
+    const auto left = end.left().count();
+    if (left <= 0) return false;
+    if (left <= spin_ns || !can_be_woken) return spin(end, look);
+    const bool found = luck.is_worth_it() && spin(end, look);
+    luck.tell(found);
+    return found;
+}
+
 }  // namespace
 
 Deadline::Deadline(Timeout timeout) noexcept {
@@ -63,11 +74,7 @@ Waited wait(Attachment& bus, WakeBits bits, const Deadline& end, FunctionRef<boo
     const bool may_write = bus.arena->writable();
     const Timeout step = bus.is_private ? Timeout(private_step) : Timeout(sleep_step);
     if (look(Look::quick)) return Waited::found;
-    if (!end.passed()) {
-        const bool found = luck.is_worth_it() && spin(end, look);
-        luck.tell(found);
-        if (found) return Waited::found;
-    }
+    if (look_on(end, look, may_write)) return Waited::found;
     for (;;) {
         const auto bell = words.bell.load(std::memory_order_acquire);
         if (interrupted()) return Waited::interrupted;
