@@ -21,16 +21,13 @@ public:
     ~CommandLine();
     CommandLine(const CommandLine&) = delete;
     CommandLine& operator=(const CommandLine&) = delete;
-    CommandLine& option(const std::string& name, int& value, const std::string& what);
-    CommandLine& option(const std::string& name, std::uint32_t& value, const std::string& what);
-    CommandLine& option(const std::string& name, std::uint64_t& value, const std::string& what);
-    CommandLine& option(const std::string& name, std::string& value, const std::string& what);
+    /// Of int, std::uint32_t, std::uint64_t and std::string.
+    template <class T>
+    CommandLine& option(const std::string& name, T& value, const std::string& what);
     CommandLine& flag(const std::string& name, bool& value, const std::string& what);
-    /// Several, with commas between.
-    CommandLine& list(const std::string& name, std::vector<std::size_t>& values,
-                      const std::string& what);
-    CommandLine& list(const std::string& name, std::vector<std::string>& values,
-                      const std::string& what);
+    /// Several, with commas between. Of std::size_t and std::string.
+    template <class T>
+    CommandLine& list(const std::string& name, std::vector<T>& values, const std::string& what);
     /// Ends the program where it asked for help, or is wrong.
     void read(int argc, char** argv);
 

@@ -63,6 +63,7 @@ void add_windows(const Part& part, std::vector<ByteRange>& out) {
     }
 }
 
+// (inline: of what is called for each page, twice, the compiler makes one function.)
 inline void add_part(const Part& part, std::vector<ByteRange>& out) {
     part.after.size() <= window ? add_one_window(part, out) : add_windows(part, out);
 }

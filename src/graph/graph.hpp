@@ -66,7 +66,7 @@ public:
     [[nodiscard]] std::size_t node_count() const noexcept { return order_.size(); }
     [[nodiscard]] std::size_t edge_count() const noexcept { return edges_; }  ///< Links' types.
     [[nodiscard]] std::size_t rule_count() const noexcept { return rules_; }
-    [[nodiscard]] RulePointer rule(PageId page) const;
+    [[nodiscard]] const RulePointer& rule(PageId page) const;        ///< nullptr: it has none.
     [[nodiscard]] bool has_edge(PageId parent, PageId child) const;  ///< Of any type.
     [[nodiscard]] Kinds kinds(PageId parent, PageId child) const;
     /// In the order of the formula, then by id; by id. One edge a type.

@@ -16,22 +16,18 @@ void add(std::size_t begin, std::size_t end, std::size_t size, std::vector<ByteR
     if (begin < end) out.push_back({begin, end - begin});
 }
 
-std::size_t lane_of(std::size_t offset) noexcept { return offset / lanes * lanes; }
-
 bool add_lanes(std::size_t parent, std::span<const ByteRange> changed, std::size_t size,
                std::vector<ByteRange>& out) {
-    if (parent == size) {
-        for (const auto& [offset, n] : changed)
-            add(lane_of(offset), base::round_up(offset + n, lanes), size, out);
-        return true;
-    }
     // A page has as many lanes as each parent: their sizes are in the same proportion.
     const auto larger = std::max(parent, size), smaller = std::min(parent, size);
-    if (smaller == 0 || larger % smaller != 0) return false;
-    const auto times = larger / smaller;
-    if (!std::has_single_bit(times) || times > lanes) return false;
+    std::size_t times = 1;
+    if (larger != smaller) {  // mostly not: dividing takes as long as all the rest
+        if (smaller == 0 || larger % smaller != 0) return false;
+        times = larger / smaller;
+        if (!std::has_single_bit(times) || times > lanes) return false;
+    }
     for (const auto& [offset, n] : changed) {
-        const auto begin = lane_of(offset), end = base::round_up(offset + n, lanes);
+        const auto begin = offset / lanes * lanes, end = base::round_up(offset + n, lanes);
         if (size == larger)
             add(begin * times, end * times, size, out);
         else

@@ -17,9 +17,10 @@ void add_edges(PageId parent, PageId child, Kinds kinds, std::vector<Edge>& out)
 
 }  // namespace
 
-RulePointer Graph::rule(PageId page) const {
+const RulePointer& Graph::rule(PageId page) const {
+    static const RulePointer none;
     const auto node = node_of(page);
-    return node == no_node ? nullptr : nodes_[node].rule;
+    return node == no_node ? none : nodes_[node].rule;
 }
 
 Kinds Graph::kinds(PageId parent, PageId child) const {

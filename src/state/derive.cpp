@@ -95,8 +95,8 @@ private:
         }
         for (const auto& page : staged_.pages) {
             if (page.writes.empty() || page.created) continue;
-            const auto node = view.node_of(page.page);
-            if (node == graph::no_node || view.rule_of(node) == nullptr) continue;
+            const auto& rule = view.rule(page.page);
+            if (rule == nullptr) continue;
             if (std::ranges::any_of(net, [&](const GraphChange& change) {
                     return change.edge.child == page.page && change.kind >= Kind::set_rule;
                 }))
@@ -106,7 +106,7 @@ private:
                 fmt::format("page {} is computed from others and not written", number(page.page)),
                 {.page = page.page,
                  .expected = "a page without a formula",
-                 .found = view.rule_of(node)->function});
+                 .found = rule->function});
         }
     }
 

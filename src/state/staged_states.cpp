@@ -122,20 +122,19 @@ void StagedStates::stage_over(PageState& to) {
     for (const auto& write : to.staged->writes)
         if (write.offset > size || write.bytes.size() > size - write.offset)
             throw Moved{};  // it became smaller: the commit will say so, or conflict
-    memory_->ranges.clear();
     to.is_resized = to.before.size() != size;
-    const auto node = graph_.node_of(to.page);
-    const bool is_computed = node != graph::no_node && graph_.rule_of(node) != nullptr;
-    if (to.is_new || to.is_resized || is_computed)  // and compared with the bytes before
-        make_over(to, static_cast<std::size_t>(size));
+    // (What is computed is compared with the bytes before.)
+    if (to.is_new || to.is_resized || graph_.rule(to.page) != nullptr)
+        write_to_copy(to, static_cast<std::size_t>(size));
     else
-        write_over(to);
+        write_in_place(to);
     keep_changed(to, memory_->ranges);
     if (!to.staged->writes.empty()) to.is_stale = false;
 }
 
-// `before` becomes `now`.
-void StagedStates::write_over(PageState& to) {
+// The bytes before are gone.
+void StagedStates::write_in_place(PageState& to) {
+    memory_->ranges.clear();
     for (const auto& [at, bytes] : to.staged->writes) {
         const auto place = to.room.subspan(static_cast<std::size_t>(at), bytes.size());
         delta::add_changed_ranges({static_cast<std::size_t>(at), place, bytes}, memory_->ranges);
@@ -143,8 +142,7 @@ void StagedStates::write_over(PageState& to) {
     }
 }
 
-// `now` is another copy.
-void StagedStates::make_over(PageState& to, std::size_t size) {
+void StagedStates::write_to_copy(PageState& to, std::size_t size) {
     to.room = staged_.made.memory.take(size);
     const auto kept = to.before.first(std::min(to.before.size(), size));
     base::copy(kept, to.room.data());

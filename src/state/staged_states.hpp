@@ -131,8 +131,8 @@ private:
     PageState& read_node(graph::Node node);
     inline void read(PageState& to);
     void stage_over(PageState& to);
-    void write_over(PageState& to);
-    void make_over(PageState& to, std::size_t size);
+    void write_in_place(PageState& to);
+    void write_to_copy(PageState& to, std::size_t size);
     inline void read_line(PageState& to);
     void read_bytes(PageState& to);
     [[nodiscard]] inline bool copy_still(const PageState& page, std::span<std::byte> out) const;
