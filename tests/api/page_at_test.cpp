@@ -8,6 +8,7 @@
 #include "state/seek.hpp"
 #include "state/structure_at.hpp"
 #include "support/raises.hpp"
+#include "support/sanitizers.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
@@ -132,7 +133,7 @@ protected:
     Page make() { return bus_->create_page(1 + random_() % 3000); }
 
     // Of any pages and commits.
-    void expect_the_same(const State& bus, int count = 30) {
+    void expect_the_same(const State& bus, int count = cases(30, 10)) {
         auto& at = attachment(bus);
         const auto oldest = number(bus.oldest()), now = number(bus.sequence());
         const auto behind_last = attachment(bus).words().next_page.load() + 1;
@@ -224,7 +225,7 @@ TEST_P(Changed, PagesAreTheSameWhereThePastIsNoLongerKept) {
     steps(400);
     bus_->checkpoint();
     steps(100);
-    expect_the_same(*bus_, 20);
+    expect_the_same(*bus_, cases(20, 10));
     bus_->compact(Sequence{number(bus_->sequence()) / 2});
     ASSERT_GT(number(bus_->oldest()), 0U);
     expect_the_same(*bus_);
@@ -244,9 +245,9 @@ TEST_P(Changed, PagesAreTheSameBehindADamagedCheckpoint) {
     steps(30);
     const auto newest = files(folder_ / "checkpoints", ".chk").back();
     flip(newest, read_file(newest).size() / 2);
-    expect_the_same(*bus_, 30);
+    expect_the_same(*bus_);
     for (const auto& index : files(folder_ / "log", ".idx")) fs::remove(index);
-    expect_the_same(*bus_, 30);
+    expect_the_same(*bus_);
 }
 
 TEST_P(Changed, TheLogIsTheSameFromAnywhereAndOfAnyPages) {

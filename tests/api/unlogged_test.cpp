@@ -4,6 +4,7 @@
 #include "support/child.hpp"
 #include "support/contents.hpp"
 #include "support/raises.hpp"
+#include "support/sanitizers.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -195,7 +196,7 @@ TEST(UnloggedPages, OfALongChainAreComputedAndGo) {
 TEST(UnloggedPages, AreAsOfOneSequenceWhileOthersCommit) {
     const auto bus = start();
     constexpr std::size_t size = 100'000;  // long enough that it moves while it is copied
-    constexpr int reads = 100;
+    constexpr int reads = cases(100, 30);
     constexpr std::uint64_t total = 1'000'000;
     const auto a = bus.create_page(size), b = bus.create_page(size), c = bus.create_page(8);
     const auto set = [](const std::uint64_t& n) { return std::as_bytes(std::span(&n, 1)); };

@@ -77,7 +77,7 @@ TEST(Codec, AppliesWhatItEncodedForEverySizeAndPattern) {
 }
 
 TEST(Codec, AppliesWhatItEncodedFromSeveralParts) {
-    for (std::uint64_t seed = 0; seed < 4000; ++seed) {
+    for (std::uint64_t seed = 0; seed < mmsb::test::cases(4000U, 1000U); ++seed) {
         SCOPED_TRACE(seed);
         Random random(seed);
         const auto size = 1 + random() % (seed % 50 == 0 ? 300'000 : 3000);
@@ -205,7 +205,7 @@ TEST(Codec, ComparesTwiceWhatItCannotKeep) {
 }
 
 TEST(Codec, AppliesAPartAsItAppliesTheWhole) {
-    for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    for (std::uint64_t seed = 0; seed < mmsb::test::cases(3000U, 800U); ++seed) {
         SCOPED_TRACE(seed);
         Random random(seed);
         const auto before = random_bytes(1 + random() % 2000, random);
@@ -228,7 +228,7 @@ TEST(Codec, AppliesAPartAsItAppliesTheWhole) {
 }
 
 TEST(Codec, GivesMaximalRunsWhateverTheEncoding) {
-    for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    for (std::uint64_t seed = 0; seed < mmsb::test::cases(3000U, 800U); ++seed) {
         SCOPED_TRACE(seed);
         Random random(seed);
         const auto before = random_bytes(1 + random() % 2000, random);
@@ -255,7 +255,7 @@ TEST(Codec, GivesMaximalRunsWhateverTheEncoding) {
 }
 
 TEST(Codec, EncodesRunsAsGivenAlsoWhereNothingDiffers) {
-    for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    for (std::uint64_t seed = 0; seed < mmsb::test::cases(3000U, 800U); ++seed) {
         SCOPED_TRACE(seed);
         Random random(seed);
         const auto before = random_bytes(1 + random() % (seed % 20 == 0 ? 200'000 : 2000), random);

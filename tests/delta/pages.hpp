@@ -2,6 +2,7 @@
 #pragma once
 
 #include "delta/codec.hpp"
+#include "support/sanitizers.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -80,7 +81,8 @@ inline Bytes changed(Bytes page, Pattern pattern, Random& random) {
 inline std::vector<std::size_t> sizes() {
     std::vector<std::size_t> all;
     for (std::size_t size = 0; size <= 300; ++size) all.push_back(size);
-    for (std::size_t power = 512; power <= std::size_t{1} << 20U; power *= 2) {
+    constexpr auto largest = mmsb::test::cases(std::size_t{1} << 20U, std::size_t{1} << 17U);
+    for (std::size_t power = 512; power <= largest; power *= 2) {
         for (const int d : {-65, -1, 0, 1, 63}) {
             all.push_back(static_cast<std::size_t>(static_cast<std::ptrdiff_t>(power) + d));
         }

@@ -1,6 +1,7 @@
 // The graph against a plain model: edges of all types and formulas, added and removed at random, on
 // every shape that a graph grows in.
 #include "graph/graph.hpp"
+#include "support/sanitizers.hpp"
 
 #include <gtest/gtest.h>
 
@@ -196,7 +197,7 @@ private:
 
 // Large ones to small ones, with the order in which they came and against it.
 TEST(AGraph, IsJoinedFromParts) {
-    for (unsigned seed = 1; seed <= 8; ++seed) {
+    for (unsigned seed = 1; seed <= mmsb::test::cases(8U, 2U); ++seed) {
         std::mt19937 random(seed);
         Graph graph;
         Lists lists;

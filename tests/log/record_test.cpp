@@ -2,6 +2,7 @@
 
 #include "log/head.hpp"
 #include "log/support.hpp"
+#include "support/sanitizers.hpp"
 
 #include <gtest/gtest.h>
 
@@ -141,7 +142,7 @@ TEST(Records, TakeFewBytesWhereLittleIsSaid) {
 TEST(Records, MadeAroundADeltaAreThoseThatAreMadeOfItsEntry) {
     Random random(seed_or(7));
     Made made;
-    for (int i = 0; i < 5000; ++i) {
+    for (int i = 0; i < mmsb::test::cases(5000, 1000); ++i) {
         do make(random, made);
         while (made.fields.kind != RecordKind::commit || made.fields.blob ||
                made.fields.structural);

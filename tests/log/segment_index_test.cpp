@@ -1,5 +1,6 @@
 #include "log/segment_index.hpp"
 #include "base/checksum.hpp"
+#include "support/sanitizers.hpp"
 
 #include <gtest/gtest.h>
 
@@ -99,7 +100,8 @@ TEST(ASegmentsIndex, IsRefusedWithAnyFlippedBitWhereItIsRead) {
     const std::vector<PageId> asked{PageId{2}, PageId{201}, PageId{400}, PageId{402}};
     for (const auto page : asked) right.push_back(find(file, page));
     std::size_t refused = 0;
-    for (std::size_t at = 0; at != file.size(); ++at) {
+    constexpr std::size_t every = mmsb::test::cases(1U, 4U);
+    for (std::size_t at = 0; at < file.size(); at += every) {
         for (const auto bit : {at % 8, (at + 3) % 8}) {
             file[at] ^= static_cast<std::byte>(1U << bit);
             for (std::size_t i = 0; i != asked.size(); ++i) {
@@ -111,7 +113,7 @@ TEST(ASegmentsIndex, IsRefusedWithAnyFlippedBitWhereItIsRead) {
         }
     }
     // All of the header and, of the two blocks, those that each search comes by.
-    EXPECT_GT(refused, 2 * (4 * index_header_size + 4 * 4096));
+    EXPECT_GT(refused, 2 * (4 * index_header_size + 4 * 4096) / every);
 }
 
 TEST(ASegmentsIndex, IsRefusedWhereItIsCutOff) {

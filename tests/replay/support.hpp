@@ -4,6 +4,7 @@
 #include "delta/codec.hpp"
 #include "log/record.hpp"
 #include "replay/image.hpp"
+#include "support/sanitizers.hpp"
 
 #include <gtest/gtest.h>
 
@@ -24,7 +25,7 @@ template <class Body>
 void for_each_seed(std::uint64_t count, Body body) {
     const auto* const given = std::getenv("MMSB_SEED");
     const std::uint64_t first = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
-    const std::uint64_t last = given != nullptr ? first : count;
+    const std::uint64_t last = given != nullptr ? first : mmsb::test::cases(count, (count + 3) / 4);
     for (auto seed = first; seed <= last && !::testing::Test::HasFailure(); ++seed) {
         SCOPED_TRACE("MMSB_SEED=" + std::to_string(seed));
         body(seed);
