@@ -136,7 +136,7 @@ bool Pin::closing() const noexcept { return bus_->generation.load() != generatio
 
 bool Pin::wait(state::WakeBits bits, const state::Deadline& end,
                FunctionRef<bool(state::Look)> look) const {
-    const auto waited = state::wait(at(), bits, end, look, [this] {
+    const auto waited = state::wait(at(), {bits, bits}, end, look, [this] {
         at().require_memory();
         bus_->look_for_arena();
         return closing();

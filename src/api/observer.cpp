@@ -194,7 +194,8 @@ void Observer::round() {
     const auto look = [&](state::Look) {
         return words.logged.load() != logged || words.checkpoint_sequence.load() != checkpoint_;
     };
-    static_cast<void>(state::wait(bus, state::every_commit, state::Deadline(forever), look, [&] {
+    constexpr state::Sleep sleep{state::every_commit, state::every_commit};
+    static_cast<void>(state::wait(bus, sleep, state::Deadline(forever), look, [&] {
         bus_.look_for_arena();
         return stopping_.load() || changes_.load() != changes || &bus != &bus_.at();
     }));

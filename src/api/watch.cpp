@@ -48,7 +48,10 @@ bool Watched::changed(state::Attachment& bus) {
 
 void Watched::look(state::Attachment& bus) noexcept {
     const std::lock_guard lock(mutex_);
-    if (readable_.load()) return;
+    if (!readable_.load()) tell_if_changed(bus);
+}
+
+void Watched::tell_if_changed(state::Attachment& bus) noexcept {
     try {
         if (!changed(bus)) return;
     } catch (...) {  // take() meets it, too
@@ -62,6 +65,8 @@ bool Watched::take(state::Attachment& bus, std::vector<PageChange>& changes) {
     all_ ? take_all(bus, changes) : take_pages(bus, changes);
     if (!readable_.exchange(false)) return false;
     event_.clear();
+    state::announce(bus, wakes_);
+    tell_if_changed(bus);
     return true;
 }
 
@@ -124,7 +129,7 @@ void Watcher::add(const std::shared_ptr<Watched>& watched) {
         const std::lock_guard lock(mutex_);
         watched_.push_back(watched);
     }
-    if (thread_.joinable()) return rearm();
+    if (thread_.joinable()) return look_again();
     try {
         start();
     } catch (const std::system_error& e) {
@@ -155,10 +160,16 @@ void Watcher::remove(const std::shared_ptr<Watched>& watched) noexcept {
     if (none) stop_thread();
 }
 
-void Watcher::rearm() noexcept {
+void Watcher::look_again() noexcept {
     changes_.fetch_add(1);
     os::futex_wake(changes_);
     if (at_bell_.load()) state::ring(bus_.at());
+}
+
+// In shared memory the thread is told by the commit.
+void Watcher::taken() noexcept {
+    changes_.fetch_add(1);
+    if (!at_bell_.load()) os::futex_wake(changes_);
 }
 
 void Watcher::end() noexcept {
@@ -177,47 +188,50 @@ void Watcher::start() {
 void Watcher::stop_thread() noexcept {
     if (!thread_.joinable()) return;
     stopping_.store(true);
-    rearm();
+    look_again();
     thread_.join();
 }
 
-state::WakeBits Watcher::look_at_all() noexcept {
-    state::WakeBits bits = 0;
+state::Sleep Watcher::look_at_all() noexcept {
+    state::Sleep sleep;
     const std::lock_guard lock(mutex_);
     for (const auto& watched : watched_) {
         watched->look(bus_.at());
-        bits |= watched->wakes();
+        sleep.wakes |= watched->wakes();
+        sleep.announced |= watched->awaits();
     }
-    return bits;
+    return sleep;
 }
 
-// Sleeps for what is not yet readable, in shared memory; where all is, for a take(), in our own: so
-// a Watch that nobody takes from costs writers nothing.
+// Sleeps in shared memory. Where all are readable and nobody takes for a while, in our own: so a
+// Watch that nobody takes from costs writers nothing.
 void Watcher::run() noexcept {
     while (!stopping_.load()) {
         const auto changes = changes_.load();
         auto& bus = bus_.at();
         const auto& words = bus.words();
         auto applied = words.applied.load(), logged = words.logged.load();
-        const auto bits = look_at_all();
-        if (bits == 0) {
-            os::futex_wait(changes_, changes, forever);
-            continue;
-        }
+        const auto sleep = look_at_all();
         const auto look = [&](state::Look how) {
             const auto now = words.applied.load();
             const auto now_logged = words.logged.load();
             if (now == applied && (how == state::Look::quick || now_logged == logged)) return false;
             applied = now;
             logged = now_logged;
-            return look_at_all() != bits;
+            return look_at_all().announced != sleep.announced;
         };
-        at_bell_.store(true);
-        static_cast<void>(state::wait(bus, bits, state::Deadline(forever), look, [&] {
-            bus_.look_for_arena();
-            return stopping_.load() || changes_.load() != changes || &bus != &bus_.at();
-        }));
-        at_bell_.store(false);
+        auto waited = state::Waited::timed_out;
+        if (sleep.wakes != 0) {
+            const Timeout longest = sleep.announced == 0 ? Timeout(state::sleep_step) : forever;
+            at_bell_.store(true);
+            waited = state::wait(bus, sleep, state::Deadline(longest), look, [&] {
+                bus_.look_for_arena();
+                return stopping_.load() || changes_.load() != changes || &bus != &bus_.at();
+            });
+            at_bell_.store(false);
+        }
+        // Who takes from now on sees that it is no longer there, and before that has changed this.
+        if (waited == state::Waited::timed_out) os::futex_wait(changes_, changes, forever);
     }
 }
 
@@ -274,7 +288,7 @@ std::vector<PageChange> Watch::take() {
     if (!impl_) return {};
     const detail::Pin bus(impl_->bus);
     std::vector<PageChange> changes;
-    if (impl_->watched->take(bus.at(), changes)) bus->watcher->rearm();
+    if (impl_->watched->take(bus.at(), changes)) bus->watcher->taken();
     return changes;
 }
 

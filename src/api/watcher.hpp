@@ -4,6 +4,8 @@
 /// A Watched knows the version of each page that its last take() has seen. Whether something
 /// differs from that, and whether the descriptor is readable, change together under its mutex: the
 /// descriptor is readable exactly where the newest look has found a difference that was not taken.
+/// Who takes announces himself that the Watch is to be told again (state/wait), so that he need not
+/// wake the thread for it, which sleeps in shared memory for the commits of all Watches.
 /// Lock order: Watcher, then Watched. No user's code runs under either.
 #pragma once
 
@@ -20,12 +22,15 @@ public:
     /// From now on. Throws PageNotFound, InvalidArgument, Io.
     Watched(state::Attachment& bus, const Handle& handle, PageList pages);
     [[nodiscard]] int fd() const noexcept { return event_.fd(); }
-    /// Commits that it has to be told of: none while it is readable.
-    [[nodiscard]] state::WakeBits wakes() const noexcept { return readable_.load() ? 0 : wakes_; }
+    /// Commits that may change something,
+    [[nodiscard]] state::WakeBits wakes() const noexcept { return wakes_; }
+    /// and those that it has to be told of: none while it is readable.
+    [[nodiscard]] state::WakeBits awaits() const noexcept { return readable_.load() ? 0 : wakes_; }
     /// Makes the descriptor readable where something has changed; also where it cannot be told:
     /// then take() throws why.
     void look(state::Attachment& bus) noexcept;
-    /// Appends what has changed. True where the descriptor was readable: wakes() is another now.
+    /// Appends what has changed. True where the descriptor was readable: awaits() is another now,
+    /// and announced.
     [[nodiscard]] bool take(state::Attachment& bus, std::vector<PageChange>& changes);
     /// Readable from now on: its bus is stopped, and take() says so.
     void close() const noexcept { event_.set(); }
@@ -37,6 +42,7 @@ private:
         Epoch epoch = Epoch::zero;
     };
     [[nodiscard]] bool changed(state::Attachment& bus);
+    void tell_if_changed(state::Attachment& bus) noexcept;
     void take_pages(state::Attachment& bus, std::vector<PageChange>& changes);
     void take_all(state::Attachment& bus, std::vector<PageChange>& changes);
 
@@ -56,25 +62,26 @@ public:
     /// Throws OutOfSpace where no thread can be started.
     void add(const std::shared_ptr<Watched>& watched);
     void remove(const std::shared_ptr<Watched>& watched) noexcept;
-    /// The thread looks again at who has to be told of what.
-    void rearm() noexcept;
+    /// What a take() that was true has to be followed by.
+    void taken() noexcept;
     /// All are closed, and the thread has ended.
     void end() noexcept;
 
 private:
     void start();
+    void look_again() noexcept;
     void forget_all() noexcept;
     void stop_thread() noexcept;
     void run() noexcept;
     /// What is to be slept for, after a look at all that are not readable.
-    [[nodiscard]] state::WakeBits look_at_all() noexcept;
+    [[nodiscard]] state::Sleep look_at_all() noexcept;
 
     Bus& bus_;
     std::mutex control_{};  ///< Of starting and stopping the thread; before `mutex_`.
     std::mutex mutex_{};    ///< Of the list.
     std::vector<std::shared_ptr<Watched>> watched_{};
     std::atomic<std::uint32_t> changes_{0};  ///< futex: of the list, and of what is readable.
-    std::atomic<bool> at_bell_{false};       ///< The thread may be asleep in shared memory.
+    std::atomic<bool> at_bell_{false};       ///< The thread is in shared memory, or on its way.
     std::atomic<bool> stopping_{false};
     std::thread thread_{};
 };

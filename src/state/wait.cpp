@@ -68,26 +68,29 @@ Timeout Deadline::left() const noexcept {
     return Timeout(end_ns_ - os::steady_ns());
 }
 
-Waited wait(Attachment& bus, WakeBits bits, const Deadline& end, FunctionRef<bool(Look)> look,
+Waited wait(Attachment& bus, Sleep sleep, const Deadline& end, FunctionRef<bool(Look)> look,
             FunctionRef<bool()> interrupted) {
     auto& words = bus.words();
     const bool may_write = bus.arena->writable();
     const Timeout step = bus.is_private ? Timeout(private_step) : Timeout(sleep_step);
     if (look(Look::quick)) return Waited::found;
-    if (look_on(end, look, may_write)) return Waited::found;
+    if (sleep.announced != 0 && look_on(end, look, may_write)) return Waited::found;
     for (;;) {
         const auto bell = words.bell.load(std::memory_order_acquire);
         if (interrupted()) return Waited::interrupted;
         const auto left = end.left();
-        if (left > Timeout::zero() && may_write) {
-            words.sleepers.fetch_or(bits);
-            arena::full_fence();
-        }
+        if (left > Timeout::zero() && sleep.announced != 0) announce(bus, sleep.announced);
         if (look(Look::whole)) return Waited::found;
         if (left <= Timeout::zero()) return Waited::timed_out;
-        os::futex_wait(words.bell, bell, std::min(left, step), bits);
+        os::futex_wait(words.bell, bell, std::min(left, step), sleep.wakes);
         if (look(Look::quick)) return Waited::found;
     }
+}
+
+void announce(Attachment& bus, WakeBits bits) noexcept {
+    if (!bus.arena->writable()) return;
+    bus.words().sleepers.fetch_or(bits);
+    arena::full_fence();
 }
 
 void wake_now(Attachment& bus, WakeBits bits) noexcept {

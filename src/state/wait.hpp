@@ -2,10 +2,10 @@
 ///
 /// Two words in the arena: `sleepers`, a set of bits that says which commits are slept for, and the
 /// futex `bell`. Who sleeps reads the bell, adds his bits, looks once more, and sleeps on the bell
-/// as he read it. Who commits looks at `sleepers` once he has let go of the lock; where a bit is
-/// his, he clears it, changes the bell and wakes. So no wake is lost, whoever comes first; and who
-/// died asleep leaves a bit that the next waker clears. A commit that nobody sleeps for pays one
-/// load.
+/// as he read it. (Another one may add them for him, and looks for him then: announce().) Who
+/// commits looks at `sleepers` once he has let go of the lock; where a bit is his, he clears it,
+/// changes the bell and wakes. So no wake is lost, whoever comes first; and who died asleep leaves
+/// a bit that the next waker clears. A commit that nobody sleeps for pays one load.
 ///
 /// A process may be killed between `logged` and the wake: so every sleep ends after `sleep_step`,
 /// and each look before a sleep sees past a dead or stopped writer. A read-only process cannot add
@@ -30,6 +30,12 @@ inline constexpr WakeBits every_commit = ~WakeBits{0};
     return bits;
 }
 
+/// What is slept for.
+struct Sleep {
+    WakeBits wakes = 0;  ///< Commits that end the sleep, if someone has announced it. Not empty.
+    WakeBits announced = 0;  ///< Those that the sleeper announces himself.
+};
+
 /// How long a sleeper sleeps at most without looking.
 inline constexpr std::chrono::milliseconds sleep_step{10};
 
@@ -51,12 +57,16 @@ enum class Look : std::uint8_t {
 };
 enum class Waited : std::uint8_t { found, timed_out, interrupted };
 
-/// Calls `look` until it says true, and sleeps in between until a commit has one of `bits`, or a
+/// Calls `look` until it says true, and sleeps in between until a commit has one of the bits, or a
 /// step is over. `interrupted` is asked before each sleep; what makes it true calls ring(). Both
 /// may throw. The first look comes before anything else, the last one, a whole one, after the
 /// deadline.
-[[nodiscard]] Waited wait(Attachment& bus, WakeBits bits, const Deadline& end,
+[[nodiscard]] Waited wait(Attachment& bus, Sleep sleep, const Deadline& end,
                           FunctionRef<bool(Look)> look, FunctionRef<bool()> interrupted);
+/// The next commit with one of these bits wakes who sleeps for it. REQUIRES that the caller looks
+/// once more afterwards: what is committed by then may have woken nobody. (Of a bus that is open
+/// read-only it does nothing: there each looks for himself, step by step.)
+void announce(Attachment& bus, WakeBits bits) noexcept;
 
 /// Clears the bits, changes the bell, wakes.
 void wake_now(Attachment& bus, WakeBits bits) noexcept;

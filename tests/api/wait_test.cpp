@@ -181,6 +181,62 @@ TEST_F(Waiting, AWatchIsReadableWhileThereIsSomethingToTake) {
     EXPECT_EQ(taken(all), std::vector{page.id()});
 }
 
+TEST_F(Waiting, ATakeWakesNobody) {
+    const auto other = bus.create_page(8);
+    auto watch = bus.watch({page}), armed = bus.watch({other});
+    const auto& words = detail::Bus::get(detail::Bus::handle_of(bus)).at().words();
+    for (int i = 0; i != 20; ++i) {
+        page.write(0, pattern(8, static_cast<unsigned>(i)));
+        ASSERT_TRUE(readable(watch, 5000));
+        const auto bell = words.bell.load();
+        EXPECT_EQ(taken(watch), std::vector{page.id()});
+        EXPECT_EQ(words.bell.load(), bell);
+    }
+    EXPECT_FALSE(readable(armed));
+}
+
+// Then its thread has gone away from the commits, and none of them pays for it.
+TEST_F(Waiting, AWatchThatNobodyTookFromForLongIsReadableAgain) {
+    auto watch = bus.watch({page}), all = bus.watch();
+    const auto bit = state::wake_bit(detail::Bus::handle_of(page).line);
+    const auto& words = detail::Bus::get(detail::Bus::handle_of(bus)).at().words();
+    for (unsigned i = 0; i != 4; ++i) {
+        page.write(0, pattern(8, 2 * i));
+        ASSERT_TRUE(readable(watch, 5000));
+        ASSERT_TRUE(readable(all, 5000));
+        std::this_thread::sleep_for(5 * state::sleep_step);
+        page.write(0, pattern(8, 2 * i + 1));
+        EXPECT_EQ(words.sleepers.load() & bit, 0U);
+        auto& first = i % 2 == 0 ? watch : all;
+        auto& second = i % 2 == 0 ? all : watch;
+        EXPECT_EQ(taken(first), std::vector{page.id()});
+        EXPECT_FALSE(readable(first));
+        EXPECT_TRUE(readable(second));
+        EXPECT_EQ(taken(second), std::vector{page.id()});
+    }
+}
+
+TEST_F(Waiting, NothingIsMissedOfWhatIsCommittedWhileOneTakes) {
+    constexpr std::uint64_t last = 20'000;
+    auto watch = bus.watch({page});
+    std::thread writer([&] {
+        for (std::uint64_t n = 1; n <= last; ++n) {
+            page.write(0, std::as_bytes(std::span(&n, 1)));
+            if (n % 64 == 0) std::this_thread::sleep_for(20us);
+        }
+    });
+    // Each time that it is readable there is something; and the last commit makes it so.
+    std::uint64_t seen = 0;
+    while (seen != last) {
+        ASSERT_TRUE(readable(watch, 10'000)) << seen;
+        ASSERT_EQ(taken(watch).size(), 1U) << seen;
+        page.read_into(std::as_writable_bytes(std::span(&seen, 1)));
+    }
+    writer.join();
+    EXPECT_LE(watch.take().size(), 1U);
+    EXPECT_FALSE(readable(watch, 20));
+}
+
 TEST_F(WaitingAcrossProcesses, AWatchSeesOtherProcessesAndOutlivesItsState) {
     auto watch = bus.watch({page});
     Child other([&] {
