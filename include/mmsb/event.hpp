@@ -26,7 +26,7 @@ struct Event {
     EventType type = EventType::page_changed;
     Sequence sequence = Sequence::zero;  ///< Of the commit that it follows from.
     PageId page = PageId::none;
-    Epoch epoch = Epoch::zero;  ///< The page's after it.
+    Epoch epoch = Epoch::zero;  ///< The page's after it. (Of device_sync_needed none.)
     std::string source{};       ///< Who committed.
     std::uint64_t tag = 0;      ///< The commit's.
     friend bool operator==(const Event&, const Event&) = default;

@@ -128,7 +128,8 @@ public:
     // -- the past.
     /// Reads the page's own records alone, as they are asked for, once their segments of the log
     /// have been read for an index: the first history of a bus reads all of its log, of each
-    /// process the newest segment. (Of a private bus each reads what it keeps.)
+    /// process the newest segment. (Of a private bus each reads what it keeps.) PageNotFound where
+    /// it is deleted: what it was then is in `tlog({.pages = {id}})`.
     [[nodiscard]] History history(const HistoryOptions& options = {}) const;
 
 private:
@@ -260,7 +261,7 @@ public:
     }
     /// Copies [first, first + out.size()). InvalidArgument beyond the end.
     Version read_into(std::span<T> out, std::size_t first = 0) const {
-        return page_.read_into(std::as_writable_bytes(out), first * sizeof(T));
+        return page_.read_into(std::as_writable_bytes(out), detail::bytes_in(first, sizeof(T)));
     }
     /// Replaces all. InvalidArgument unless there are count() of them.
     Committed update(std::span<const T> values, const CommitOptions& options = {}) const {
@@ -278,7 +279,7 @@ public:
     /// Replaces those from `first` on. InvalidArgument beyond the end.
     Committed write(std::size_t first, std::span<const T> values,
                     const CommitOptions& options = {}) const {
-        return page_.write(first * sizeof(T), std::as_bytes(values), options);
+        return page_.write(detail::bytes_in(first, sizeof(T)), std::as_bytes(values), options);
     }
 };
 

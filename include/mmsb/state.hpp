@@ -56,7 +56,8 @@ public:
         requires std::is_unbounded_array_v<T>
     TypedPage<T> create(std::size_t count, const PageOptions& options = {}) const {
         using E = std::remove_extent_t<T>;
-        return TypedPage<T>(create_typed(sizeof(E) * count, type_name<E>(), options));
+        return TypedPage<T>(
+            create_typed(detail::bytes_in(count, sizeof(E)), type_name<E>(), options));
     }
     /// As open_page: made if need be.
     template <class T>
@@ -69,7 +70,8 @@ public:
     TypedPage<T> open(std::string_view name, std::size_t count,
                       const PageOptions& options = {}) const {
         using E = std::remove_extent_t<T>;
-        return TypedPage<T>(open_typed(name, sizeof(E) * count, type_name<E>(), options));
+        return TypedPage<T>(
+            open_typed(name, detail::bytes_in(count, sizeof(E)), type_name<E>(), options));
     }
     /// Of an array any count. PageNotFound.
     template <class T>
@@ -107,8 +109,9 @@ public:
     ///     auto fresh = bus.subscribe({.types = {EventType::page_stale}},
     ///                                [&](const Event&) { bus.graph().propagate(); });
     ///
-    /// InvalidArgument (a name that is empty, too long, or begins with "mmsb."), and what
-    /// propagate() throws: it is registered all the same.
+    /// It stays, with what it captures, until another one has its name, or the last State of this
+    /// bus in this process is closed. InvalidArgument (a name that is empty, too long, or begins
+    /// with "mmsb."), and what propagate() throws: it is registered all the same.
     void register_recompute(std::string_view name, RecomputeFunction function,
                             const RecomputeOptions& options = {}) const;
 
@@ -132,9 +135,10 @@ public:
     // -- keeping
     /// The newest that the disk is known to have.
     [[nodiscard]] Sequence durable_sequence() const;
-    /// Until the disk has everything up to `sequence`. false: timeout. Throws Poisoned; and what
-    /// has kept this process from writing for Config::lock_timeout (Io, OutOfSpace), where no other
-    /// process has written either.
+    /// Until the disk has everything up to `sequence`. false: timeout. Throws InvalidArgument (it
+    /// is not committed yet; a bus without a path), Poisoned; and what has kept this process from
+    /// writing for Config::lock_timeout (Io, OutOfSpace), where no other process has written
+    /// either.
     bool wait_durable(Sequence sequence, Timeout timeout = forever) const;
     /// Everything as of the sequence that is returned: into the bus (no file: it is rebuilt from
     /// there after a reboot, and views of later moments begin there), or as one file, from which a
@@ -155,8 +159,8 @@ public:
     /// Lets go of the past before the view of `oldest_kept`, now: it is folded into a checkpoint,
     /// and asking for it is HistoryDropped from then on. Empty: of what the bus's retention does
     /// not keep. The log is kept back to the second newest checkpoint at least, against damage of
-    /// the newest. May die anywhere: what is kept is not touched. Others may go on reading and
-    /// writing.
+    /// the newest: oldest() says how far. May die anywhere: what is kept is not touched. Others may
+    /// go on reading and writing.
     void compact(std::optional<Sequence> oldest_kept = {}) const;
     /// How much of the past the bus keeps from now on, whoever writes to it; durable, and in the
     /// log, when it returns. What is more is dropped after the next checkpoint, or by compact().
@@ -202,9 +206,9 @@ private:
 /// what the flush throws, and Poisoned; the State is closed all the same.
 void stop(State&& state, const std::string& checkpoint_file = {});
 /// Removes a bus: the files of its folder, and its shared memory. A folder that holds other things,
-/// too, stays with them. Killed midway, it can be called again. Throws NotABus, Busy (it is open
-/// for writing somewhere, this process included: nothing is removed), Io. Viewers keep what they
-/// see.
+/// too, stays with them; of a link what it leads to. Killed midway, it can be called again. Throws
+/// NotABus, Busy (it is open for writing somewhere, this process included, until the last State of
+/// it that the process has is closed: nothing is removed), Io. Viewers keep what they see.
 void remove_bus(const std::string& path);
 /// Some lines of text for people.
 void print_stats(std::ostream& out, const Stats& stats);

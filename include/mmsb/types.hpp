@@ -15,6 +15,7 @@
 #include <functional>
 #include <initializer_list>
 #include <iosfwd>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -113,6 +114,12 @@ concept NoPadding = requires {
     typename std::bool_constant<(
         static_cast<void>(std::bit_cast<std::array<signed char, sizeof(T)>>(T{})), true)>;
 };
+
+/// As many bytes as `count` of `size` have; more than any page has where that is too large to say.
+[[nodiscard]] constexpr std::size_t bytes_in(std::size_t count, std::size_t size) noexcept {
+    constexpr auto most = std::numeric_limits<std::size_t>::max();
+    return count > most / size ? most : count * size;
+}
 }  // namespace detail
 
 /// What may live in a page: bytes that mean the same in every process. Padding is refused because

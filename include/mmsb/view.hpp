@@ -105,6 +105,7 @@ enum class RecordType : std::uint8_t {
     edge_added,
     edge_removed,
     page_stale,  ///< Became stale, or still is.
+    page_fresh,  ///< Is stale no more, and has the same bytes.
 };
 /// One committed record, or a transaction's parts as one.
 struct Record {
@@ -115,8 +116,10 @@ struct Record {
     std::int32_t process = 0;  ///< Its id, on the machine where it ran.
     std::vector<RecordType> types{};
     std::vector<Delta> deltas{};
-    std::vector<PageInfo> pages{};  ///< All but bytes changed, or stale: as they are after it.
-    std::vector<Edge> edges_added{}, edges_removed{};  ///< A formula's are added with it.
+    std::vector<PageInfo> pages{};  ///< All but bytes changed, stale or fresh: as after it.
+    /// A formula's are added with it. Those that it had before go with it, unsaid.
+    std::vector<Edge> edges_added{}, edges_removed{};
+    std::vector<PageId> derived{}, underived{};  ///< Got a formula, or another one; lost theirs.
 };
 /// Which records. Each field narrows.
 struct LogFilter {

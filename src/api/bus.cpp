@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 #include <deque>
+#include <filesystem>
+#include <utility>
 
 namespace mmsb::detail {
 
@@ -71,6 +73,9 @@ Handle Bus::open(const state::OpenOptions& options) {
     Bus* bus = s.free.back();
     s.free.pop_back();
     bus->config = options.config;
+    // A viewer looks there again, wherever the process has gone meanwhile.
+    if (!bus->config.path.empty())
+        bus->config.path = std::filesystem::absolute(bus->config.path).string();
     if (bus->config.source.empty()) bus->config.source = os::program_name();
     if (bus->config.path.empty() && bus->config.max_tlog_size == 0)
         bus->config.max_tlog_size = limits::private_history;
@@ -228,12 +233,16 @@ Location location_for(const Bus& bus, Location asked) {
 }
 
 PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line) {
-    const auto now = state::read_line(bus, page, line);
-    bus.catalog.follow_logged(bus);
-    auto known = bus.catalog.page(page);
-    if (!known) state::throw_not_found(bus, page);
-    return replay::info_of(page, *std::move(known), now.size, Epoch{now.epoch},
-                           bus.catalog.is_derived(page), now.stale());
+    // The catalog is of a later moment than the line, which says whether the page is the same then.
+    for (auto now = state::read_line(bus, page, line);;) {
+        bus.catalog.follow_logged(bus);
+        auto known = bus.catalog.page(page);
+        if (!known) state::throw_not_found(bus, page);
+        const auto then = std::exchange(now, state::read_line(bus, page, line)).lsn;
+        if (then == now.lsn)
+            return replay::info_of(page, *std::move(known), now.size, Epoch{now.epoch},
+                                   bus.catalog.is_derived(page), now.stale());
+    }
 }
 
 }  // namespace mmsb::detail

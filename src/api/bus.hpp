@@ -159,6 +159,7 @@ void check_name(std::string_view name);
 /// Likewise, a formula of this page (or of an unlogged one: none).
 void check_formula(PageId child, const Formula& formula);
 void check_locality(Locality locality);  ///< That there is one of this number.
+void check_edge_type(EdgeType type);     ///< Likewise.
 void check_metadata(std::string_view key, std::string_view value);
 
 /// Throws PageNotFound: of a View.

@@ -69,7 +69,7 @@ bool EventSource::begin_by_structure(state::Attachment& bus, Sequence at) {
     const auto structure = state::structure_at(bus, at);
     if (!structure) return false;
     const auto& [edges, formulas] = structure->dependencies;
-    std::set<PageId> children;  // only these can be stale
+    std::set<PageId> children;  // these may be stale; others only if their edge is gone
     for (const auto& edge : edges) children.insert(edge.child);
     for (const auto& [child, formula] : formulas) children.insert(child);
     begin(structure->dependencies);
@@ -86,6 +86,14 @@ bool EventSource::begin_by_structure(state::Attachment& bus, Sequence at) {
             stale = page != nullptr && page->stale;
         }
         if (stale) maker_.add_stale(child);
+    }
+    for (const auto& [page, line] : bus.catalog.pages()) {
+        const auto* there = bus.arena->line(line);
+        if (there == nullptr || children.contains(page) ||
+            (there->location.load(std::memory_order_relaxed) & arena::stale_bit) == 0)
+            continue;
+        if (const auto now = state::unchanged_since(bus, at, page); now && now->stale())
+            maker_.add_stale(page);
     }
     sources_ = structure->sources;
     sequence_ = at;

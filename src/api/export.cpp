@@ -1,6 +1,7 @@
 // View::export_to: pages as files, below one folder whatever their names say.
 #include "api/bus.hpp"
 #include "os/output_folder.hpp"
+#include "state/outside.hpp"
 #include "state/past.hpp"
 
 #include <mmsb/view.hpp>
@@ -68,6 +69,7 @@ void View::export_to(const std::string& folder, const ExportOptions& options) co
     if (pages.empty())
         for (const auto& [id, page] : image.pages()) pages.push_back(id);
     const auto plan = plan_for(image, pages);
+    state::require_outside(folder);
     const os::OutputFolder out(folder);
     std::size_t done = 0;
     for (const auto& [path, id] : plan) {

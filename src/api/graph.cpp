@@ -34,6 +34,12 @@ void detail::check_locality(Locality locality) {
                std::to_string(static_cast<int>(locality)));
 }
 
+void detail::check_edge_type(EdgeType type) {
+    if (type > EdgeType::compiler)
+        refuse("there is no such type of edge", PageId::none, "one of EdgeType",
+               std::to_string(static_cast<int>(type)));
+}
+
 void detail::check_formula(PageId child, const Formula& formula) {
     if (formula.function.empty() || formula.function.size() > limits::name_size)
         refuse("a formula's function has a name", child,
@@ -53,7 +59,7 @@ graph::RulePointer rule_of(const Page& child, PageList parents, const Formula& f
     detail::check_formula(child.id(), formula);
     const auto all = parents.get();
     if (all.empty() || all.size() > limits::formula_parents)
-        refuse("a page is computed from others", child.id(),
+        refuse("a formula has no parents, or too many", child.id(),
                fmt::format("1 to {} parents", limits::formula_parents),
                fmt::format("{}", all.size()));
     graph::Rule rule{formula.function, formula.arguments, {}};
@@ -153,6 +159,7 @@ Committed ShadowPageGraph::add_dependency(Page parent, Page child, EdgeType type
                                           const CommitOptions& options) const {
     detail::check_same_bus(parent, bus_);
     detail::check_same_bus(child, bus_);
+    detail::check_edge_type(type);
     return commit_change(bus_, {{Kind::add_edge, {parent.id(), child.id(), type}, nullptr}},
                          options);
 }
@@ -208,7 +215,7 @@ void State::register_recompute(std::string_view name, RecomputeFunction function
     auto& bus = Bus::get(bus_);
     if (name.empty() || name.size() > limits::name_size || name.starts_with(reserved))
         refuse(
-            "a function's name is its own", PageId::none,
+            "a function's name is empty, too long or reserved", PageId::none,
             fmt::format("1 to {} bytes that do not begin with \"{}\"", limits::name_size, reserved),
             std::string(name));
     if (!function) refuse("a function is to be called", PageId::none, "a function", "none");
@@ -241,6 +248,7 @@ void Transaction::underive(Page child) {
 void Transaction::add_dependency(Page parent, Page child, EdgeType type) {
     detail::check_same_bus(parent, impl_->bus);
     detail::check_same_bus(child, impl_->bus);
+    detail::check_edge_type(type);
     impl_->staged.graph.push_back({Kind::add_edge, {parent.id(), child.id(), type}, nullptr});
 }
 

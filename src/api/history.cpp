@@ -213,6 +213,7 @@ void add_dependency(const log::Entry& entry, Record& out) {
     }
     const auto& formula = entry.formula;
     add_type(out, formula.added ? RecordType::page_derived : RecordType::page_underived);
+    (formula.added ? out.derived : out.underived).push_back(formula.child);
     for (const auto parent : log::page_ids(formula.parents))
         out.edges_added.push_back({parent, formula.child, EdgeType::data});
 }
@@ -253,8 +254,10 @@ bool record_of(Commits& commits, const std::vector<PageId>& pages, bool only_str
             out.deltas.push_back(delta::make_delta(
                 e.page, e.epoch, static_cast<std::size_t>(e.size), e.delta, e.changed_bytes));
         }
-        if (!e.created && !e.deleted && !e.resized && !e.renamed && e.metadata.empty() && !e.stale)
-            return true;
+        const bool only_bytes =
+            !e.created && !e.deleted && !e.resized && !e.renamed && e.metadata.empty() && !e.stale;
+        if (only_bytes && !e.delta.empty()) return true;
+        if (only_bytes) add_type(out, RecordType::page_fresh);  // else it would not be here
         if (auto page = commits.info(e)) {
             out.pages.push_back(*std::move(page));
         } else {

@@ -3,6 +3,7 @@
 #include "state/copy.hpp"
 #include "state/flush.hpp"
 #include "state/header.hpp"
+#include "state/outside.hpp"
 #include "state/past.hpp"
 #include "state/retention.hpp"
 
@@ -52,7 +53,7 @@ Sequence State::checkpoint(const std::string& file) const {
         open.refuse_read_only();
         return state::checkpoint_bus(bus, open.config.lock_timeout).sequence;
     }
-    os::ReplacingFile out(file, open.config.permissions);
+    os::ReplacingFile out(state::file_outside(file), open.config.permissions);
     const auto write = [&](std::span<const std::byte> bytes) { out.write(bytes); };
     Sequence as_of = Sequence::zero;
     if (bus.is_private) {

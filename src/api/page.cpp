@@ -140,6 +140,7 @@ Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& op
              .found = fmt::format("{}", bytes.size())});
     OnePage change(*this);
     change.write(0, bytes);
+    change->size_then = size;
     return change.commit(options);
 }
 
@@ -209,6 +210,7 @@ Committed Page::apply(const Delta& delta, const CommitOptions& options) const {
     for (const auto& run : runs) writes.push_back({run.offset, run.bytes});
     OnePage change(*this);
     change->writes = writes;
+    change->size_then = size;
     return change.commit(options);
 }
 
@@ -235,8 +237,17 @@ Committed Page::set_metadata(std::string_view key, std::string_view value,
 }
 
 Page Page::clone(const PageOptions& options) const {
-    const auto bytes = read();
-    const auto mine = info();
+    // Both as of one moment: that nothing is committed of it in between.
+    auto line = bus_.line;
+    auto [bytes, version] = read_versioned();
+    auto mine = info();
+    while (Sequence{state::read_line(Bus::get(bus_).at(), id_, line).sequence} !=
+           version.sequence) {
+        auto later = read_versioned();
+        bytes = std::move(later.value);
+        version = later.version;
+        mine = info();
+    }
     PageOptions theirs = options;
     if (theirs.contents.empty()) theirs.contents = bytes;
     if (theirs.metadata.empty()) theirs.metadata = mine.metadata;

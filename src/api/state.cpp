@@ -27,8 +27,10 @@ void check_config(const Config& config) {
                               {.expected = expected, .found = found});
     };
     const bool has_path = !config.path.empty();
+    if (config.path.find('\0') != std::string::npos)
+        refuse("a path with a byte of zero", "a path", "one that ends before it does");
     if (config.durability > Durability::sync || config.open > Open::good_prefix)
-        refuse("there is no such way to open a bus", "Durability and Open as they are named",
+        refuse("there is no such Durability or Open", "Durability and Open as they are named",
                fmt::format("{} and {}", static_cast<unsigned>(config.durability),
                            static_cast<unsigned>(config.open)));
     if (!has_path && config.durability != Durability::process)
@@ -168,12 +170,14 @@ void close_quietly(const detail::Handle& handle) noexcept {
 
 }  // namespace
 
-State::State(State&& other) noexcept : bus_(std::exchange(other.bus_, {})) {}
+// What was moved from is known as closed: of no generation.
+State::State(State&& other) noexcept
+    : bus_(std::exchange(other.bus_, detail::Handle{.bus = other.bus_.bus})) {}
 
 State& State::operator=(State&& other) noexcept {
     if (this != &other) {
         close_quietly(bus_);
-        bus_ = std::exchange(other.bus_, {});
+        bus_ = std::exchange(other.bus_, detail::Handle{.bus = other.bus_.bus});
     }
     return *this;
 }

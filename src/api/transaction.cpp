@@ -204,13 +204,7 @@ Bytes Transaction::read(Page page) {
 void Transaction::read_into(Page page, std::span<std::byte> out, std::size_t offset) {
     const auto whole = size(page);
     if (offset > whole || out.size() > whole - offset)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("page {}: a read of [{}, {}) is outside its {} bytes",
-                                          number(page.id()), offset, offset + out.size(), whole),
-                              {.page = page.id(),
-                               .expected = fmt::format("at most {} bytes", whole),
-                               .found = fmt::format("{}", offset + out.size()),
-                               .offset = offset});
+        state::throw_outside("a read", page.id(), whole, offset, out.size());
     const auto staged = impl_->find(page);
     if (staged && staged->staged.created)
         std::ranges::fill(out, std::byte{0});
@@ -220,6 +214,7 @@ void Transaction::read_into(Page page, std::span<std::byte> out, std::size_t off
 }
 
 std::optional<Page> Transaction::find_page(std::string_view name) {
+    if (name.empty()) return std::nullopt;  // many pages have none
     for (const auto& page : impl_->staged.pages)
         if (!page.deleted && page.name && *page.name == name)
             return Bus::page(impl_->bus, page.line, page.page);
@@ -255,6 +250,7 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
              .expected = fmt::format("{} bytes", now),
              .found = fmt::format("{}", bytes.size())});
     if (!early) overlay.put(0, bytes);
+    staged.size_then = now;
     staging.done();
 }
 
@@ -263,13 +259,7 @@ void Transaction::write(Page page, std::size_t offset, std::span<const std::byte
     const auto [staged, overlay] = impl_->stage(page);
     const auto size = impl_->size_of(staged);
     if (offset > size || bytes.size() > size - offset)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("page {}: a write of [{}, {}) is outside its {} bytes",
-                                          number(page.id()), offset, offset + bytes.size(), size),
-                              {.page = page.id(),
-                               .expected = fmt::format("at most {} bytes", size),
-                               .found = fmt::format("{}", offset + bytes.size()),
-                               .offset = offset});
+        state::throw_outside("a write", page.id(), size, offset, bytes.size());
     overlay.put(offset, bytes);
     staging.done();
 }
@@ -286,6 +276,7 @@ void Transaction::apply(Page page, const Delta& delta) {
                             .expected = fmt::format("{} bytes", size),
                             .found = fmt::format("{}", delta.page_size())});
     for (const auto& run : delta.runs()) overlay.put(run.offset, run.bytes);
+    staged.size_then = size;
     staging.done();
 }
 
@@ -369,6 +360,9 @@ CommitOutcome Transaction::try_commit(const CommitOptions& options) {
 }
 
 Committed Transaction::commit(const CommitOptions& options) {
+    if (!impl_)
+        throw WrongContext(ErrorCode::wrong_context, "this transaction was moved from",
+                           {.expected = "the one that it was moved to", .found = "what is left"});
     const detail::ClearAtEnd always{*impl_};
     const auto outcome = impl_->commit(options);
     if (outcome.status == CommitStatus::conflict)

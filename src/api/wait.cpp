@@ -48,7 +48,7 @@ std::optional<Version> Page::wait(Epoch seen, Timeout timeout) const {
     auto line = bus_.line;
     arena::LineCopy info;
     if (!wait_for_page(bus, id_, line, seen, state::Deadline(timeout), info)) return std::nullopt;
-    return Version{Epoch{info.epoch}, Sequence{info.sequence}};
+    return Version{Epoch{info.epoch}, Sequence{info.sequence}, info.stale()};
 }
 
 std::optional<Version> Page::wait_into(std::span<std::byte> out, std::optional<Epoch> seen,

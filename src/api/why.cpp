@@ -45,8 +45,12 @@ public:
             return *(behind - 1);
         }
         const auto changes = detail::open_history(bus_, page, {.to = at, .newest_first = true});
-        for (Change change; changes->next(change);)
+        // What moved its epoch: bytes or its size. (Names and metadata are in its history, too.)
+        std::optional<Change> last;
+        for (Change change; changes->next(change); last = std::move(change)) {
+            if (last && last->epoch != change.epoch) return last;
             if (change.changed_bytes != 0) return change;
+        }
         return std::nullopt;
     }
 
@@ -60,7 +64,9 @@ private:
             if (record.kind != log::RecordKind::commit) continue;
             log::EntryReader reader(cursor.body());
             for (log::Entry entry; reader.next(entry);) {
-                if (entry.kind != log::EntryKind::page || entry.page.delta.empty()) continue;
+                if (entry.kind != log::EntryKind::page ||
+                    (entry.page.delta.empty() && !entry.page.resized))
+                    continue;
                 if (const auto page = changes_.find(entry.page.page); page != changes_.end())
                     page->second.push_back(
                         detail::change_of(record, entry.page, bus.catalog.source(record.source)));

@@ -259,6 +259,10 @@ std::array<std::byte, bus_header_size> encode_bus(const BusHeader& header) {
     return encode<bus_header_size>(layout, bus_magic);
 }
 
+bool begins_a_bus(std::span<const std::byte, magic_size> bytes) noexcept {
+    return std::ranges::equal(bytes, bytes_of(bus_magic));
+}
+
 DecodedBus decode_bus(std::span<const std::byte> file) {
     const auto first = file.first(std::min(file.size(), bus_header_size));
     const auto second =

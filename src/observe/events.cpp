@@ -76,12 +76,12 @@ void EventMaker::take_page(const log::PageEntry& entry, const Event& like,
     if (entry.resized) tell(EventType::page_resized);
     if (!entry.delta.empty()) {
         tell(EventType::page_changed);
-        moved_.push_back(entry.page);
     }
+    if (entry.resized || !entry.delta.empty()) moved_.push_back(entry.page);
     if (entry.stale && !was_stale) {
         tell(EventType::page_stale);
         stale_.insert(entry.page);
-        turned_.insert(entry.page);
+        turned_.emplace(entry.page, entry.epoch);
         moved_.push_back(entry.page);
     } else if (!entry.stale && was_stale) {
         tell(EventType::page_fresh);
@@ -101,9 +101,10 @@ void EventMaker::take(const log::Record& record, std::span<const std::byte> body
     log::EntryReader reader(body);
     for (log::Entry entry; reader.next(entry);)
         if (entry.kind == log::EntryKind::page) take_page(entry.page, like, out);
-    const auto tell = [&](EventType type, PageId page) {
+    const auto tell = [&](EventType type, PageId page, Epoch epoch = Epoch::zero) {
         like.type = type;
         like.page = page;
+        like.epoch = epoch;
         if (told_.emplace(type, page).second) out.push_back(like);
     };
     told_.clear();
@@ -112,8 +113,9 @@ void EventMaker::take(const log::Record& record, std::span<const std::byte> body
              edge != bound_.end() && edge->parent == page; ++edge) {
             if (edge->type == EdgeType::gpu_sync && !stale_.contains(page))
                 tell(EventType::device_sync_needed, edge->child);
-            if (edge->type == EdgeType::compiler && turned_.contains(edge->child))
-                tell(EventType::artefact_invalidated, edge->child);
+            if (edge->type != EdgeType::compiler) continue;
+            if (const auto child = turned_.find(edge->child); child != turned_.end())
+                tell(EventType::artefact_invalidated, child->first, child->second);
         }
     if (propagated_) tell(EventType::propagated, PageId::none);
 }

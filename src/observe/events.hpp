@@ -8,6 +8,7 @@
 
 #include <mmsb/event.hpp>
 
+#include <map>
 #include <set>
 
 namespace mmsb::observe {
@@ -31,7 +32,7 @@ private:
     std::set<PageId> stale_{}, derived_{};
     std::set<Edge> bound_{};                         ///< Of compiler and gpu_sync.
     std::vector<PageId> moved_{};                    ///< Of the record at hand: changed, or stale.
-    std::set<PageId> turned_{};                      ///< Became stale.
+    std::map<PageId, Epoch> turned_{};               ///< Became stale.
     std::set<std::pair<EventType, PageId>> told_{};  ///< Of those bound to them.
     bool propagated_ = false;
 };

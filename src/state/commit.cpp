@@ -33,6 +33,11 @@ void check_options(const CommitOptions& options, std::string_view source) {
     if (options.label.size() > limits::label_size)
         refuse("label", limits::label_size, options.label.size());
     if (source.size() > limits::name_size) refuse("source", limits::name_size, source.size());
+    if (options.propagation > Propagation::deferred)
+        throw InvalidArgument(
+            ErrorCode::invalid_argument, "there is no such way to propagate",
+            {.expected = "immediate or deferred",
+             .found = fmt::format("{}", static_cast<unsigned>(options.propagation))});
 }
 
 // The source's number, known already or named in this batch.

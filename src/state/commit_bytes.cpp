@@ -39,8 +39,8 @@ bool is_ordinary(const Attachment& bus, const HandleOptions& handle, const Bytes
                  const CommitOptions& options) noexcept {
     return !bus.read_only && !bus.catalog.may_have_edges(write.page) && !is_inside_function() &&
            handle.durability != Durability::sync && !options.durability && options.source.empty() &&
-           options.label.empty() && write.line != unknown_line && !write.bytes.empty() &&
-           write.bytes.size() <= most_bytes &&
+           options.label.empty() && options.propagation <= Propagation::deferred &&
+           write.line != unknown_line && !write.bytes.empty() && write.bytes.size() <= most_bytes &&
            most_of_record(write.bytes.size()) <= bus.header.geometry.largest_record();
 }
 

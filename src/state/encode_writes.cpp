@@ -6,6 +6,7 @@
 #include "delta/compare.hpp"
 #include "state/read.hpp"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 
@@ -88,6 +89,16 @@ bool are_inside(const StagedPage& page, std::uint64_t size) {
     return std::ranges::all_of(page.all_writes(), [size](const Write& write) {
         return write.offset <= size && write.bytes.size() <= size - write.offset;
     });
+}
+
+void require_size_then(const StagedPage& page, std::uint64_t size) {
+    if (page.size_then == StagedPage::any_size || page.size || page.size_then == size) return;
+    throw InvalidArgument(
+        ErrorCode::invalid_argument,
+        fmt::format("page {} has {} bytes, not {}", number(page.page), size, page.size_then),
+        {.page = page.page,
+         .expected = fmt::format("{} bytes", size),
+         .found = fmt::format("{}", page.size_then)});
 }
 
 std::uint64_t bytes_written(const StagedPage& page) {

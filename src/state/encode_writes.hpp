@@ -14,6 +14,8 @@ std::uint64_t encode_writes(const StagedPage& page, std::span<const std::byte> o
 
 /// Do all writes lie within a page of `size` bytes?
 [[nodiscard]] bool are_inside(const StagedPage& page, std::uint64_t size);
+/// Throws InvalidArgument where they were made for another size (StagedPage::size_then).
+void require_size_then(const StagedPage& page, std::uint64_t size);
 /// How many bytes are written, whatever they are.
 [[nodiscard]] std::uint64_t bytes_written(const StagedPage& page);
 

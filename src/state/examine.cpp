@@ -2,7 +2,10 @@
 
 #include "log/scan.hpp"
 #include "state/checkpoints.hpp"
+#include "state/cursor.hpp"
+#include "state/past.hpp"
 #include "state/salvage.hpp"
+#include "state/seek.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -79,9 +82,21 @@ private:
         end_ = words.logged.load();
         result_.oldest = Sequence{words.history_sequence.load()};
         result_.sequence = bus_.recovery.sequence;
-        result_.time = Time(std::chrono::nanoseconds(words.time.load()));
+        if (result_.sequence != Sequence::zero) result_.time = time_of_last_commit();
         result_.damage = bus_.recovery.damage;
         result_.torn_bytes = bus_.recovery.dropped_bytes;
+    }
+
+    // The newest record may be a later one: of a stop().
+    Time time_of_last_commit() {
+        auto ns = static_cast<std::int64_t>(bus_.words().time.load());
+        try {
+            ns = result_.sequence > oldest_view(bus_)
+                     ? record_at(bus_, start_of(bus_, result_.sequence)).record().time_ns
+                     : image_at(bus_, result_.sequence, {replay::Keep::Which::none, {}}).time_ns();
+        } catch (const Error&) {  // what is damaged is told of elsewhere
+        }
+        return Time(std::chrono::nanoseconds(ns));
     }
 
     // ---- segments

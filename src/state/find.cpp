@@ -3,6 +3,7 @@
 #include "state/structure_chain.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <array>
 
 namespace mmsb::state {
@@ -88,6 +89,18 @@ void throw_not_found(Attachment& bus, std::string_view name) {
         fmt::format("page \"{}\" is not there; sequence {}{}", name, number(newest(bus).sequence),
                     near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)),
         {.name = std::string(name), .found = near});
+}
+
+void throw_outside(std::string_view what, PageId page, std::uint64_t size, std::uint64_t offset,
+                   std::uint64_t length) {
+    const auto end = offset + std::min(length, ~std::uint64_t{0} - offset);
+    throw InvalidArgument(ErrorCode::invalid_argument,
+                          fmt::format("page {}: {} of [{}, {}) is outside its {} bytes",
+                                      number(page), what, offset, end, size),
+                          {.page = page,
+                           .expected = fmt::format("at most {} bytes", size),
+                           .found = fmt::format("{}", end),
+                           .offset = offset});
 }
 
 PageId take_page_id(Attachment& bus) {

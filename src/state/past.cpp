@@ -6,6 +6,7 @@
 #include "state/flush.hpp"
 #include "state/redo.hpp"
 #include "state/replayer.hpp"
+#include "state/retention.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -88,11 +89,10 @@ std::uint64_t records_above(const Attachment& bus, const Beginning& from) {
 
 bool is_too_old(const Attachment& bus, const Beginning& from, Slack slack) {
     constexpr std::uint64_t short_time_ns = 10'000'000;
-    const auto age = std::chrono::nanoseconds(bus.past.max_age).count();
-    return age != 0 && !bus.changing.age_suspended.load() &&
-           os::clock_ns() - from.time_ns >
-               static_cast<std::int64_t>(
-                   with_slack(static_cast<std::uint64_t>(age), slack, short_time_ns));
+    const auto most = static_cast<std::uint64_t>(age_ns(bus.past.max_age));
+    const auto age = os::clock_ns() - from.time_ns;
+    return most != 0 && !bus.changing.age_suspended.load() && age > 0 &&
+           static_cast<std::uint64_t>(age) > with_slack(most, slack, short_time_ns);
 }
 
 // REQUIRES Past::mutex.

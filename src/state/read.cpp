@@ -8,7 +8,6 @@
 #include "state/read_slow.hpp"
 #include "state/stage.hpp"
 
-#include <fmt/format.h>
 #include <algorithm>
 
 namespace mmsb::state {
@@ -20,13 +19,7 @@ constexpr int quick_tries = 2;
 
 void check_range(PageId page, std::uint64_t size, std::uint64_t offset, std::uint64_t length) {
     if (offset > size || length > size - offset)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              fmt::format("page {}: a read of [{}, {}) is outside its {} bytes",
-                                          number(page), offset, offset + length, size),
-                              {.page = page,
-                               .expected = fmt::format("at most {} bytes", size),
-                               .found = fmt::format("{}", offset + length),
-                               .offset = offset});
+        throw_outside("a read", page, size, offset, length);
 }
 
 Version version_of(const arena::LineCopy& line) {

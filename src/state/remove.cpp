@@ -5,6 +5,7 @@
 #include <mmsb/error.hpp>
 
 #include <chrono>
+#include <filesystem>
 
 namespace mmsb::state {
 
@@ -17,6 +18,20 @@ void remove_files(const Attachment& bus, const std::string& name) {
     os::remove_folder(folder->path());
 }
 
+// What is left of a removal that was killed at its end is the lock that it held.
+bool finish_removal(os::Folder& folder, const std::string& path) {
+    const auto is_rest = [&] {
+        const auto all = folder.list();
+        return all.size() == 1 && all.front() == "lock.open";
+    };
+    if (!is_rest()) return false;
+    const auto opening = lock_for_opening(folder, std::chrono::seconds(5));
+    if (!is_rest()) return false;  // a bus is being made
+    folder.remove("lock.open");
+    os::remove_folder(path);
+    return true;
+}
+
 }  // namespace
 
 // The shared memory goes first, while the header still says which it is; the header goes last: what
@@ -26,8 +41,12 @@ void remove_bus(const std::string& path) {
     Attachment bus;
     bus.path = path;
     bus.folder = open_bus_folder({.path = path}, false);
+    const auto whole = std::filesystem::canonical(path).string();  // also of a link, or "."
     const auto file = bus.folder->open("bus", os::Create::never, false);
-    if (!file) throw_no_bus(path, "a file named bus", "none");
+    if (!file) {
+        if (!finish_removal(*bus.folder, whole)) throw_no_bus(path, "a file named bus", "none");
+        return;
+    }
     static_cast<void>(read_bus_file(bus, *file, false));  // nothing is written into what is no bus
     opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
     load_header(bus, false);
@@ -41,7 +60,7 @@ void remove_bus(const std::string& path) {
     for (const auto* name : {"arena", "arena.new", "lock", "bus", "lock.open"})
         bus.folder->remove(name);
     bus.folder->sync();
-    os::remove_folder(path);
+    os::remove_folder(whole);
 }
 
 }  // namespace mmsb::state

@@ -141,7 +141,7 @@ Sequence oldest_to_keep(Attachment& bus, const Retention& retention) {
                               }));
     }
     if (retention.age.count() != 0 && !retention.age_suspended) {
-        const auto kept = os::clock_ns() - std::chrono::nanoseconds(retention.age).count();
+        const auto kept = os::clock_ns() - age_ns(retention.age);
         oldest = std::max(
             oldest, last_older(bus, base, [&](const log::Record& r) { return r.time_ns < kept; }));
     }

@@ -11,6 +11,11 @@
 
 namespace mmsb::state {
 
+/// For ever, where that is more than a clock has.
+[[nodiscard]] inline std::int64_t age_ns(std::chrono::seconds age) noexcept {
+    constexpr auto most = std::chrono::floor<std::chrono::seconds>(std::chrono::nanoseconds::max());
+    return std::chrono::nanoseconds(std::min(age, most)).count();
+}
 [[nodiscard]] Retention retention_of(const Attachment& bus);
 /// For all who use the bus, from now on; durable when it returns, and in the log. Nothing is
 /// dropped yet. Throws Busy, OutOfSpace, Io: then it is as before; Poisoned: then it may be set.

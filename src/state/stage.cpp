@@ -112,6 +112,7 @@ private:
         arena::LineCopy was;
         if (!find_still(bus_, page.page, page.line, was)) return false;
         const auto old = bus_.arena->bytes(was.offset, was.size);
+        require_size_then(page, was.size);
         if (!old || !are_inside(page, was.size) ||
             (!under_lock_ && bytes_written(page) >= large_write))
             return false;
@@ -249,6 +250,7 @@ private:
             entry.deleted = true;
             return true;
         }
+        require_size_then(page, now.size);
         if (page.size && *page.size != now.size) {
             entry.resized = true;
             resize(page, now);
@@ -308,15 +310,7 @@ private:
         auto& entry = change().entry;
         for (const auto& write : page.all_writes())
             if (write.offset > entry.size || write.bytes.size() > entry.size - write.offset)
-                throw InvalidArgument(
-                    ErrorCode::invalid_argument,
-                    fmt::format("page {}: a write of [{}, {}) is outside its {} bytes",
-                                number(page.page), write.offset, write.offset + write.bytes.size(),
-                                entry.size),
-                    {.page = page.page,
-                     .expected = fmt::format("at most {} bytes", entry.size),
-                     .found = fmt::format("{}", write.offset + write.bytes.size()),
-                     .offset = write.offset});
+                throw_outside("a write", page.page, entry.size, write.offset, write.bytes.size());
         if (page.ahead && page.ahead->size == entry.size &&
             (page.created || (page.ahead->epoch == entry.epoch && !entry.resized))) {
             const auto& ahead = page.ahead->delta;

@@ -23,6 +23,9 @@ struct StagedPage {
     std::vector<std::pair<std::string, std::string>> metadata{};  ///< An empty value erases.
     std::span<const Write> writes{};  ///< Ascending, disjoint, inside the size after.
     std::optional<Epoch> expected{};  ///< Else Conflict.
+    /// What `writes` were made for: else InvalidArgument, unless the size is given here, too.
+    std::uint64_t size_then = any_size;
+    static constexpr std::uint64_t any_size = ~std::uint64_t{0};
 
     /// A delta that was found before the lock, right if the page still has this epoch and size.
     struct Ahead {
@@ -51,6 +54,7 @@ struct StagedPage {
         metadata.clear();
         writes = {};
         expected.reset();
+        size_then = any_size;
         ahead.reset();
         computed.reset();
         stale.reset();
@@ -207,6 +211,9 @@ void release_places(Attachment& bus) noexcept;
 /// Throws PageNotFound: by id or name, with where it was deleted and the nearest name.
 [[noreturn]] void throw_not_found(Attachment& bus, PageId page);
 [[noreturn]] void throw_not_found(Attachment& bus, std::string_view name);
+/// Throws InvalidArgument: `what` ("a read") of so many bytes is not inside of the page's `size`.
+[[noreturn]] void throw_outside(std::string_view what, PageId page, std::uint64_t size,
+                                std::uint64_t offset, std::uint64_t length);
 
 /// The page's line, by the hint or by the catalog. Throws PageNotFound.
 [[nodiscard]] arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line);

@@ -216,7 +216,10 @@ TEST(TheLog, TellsOfEdgesAndStaleness) {
     EXPECT_THAT(records[0].edges_added, ElementsAre(Edge{a, b, EdgeType::data}));
     EXPECT_THAT(records[1].edges_added, ElementsAre(Edge{a, b, EdgeType::compiler}));
     EXPECT_THAT(records[2].edges_removed, ElementsAre(Edge{a, b, EdgeType::compiler}));
-    EXPECT_THAT(records[3].types, ElementsAre(RecordType::page_underived));
+    EXPECT_THAT(records[0].derived, ElementsAre(b));
+    EXPECT_THAT(records[3].types,
+                testing::UnorderedElementsAre(RecordType::page_underived, RecordType::page_fresh));
+    EXPECT_THAT(records[3].underived, ElementsAre(b));
     EXPECT_FALSE(b.info().stale);
 }
 
@@ -249,6 +252,64 @@ TEST(ManyThreads, NeverSeeADerivedPageThatDisagreesWithItsParents) {
     reader.join();
     EXPECT_EQ(sum.read(), 900.0);
     EXPECT_TRUE(bus.verify().good);
+}
+
+TEST(AnArtefact, IsInvalidatedWhereWhatItIsMadeFromIsResized) {
+    const auto bus = start();
+    const auto source = bus.create_page(4), artefact = bus.create_page(4);
+    bus.graph().add_dependency(source, artefact, EdgeType::compiler);
+    artefact.write(0, bytes_of("made"));
+    artefact.write(0, bytes_of("mode"));
+    source.resize(8);
+    std::vector<Event> told;
+    for (const auto& event : bus.events({.from = bus.sequence()}))
+        if (event.type == EventType::artefact_invalidated) told.push_back(event);
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_EQ(told[0].page, artefact.id());
+    EXPECT_EQ(told[0].epoch, artefact.epoch());
+}
+
+TEST(APageThatStaysStaleWithoutItsEdge, IsToldAsFreshToWhoCameAfterwards) {
+    const TempFolder folder;
+    const auto bus = start(at(folder));
+    const auto gate = bus.create_page(4), page = bus.create_page(4);
+    bus.graph().add_dependency(gate, page, EdgeType::control);
+    gate.write(0, bytes_of("x"));
+    bus.graph().remove_dependency(gate, page);
+    EXPECT_TRUE(page.info().stale);
+    auto events = bus.events({.from = bus.sequence() + 1});
+    page.write(0, page.read());
+    const auto event = events.next(std::chrono::seconds(10));
+    ASSERT_TRUE(event);
+    EXPECT_EQ(event->type, EventType::page_fresh);
+    EXPECT_EQ(event->page, page.id());
+}
+
+TEST(AWait, SaysWhetherThePageIsStale) {
+    const auto bus = start();
+    const auto gate = bus.create_page(4), page = bus.create_page(4);
+    bus.graph().add_dependency(gate, page, EdgeType::control);
+    gate.write(0, bytes_of("x"));
+    const auto version = page.wait(Epoch{99}, std::chrono::seconds(0));
+    ASSERT_TRUE(version);
+    EXPECT_TRUE(version->stale);
+}
+
+TEST(WhyAPage, IsWhatItIsMayBeThatAParentWasResized) {
+    for (const bool is_private : {true, false}) {
+        const TempFolder folder;
+        const auto bus = is_private ? start() : start(at(folder));
+        const auto numbers = bus.create_page(16), sum = bus.create_page(8);
+        bus.graph().derive(sum, {numbers}, formula::sum<std::int64_t>());
+        numbers.write(8, bytes_of("x"), {.label = "written"});
+        numbers.resize(8, {.label = "resized"});
+        numbers.set_metadata("k", "v");
+        numbers.rename("n");
+        const auto causes = bus.graph().why(sum);
+        ASSERT_EQ(causes.size(), 2U);
+        EXPECT_EQ(causes[0].change.label, "resized");
+        EXPECT_EQ(causes[1].change.label, "resized");
+    }
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // A page of an earlier commit by its own records, and the structure by those that change it, beside
-// the same from the whole log: over
-// several segments and checkpoints, with and without indexes, and where some of it is damaged.
+// the same from the whole log: over several segments and checkpoints, with and without indexes, and
+// where some of it is damaged.
 #include "state/page_at.hpp"
 #include "base/checksum.hpp"
 #include "state/cursor.hpp"
@@ -63,7 +63,7 @@ std::string text_of(const Record& record) {
 
 bool is_structural(const Record& record) {
     return std::ranges::any_of(record.types, [](RecordType type) {
-        return type != RecordType::commit && type != RecordType::page_stale;
+        return type != RecordType::commit && type < RecordType::page_stale;
     });
 }
 
@@ -131,7 +131,6 @@ protected:
         bus_->wait_durable(bus_->sequence());
     }
     Page make() { return bus_->create_page(1 + random_() % 3000); }
-
     // Of any pages and commits.
     void expect_the_same(const State& bus, int count = cases(30, 10)) {
         auto& at = attachment(bus);

@@ -97,5 +97,28 @@ TEST(Removing, OneThatWasInterruptedGoesOn) {
     EXPECT_FALSE(fs::exists(folder.path()));
 }
 
+TEST(Removing, OneThatWasKilledAtItsEndGoesOn) {
+    const TempFolder folder;
+    fs::create_directories(folder.path());
+    write_file(folder / "lock.open", "");
+    remove_bus(folder.path());
+    EXPECT_FALSE(fs::exists(folder.path()));
+}
+
+TEST(Removing, ALinkIsFollowedAndAFolderMayBeTheOneThatOneIsIn) {
+    const TempFolder folder, links;
+    make_bus(folder);
+    fs::create_directories(links.path());
+    fs::create_directory_symlink(folder.path(), links / "link");
+    remove_bus(links / "link");
+    EXPECT_FALSE(fs::exists(folder.path()));
+    make_bus(folder);
+    const auto here = fs::current_path();
+    fs::current_path(folder.path());
+    remove_bus(".");
+    fs::current_path(here);
+    EXPECT_FALSE(fs::exists(folder.path()));
+}
+
 }  // namespace
 }  // namespace mmsb::test

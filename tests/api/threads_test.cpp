@@ -329,5 +329,34 @@ TEST(BusesInThreads, OpenAndCloseOnTheirOwn) {
     stop(std::move(bus));
 }
 
+// What a page is, and what a clone is made of, is of one moment.
+TEST(WhatAPageIs, IsNeverHalfOfTwoCommits) {
+    const auto bus = start();
+    const auto page = bus.create_page(8);
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+        for (unsigned n = 1; !done.load(); ++n)
+            bus.transact([&](Transaction& tx) {
+                const auto size = 8 + n % 50;
+                tx.resize(page, size);
+                tx.rename(page, "n" + std::to_string(size));
+                tx.set_metadata(page, "size", std::to_string(size));
+                tx.update(page, filled(size, static_cast<int>(size)));
+            });
+    });
+    while (number(bus.sequence()) < 10) std::this_thread::yield();
+    for (unsigned i = 0; i != 5 * rounds; ++i) {
+        const auto info = page.info();
+        EXPECT_EQ(info.name, "n" + std::to_string(info.size));
+        EXPECT_EQ(info.metadata.at("size"), std::to_string(info.size));
+        if (i % 50 != 0) continue;
+        const auto clone = page.clone();
+        EXPECT_EQ(clone.read(), filled(clone.size(), static_cast<int>(clone.size())));
+        EXPECT_EQ(clone.info().metadata.at("size"), std::to_string(clone.size()));
+    }
+    done = true;
+    writer.join();
+}
+
 }  // namespace
 }  // namespace mmsb::test

@@ -318,5 +318,14 @@ TEST(Transactions, RestoreGoesBackByGoingOn) {
     EXPECT_TRUE(bus.verify().good);
 }
 
+TEST(Transactions, NoPageIsFoundByNoName) {
+    const auto bus = start();
+    const auto page = bus.create_page(1, {.name = "named"});
+    auto tx = bus.transaction();
+    tx.rename(page, "");
+    EXPECT_FALSE(tx.find_page(""));
+    EXPECT_FALSE(tx.find_page("named"));
+}
+
 }  // namespace
 }  // namespace mmsb::test

@@ -66,6 +66,14 @@ class Graph(tool.Tool):
         (report,) = self.json("verify", "--recompute", "2", "x.bus")
         self.assertEqual((report["good"], report["not_recomputed"]), (True, 1))
 
+    def test_the_log_says_which_edges_came_and_went(self):
+        text = self.mmsb("log", "x.bus")
+        self.assertRegex(text, r"\[page_derived\] .* from ")
+        self.assertRegex(text, r"\[edge_added\] .* -> .* compiler")
+        edges = [edge for record in self.json("log", "x.bus") for edge in record["edges_added"]]
+        for edge in self.json("graph", "x.bus")[0]["edges"]:
+            self.assertIn(edge, edges)
+
     def test_a_bus_without_edges_shows_nothing(self):
         self.write("a.txt", "hello")
         self.mmsb("capture", "plain.bus", "a.txt")

@@ -29,9 +29,12 @@ constexpr CommandText text{
     .json =
         "  One object a commit: sequence, time (ISO 8601, UTC, nanoseconds), source, process,\n"
         "  label, tag, types: [commit, page_created, page_deleted, page_resized, page_renamed,\n"
-        "  metadata_set], changed_bytes, deltas: [{page (id), name (null: none), epoch,\n"
-        "  changed_bytes}], pages (created, deleted, resized, renamed): [{id, name, size,\n"
-        "  epoch}]",
+        "  metadata_set, page_derived, page_underived, edge_added, edge_removed, page_stale,\n"
+        "  page_fresh], changed_bytes, deltas: [{page (id), name (null: none), epoch,\n"
+        "  changed_bytes}], pages (all but bytes changed, stale or fresh): [{id, name, size,\n"
+        "  epoch}], edges_added and edges_removed: [{parent, child, type}] (ids; a formula's are\n"
+        "  added with it, and go with it unsaid), derived and underived (got or lost a\n"
+        "  formula): [id]",
 };
 
 constexpr CommandText watch_text{
@@ -79,6 +82,8 @@ std::string_view name_of(RecordType type) {
             return "edge_removed";
         case RecordType::page_stale:
             return "page_stale";
+        case RecordType::page_fresh:
+            return "page_fresh";
         case RecordType::metadata_set:
             return "metadata_set";
     }
@@ -182,7 +187,42 @@ Json to_json(const Record& record, const Names& names) {
     }
     for (const PageInfo& page : record.pages)
         object["pages"].push_back(page_json(names.named(page)));
+    for (const auto& [key, edges] : {std::pair("edges_added", &record.edges_added),
+                                     std::pair("edges_removed", &record.edges_removed)}) {
+        object[key] = Json::array();
+        for (const Edge& edge : *edges)
+            object[key].push_back({{"parent", number(edge.parent)},
+                                   {"child", number(edge.child)},
+                                   {"type", to_string(edge.type)}});
+    }
+    for (const auto& [key, pages] :
+         {std::pair("derived", &record.derived), std::pair("underived", &record.underived)}) {
+        object[key] = Json::array();
+        for (const PageId page : *pages) object[key].push_back(number(page));
+    }
     return object;
+}
+
+// "sum from a.txt, b.txt", "a.txt -> b.txt control".
+void add_graph(const Record& record, const Names& names, std::vector<std::string>& parts) {
+    for (const PageId child : record.derived) {
+        std::string line = names.title(child);
+        for (const Edge& edge : record.edges_added)
+            if (edge.child == child && edge.type == EdgeType::data)
+                line += (line.find(" from ") == std::string::npos ? " from " : " and ") +
+                        names.title(edge.parent);
+        parts.push_back(line);
+    }
+    for (const PageId child : record.underived) parts.push_back(names.title(child));
+    for (const auto* edges : {&record.edges_added, &record.edges_removed})
+        for (const Edge& edge : *edges) {
+            const bool by_formula =
+                edges == &record.edges_added && edge.type == EdgeType::data &&
+                std::ranges::find(record.derived, edge.child) != record.derived.end();
+            if (!by_formula)
+                parts.push_back(fmt::format("{} -> {} {}", names.title(edge.parent),
+                                            names.title(edge.child), to_string(edge.type)));
+        }
 }
 
 // "made a.txt, b.txt +35 bytes", at most some of it.
@@ -200,12 +240,13 @@ std::string what_changed(const Record& record, const Names& names) {
         const auto same = [&](const Delta& delta) { return delta.page() == page.id; };
         if (std::ranges::none_of(record.deltas, same)) parts.push_back(title(names.named(page)));
     }
+    add_graph(record, names, parts);
     std::string line;
     for (const RecordType type :
          {RecordType::page_created, RecordType::page_deleted, RecordType::page_resized,
           RecordType::page_renamed, RecordType::metadata_set, RecordType::page_derived,
           RecordType::page_underived, RecordType::edge_added, RecordType::edge_removed,
-          RecordType::page_stale}) {
+          RecordType::page_stale, RecordType::page_fresh}) {
         if (has(type)) line += fmt::format("[{}] ", name_of(type));
     }
     for (std::size_t i = 0; i < std::min(parts.size(), shown); ++i)

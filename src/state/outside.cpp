@@ -1,0 +1,53 @@
+#include "state/outside.hpp"
+
+#include "log/format.hpp"
+#include "os/file.hpp"
+
+#include <mmsb/error.hpp>
+
+#include <array>
+#include <filesystem>
+
+namespace mmsb::state {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+bool is_bus(const fs::path& folder) {
+    std::error_code error;
+    const auto header = folder / "bus";
+    if (!fs::is_regular_file(header, error)) return false;
+    const auto file = os::open_for_reading(header.string());
+    if (!file) return false;
+    std::array<std::byte, log::magic_size> begin{};
+    return file->read(0, begin) == begin.size() && log::begins_a_bus(begin);
+}
+
+}  // namespace
+
+void require_outside(const std::string& folder) {
+    std::error_code error;
+    const auto whole = fs::weakly_canonical(folder, error);
+    if (error) return;  // who opens it says what is wrong
+    // A bus has folders of its own, and those no others.
+    for (const auto& at : {whole, whole.parent_path()})
+        if (is_bus(at))
+            throw InvalidArgument(
+                ErrorCode::invalid_argument, folder + " is inside a bus",
+                {.path = folder, .expected = "a place outside of any bus", .found = at.string()});
+}
+
+std::string file_outside(const std::string& path) {
+    std::error_code error;
+    const auto target =
+        fs::is_symlink(path, error) ? fs::weakly_canonical(path, error) : fs::path(path);
+    const auto status = fs::status(target, error);
+    if (fs::exists(status) && !fs::is_regular_file(status))
+        throw InvalidArgument(ErrorCode::invalid_argument, path + " is no file",
+                              {.path = path, .expected = "a file or nothing"});
+    require_outside(fs::absolute(target, error).parent_path().string());
+    return target.string();
+}
+
+}  // namespace mmsb::state
