@@ -146,7 +146,8 @@ public:
     /// synced. Does not stop writers; those of a bus without a log (Config::enable_logging) wait
     /// until its pages are copied. Throws Busy while another process makes one, and into the bus
     /// also while a writer is stopped in the middle of making or deleting a page; Corrupt where it
-    /// reads otherwise: a file of that name is as it was then.
+    /// reads otherwise: a file of that name is as it was then. InvalidArgument: the file would lie
+    /// in the folder of a bus, or something else than a file is there.
     Sequence checkpoint(const std::string& file = {}) const;
     /// The bus as of the sequence that is returned, with its past, as a new bus with an identity of
     /// its own in `folder`, which is free or empty. Does not stop writers; keeps others from

@@ -131,6 +131,8 @@ public:
 private:
     friend struct detail::Bus;
     explicit Transaction(std::unique_ptr<Impl> impl);
+    /// Throws WrongContext where it was moved from.
+    [[nodiscard]] Impl& impl() const;
     std::unique_ptr<Impl> impl_;
 };
 

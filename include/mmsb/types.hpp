@@ -270,7 +270,9 @@ struct Notice {
 
 /// How to open a bus. The defaults just work.
 struct Config {
-    std::string path{};  ///< A folder, made if need be; empty: private memory, gone with the State.
+    /// A folder, made if need be; empty: private memory, gone with the State. (State::config() says
+    /// where it was from the root on.)
+    std::string path{};
     Open open = Open::create_or_open;
     Durability durability = Durability::process;  ///< Without a path only `process` is accepted.
     std::chrono::milliseconds interval{10};

@@ -69,7 +69,8 @@ public:
     /// leading / is dropped, .. becomes __, a NUL _, and symbolic links below the folder are not
     /// followed. A page without a name is page-ID. A file that is there is replaced; each is there
     /// whole or not at all. InvalidArgument where two pages would become one file, or a file the
-    /// folder of another, and PageNotFound: nothing is written then. Io, OutOfSpace.
+    /// folder of another, or lie in the folder of a bus, and PageNotFound: nothing is written then.
+    /// Io, OutOfSpace.
     void export_to(const std::string& folder, const ExportOptions& options = {}) const;
 
     struct Impl;
@@ -105,7 +106,7 @@ enum class RecordType : std::uint8_t {
     edge_added,
     edge_removed,
     page_stale,  ///< Became stale, or still is.
-    page_fresh,  ///< Is stale no more, and has the same bytes.
+    page_fresh,  ///< Is stale no more, and nothing else of it is another.
 };
 /// One committed record, or a transaction's parts as one.
 struct Record {

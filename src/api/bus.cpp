@@ -64,7 +64,21 @@ void Bus::look_for_arena_now() noexcept {
     if (successor) current.store(successor.get(), std::memory_order_release);
 }
 
+namespace {
+
+// As it is now, wherever the process goes: a viewer looks there again.
+std::string whole_path(const std::string& path) {
+    std::error_code error;  // the folder that it is relative to may be gone
+    const auto whole =
+        path.empty() ? std::filesystem::path() : std::filesystem::absolute(path, error);
+    return error ? path : whole.string();
+}
+
+}  // namespace
+
 Handle Bus::open(const state::OpenOptions& options) {
+    auto path = whole_path(options.config.path);
+    auto arena_folder = whole_path(options.config.arena_folder);
     const bool good_prefix = options.config.open == Open::good_prefix;
     auto attachment = good_prefix ? state::attach_good_prefix(options) : state::attach(options);
     auto& s = slots();
@@ -73,9 +87,8 @@ Handle Bus::open(const state::OpenOptions& options) {
     Bus* bus = s.free.back();
     s.free.pop_back();
     bus->config = options.config;
-    // A viewer looks there again, wherever the process has gone meanwhile.
-    if (!bus->config.path.empty())
-        bus->config.path = std::filesystem::absolute(bus->config.path).string();
+    bus->config.path = std::move(path);
+    bus->config.arena_folder = std::move(arena_folder);
     if (bus->config.source.empty()) bus->config.source = os::program_name();
     if (bus->config.path.empty() && bus->config.max_tlog_size == 0)
         bus->config.max_tlog_size = limits::private_history;
@@ -233,15 +246,18 @@ Location location_for(const Bus& bus, Location asked) {
 }
 
 PageInfo info_of(state::Attachment& bus, PageId page, std::uint32_t& line) {
-    // The catalog is of a later moment than the line, which says whether the page is the same then.
+    // The line is of one moment, the catalog of a later one: where nothing of the structure was
+    // committed in between, or nothing of this page, they go together.
     for (auto now = state::read_line(bus, page, line);;) {
         bus.catalog.follow_logged(bus);
+        const auto head = bus.catalog.head();  // where its newest record begins
         auto known = bus.catalog.page(page);
         if (!known) state::throw_not_found(bus, page);
+        auto info = replay::info_of(page, *std::move(known), now.size, Epoch{now.epoch},
+                                    bus.catalog.is_derived(page), now.stale());
+        if (head == bus.catalog.head() && head < now.lsn) return info;
         const auto then = std::exchange(now, state::read_line(bus, page, line)).lsn;
-        if (then == now.lsn)
-            return replay::info_of(page, *std::move(known), now.size, Epoch{now.epoch},
-                                   bus.catalog.is_derived(page), now.stale());
+        if (then == now.lsn) return info;
     }
 }
 

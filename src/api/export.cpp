@@ -8,7 +8,9 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <set>
 
 namespace mmsb {
 
@@ -69,7 +71,10 @@ void View::export_to(const std::string& folder, const ExportOptions& options) co
     if (pages.empty())
         for (const auto& [id, page] : image.pages()) pages.push_back(id);
     const auto plan = plan_for(image, pages);
-    state::require_outside(folder);
+    std::set<std::filesystem::path> folders{folder};
+    for (const auto& [path, id] : plan)
+        folders.insert((std::filesystem::path(folder) / path).parent_path());
+    for (const auto& each : folders) state::require_outside(each.string());
     const os::OutputFolder out(folder);
     std::size_t done = 0;
     for (const auto& [path, id] : plan) {

@@ -232,30 +232,30 @@ void State::register_recompute(std::string_view name, RecomputeFunction function
 // ---- in a transaction
 
 void Transaction::derive(Page child, PageList parents, const Formula& formula) {
-    detail::check_same_bus(child, impl_->bus);
-    for (const auto& parent : parents.get()) detail::check_same_bus(parent, impl_->bus);
-    impl_->staged.graph.push_back({Kind::set_rule,
+    detail::check_same_bus(child, impl().bus);
+    for (const auto& parent : parents.get()) detail::check_same_bus(parent, impl().bus);
+    impl().staged.graph.push_back({Kind::set_rule,
                                    {PageId::none, child.id(), EdgeType::data},
                                    rule_of(child, parents, formula)});
 }
 
 void Transaction::underive(Page child) {
-    detail::check_same_bus(child, impl_->bus);
-    impl_->staged.graph.push_back(
+    detail::check_same_bus(child, impl().bus);
+    impl().staged.graph.push_back(
         {Kind::remove_rule, {PageId::none, child.id(), EdgeType::data}, nullptr});
 }
 
 void Transaction::add_dependency(Page parent, Page child, EdgeType type) {
-    detail::check_same_bus(parent, impl_->bus);
-    detail::check_same_bus(child, impl_->bus);
+    detail::check_same_bus(parent, impl().bus);
+    detail::check_same_bus(child, impl().bus);
     detail::check_edge_type(type);
-    impl_->staged.graph.push_back({Kind::add_edge, {parent.id(), child.id(), type}, nullptr});
+    impl().staged.graph.push_back({Kind::add_edge, {parent.id(), child.id(), type}, nullptr});
 }
 
 void Transaction::remove_dependency(Page parent, Page child) {
-    detail::check_same_bus(parent, impl_->bus);
-    detail::check_same_bus(child, impl_->bus);
-    for (auto& change : removals(parent, child)) impl_->staged.graph.push_back(std::move(change));
+    detail::check_same_bus(parent, impl().bus);
+    detail::check_same_bus(child, impl().bus);
+    for (auto& change : removals(parent, child)) impl().staged.graph.push_back(std::move(change));
 }
 
 }  // namespace mmsb

@@ -237,16 +237,12 @@ Committed Page::set_metadata(std::string_view key, std::string_view value,
 }
 
 Page Page::clone(const PageOptions& options) const {
-    // Both as of one moment: that nothing is committed of it in between.
-    auto line = bus_.line;
-    auto [bytes, version] = read_versioned();
+    // Both as of one moment: its metadata is the same before and after.
     auto mine = info();
-    while (Sequence{state::read_line(Bus::get(bus_).at(), id_, line).sequence} !=
-           version.sequence) {
-        auto later = read_versioned();
-        bytes = std::move(later.value);
-        version = later.version;
-        mine = info();
+    auto bytes = read();
+    for (auto later = info(); later.metadata != mine.metadata; later = info()) {
+        mine = std::move(later);
+        bytes = read();
     }
     PageOptions theirs = options;
     if (theirs.contents.empty()) theirs.contents = bytes;

@@ -170,6 +170,13 @@ struct ClearAtEnd {
 
 Transaction::Transaction(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Transaction::Transaction(Transaction&&) noexcept = default;
+
+Transaction::Impl& Transaction::impl() const {
+    if (!impl_) [[unlikely]]
+        throw WrongContext(ErrorCode::wrong_context, "this transaction was moved from",
+                           {.expected = "the one that it was moved to", .found = "what is left"});
+    return *impl_;
+}
 Transaction& Transaction::operator=(Transaction&& other) noexcept {
     if (this != &other) {
         discard();
@@ -180,19 +187,19 @@ Transaction& Transaction::operator=(Transaction&& other) noexcept {
 Transaction::~Transaction() { discard(); }
 
 void Transaction::discard() noexcept {
-    if (!impl_ || impl_->empty()) return;
+    if (!impl_ || impl().empty()) return;
     try {
-        auto& bus = impl_->at();
-        if (!impl_->pages.empty() && !bus.read_only) bus.at().words().abandoned.fetch_add(1);
+        auto& bus = impl().at();
+        if (!impl().pages.empty() && !bus.read_only) bus.at().words().abandoned.fetch_add(1);
     } catch (const std::exception&) {  // stopped meanwhile: nobody counts any more
     }
-    impl_->clear();
+    impl().clear();
 }
 
 std::size_t Transaction::size(Page page) {
-    const auto staged = impl_->find(page);
+    const auto staged = impl().find(page);
     if (staged && staged->staged.size) return static_cast<std::size_t>(*staged->staged.size);
-    return static_cast<std::size_t>(impl_->live_size(page));
+    return static_cast<std::size_t>(impl().live_size(page));
 }
 
 Bytes Transaction::read(Page page) {
@@ -205,35 +212,35 @@ void Transaction::read_into(Page page, std::span<std::byte> out, std::size_t off
     const auto whole = size(page);
     if (offset > whole || out.size() > whole - offset)
         state::throw_outside("a read", page.id(), whole, offset, out.size());
-    const auto staged = impl_->find(page);
+    const auto staged = impl().find(page);
     if (staged && staged->staged.created)
         std::ranges::fill(out, std::byte{0});
     else
-        impl_->read_live(page, out, offset);
+        impl().read_live(page, out, offset);
     if (staged) staged->overlay.over(out, offset);
 }
 
 std::optional<Page> Transaction::find_page(std::string_view name) {
     if (name.empty()) return std::nullopt;  // many pages have none
-    for (const auto& page : impl_->staged.pages)
+    for (const auto& page : impl().staged.pages)
         if (!page.deleted && page.name && *page.name == name)
-            return Bus::page(impl_->bus, page.line, page.page);
-    auto& bus = impl_->at().at();
+            return Bus::page(impl().bus, page.line, page.page);
+    auto& bus = impl().at().at();
     bus.catalog.follow_logged(bus);
     const auto found = bus.catalog.find(name);
-    impl_->names.emplace(std::string(name), found ? found->first : PageId::none);
+    impl().names.emplace(std::string(name), found ? found->first : PageId::none);
     if (!found) return std::nullopt;
-    const auto staged = impl_->pages.find(found->first);
-    if (staged != impl_->pages.end()) {
-        const auto& page = impl_->staged.pages[staged->second.at];
+    const auto staged = impl().pages.find(found->first);
+    if (staged != impl().pages.end()) {
+        const auto& page = impl().staged.pages[staged->second.at];
         if (page.deleted || page.name) return std::nullopt;
     }
-    return Bus::page(impl_->bus, found->second, found->first);
+    return Bus::page(impl().bus, found->second, found->first);
 }
 
 void Transaction::update(Page page, std::span<const std::byte> bytes) {
-    detail::Staging staging(*impl_);
-    const auto [staged, overlay] = impl_->stage_unseen(page);
+    detail::Staging staging(impl());
+    const auto [staged, overlay] = impl().stage_unseen(page);
     // A first short write is copied while the page's line is on its way.
     const bool early = staging.is_new() && bytes.size() <= detail::Overlay::short_write;
     if (early) {
@@ -241,7 +248,7 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
         overlay.put(0, bytes);
     }
     // A whole update must fit the page as it is at the commit, whatever it is then: a blind write.
-    const auto now = impl_->size_of(staged);
+    const auto now = impl().size_of(staged);
     if (bytes.size() != now)
         throw InvalidArgument(
             ErrorCode::invalid_argument,
@@ -249,15 +256,18 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
             {.page = page.id(),
              .expected = fmt::format("{} bytes", now),
              .found = fmt::format("{}", bytes.size())});
-    if (!early) overlay.put(0, bytes);
+    if (!early) {
+        overlay.cut(now);
+        overlay.put(0, bytes);
+    }
     staged.size_then = now;
     staging.done();
 }
 
 void Transaction::write(Page page, std::size_t offset, std::span<const std::byte> bytes) {
-    detail::Staging staging(*impl_);
-    const auto [staged, overlay] = impl_->stage(page);
-    const auto size = impl_->size_of(staged);
+    detail::Staging staging(impl());
+    const auto [staged, overlay] = impl().stage(page);
+    const auto size = impl().size_of(staged);
     if (offset > size || bytes.size() > size - offset)
         state::throw_outside("a write", page.id(), size, offset, bytes.size());
     overlay.put(offset, bytes);
@@ -265,9 +275,9 @@ void Transaction::write(Page page, std::size_t offset, std::span<const std::byte
 }
 
 void Transaction::apply(Page page, const Delta& delta) {
-    detail::Staging staging(*impl_);
-    const auto [staged, overlay] = impl_->stage(page);
-    const auto size = impl_->size_of(staged);
+    detail::Staging staging(impl());
+    const auto [staged, overlay] = impl().stage(page);
+    const auto size = impl().size_of(staged);
     if (delta.page_size() != size)
         throw InvalidDelta(ErrorCode::invalid_delta,
                            fmt::format("a delta of {} bytes for page {} of {}", delta.page_size(),
@@ -276,12 +286,12 @@ void Transaction::apply(Page page, const Delta& delta) {
                             .expected = fmt::format("{} bytes", size),
                             .found = fmt::format("{}", delta.page_size())});
     for (const auto& run : delta.runs()) overlay.put(run.offset, run.bytes);
-    staged.size_then = size;
+    if (staged.size_then == staged.any_size) staged.size_then = size;  // else of what is under it
     staging.done();
 }
 
 void Transaction::restore(const View& view, PageList pages) {
-    auto& bus = impl_->at().at();
+    auto& bus = impl().at().at();
     bus.catalog.follow_logged(bus);
     log::Lsn head = 0;
     const auto graph = bus.catalog.graph(head);
@@ -294,12 +304,12 @@ void Transaction::restore(const View& view, PageList pages) {
 }
 
 Page Transaction::create_page(std::size_t size, const PageOptions& options) {
-    auto& open = impl_->at();
+    auto& open = impl().at();
     open.refuse_read_only();
     detail::check_page_options(options, size);
     const auto id = state::take_page_id(open.at());
-    detail::Staging staging(*impl_);
-    const auto [page, overlay] = impl_->add(id, state::unknown_line);
+    detail::Staging staging(impl());
+    const auto [page, overlay] = impl().add(id, state::unknown_line);
     page.created = true;
     page.size = size;
     page.location = detail::location_for(open, options.location);
@@ -307,27 +317,29 @@ Page Transaction::create_page(std::size_t size, const PageOptions& options) {
     page.metadata.assign(options.metadata.begin(), options.metadata.end());
     overlay.put(0, options.contents);
     staging.done();
-    return Bus::page(impl_->bus, state::unknown_line, id);
+    return Bus::page(impl().bus, state::unknown_line, id);
 }
 
 void Transaction::delete_page(Page page) {
-    const auto [staged, overlay] = impl_->stage(page);
+    const auto [staged, overlay] = impl().stage(page);
     staged.deleted = true;
+    staged.size_then = staged.any_size;
     overlay.clear();
 }
 
 void Transaction::resize(Page page, std::size_t size) {
     detail::check_page_options({}, size);
-    detail::Staging staging(*impl_);
-    const auto [staged, overlay] = impl_->stage(page);
+    detail::Staging staging(impl());
+    const auto [staged, overlay] = impl().stage(page);
     // Growing again after shrinking shows zeros, not what was there: what is live beyond the
     // smallest size on the way is covered by zeros.
     auto line = staged.line;
-    const auto live = staged.created ? 0 : state::read_line(impl_->at().at(), page.id(), line).size;
+    const auto live = staged.created ? 0 : state::read_line(impl().at().at(), page.id(), line).size;
     const auto before = staged.size.value_or(live);
     if (size > before && before < live) {
         const Bytes zeros(static_cast<std::size_t>(std::min<std::uint64_t>(size, live) - before));
         overlay.put(before, zeros);
+        if (staged.size_then == staged.any_size) staged.size_then = live;
     }
     overlay.cut(size);
     staged.size = size;
@@ -336,14 +348,14 @@ void Transaction::resize(Page page, std::size_t size) {
 
 void Transaction::rename(Page page, std::string_view name) {
     detail::check_name(name);
-    impl_->stage(page).staged.name = std::string(name);
+    impl().stage(page).staged.name = std::string(name);
 }
 
 void Transaction::set_metadata(Page page, std::string_view key, std::string_view value) {
     detail::check_metadata(key, value);
     std::pair<std::string, std::string> fresh(key, value);
-    detail::Staging staging(*impl_);
-    auto& metadata = impl_->stage(page).staged.metadata;
+    detail::Staging staging(impl());
+    auto& metadata = impl().stage(page).staged.metadata;
     metadata.reserve(metadata.size() + 1);
     std::erase_if(metadata, [&](const auto& had) { return had.first == fresh.first; });
     metadata.push_back(std::move(fresh));
@@ -351,20 +363,17 @@ void Transaction::set_metadata(Page page, std::string_view key, std::string_view
 }
 
 CommitOutcome Transaction::try_commit(const CommitOptions& options) {
-    const detail::ClearAtEnd always{*impl_};
+    const detail::ClearAtEnd always{impl()};
     try {
-        return impl_->commit(options);
+        return impl().commit(options);
     } catch (const Busy&) {
         return {.status = CommitStatus::busy};
     }
 }
 
 Committed Transaction::commit(const CommitOptions& options) {
-    if (!impl_)
-        throw WrongContext(ErrorCode::wrong_context, "this transaction was moved from",
-                           {.expected = "the one that it was moved to", .found = "what is left"});
-    const detail::ClearAtEnd always{*impl_};
-    const auto outcome = impl_->commit(options);
+    const detail::ClearAtEnd always{impl()};
+    const auto outcome = impl().commit(options);
     if (outcome.status == CommitStatus::conflict)
         throw Conflict(
             ErrorCode::conflict,

@@ -48,10 +48,7 @@ bool Watched::changed(state::Attachment& bus) {
 
 void Watched::look(state::Attachment& bus) noexcept {
     const std::lock_guard lock(mutex_);
-    if (!readable_.load()) tell_if_changed(bus);
-}
-
-void Watched::tell_if_changed(state::Attachment& bus) noexcept {
+    if (readable_.load()) return;
     try {
         if (!changed(bus)) return;
     } catch (...) {  // take() meets it, too
@@ -65,8 +62,6 @@ bool Watched::take(state::Attachment& bus, std::vector<PageChange>& changes) {
     all_ ? take_all(bus, changes) : take_pages(bus, changes);
     if (!readable_.exchange(false)) return false;
     event_.clear();
-    state::announce(bus, wakes_);
-    tell_if_changed(bus);
     return true;
 }
 
@@ -166,9 +161,13 @@ void Watcher::look_again() noexcept {
     if (at_bell_.load()) state::ring(bus_.at());
 }
 
-// In shared memory the thread is told by the commit.
-void Watcher::taken() noexcept {
+// In shared memory the thread is told by the commit. A commit before that, of whatever page has the
+// same bits, may take them away: then the thread finds that something has changed here, because
+// that comes before they are announced, and announces them itself.
+void Watcher::rearm(Watched& watched) noexcept {
     changes_.fetch_add(1);
+    state::announce(bus_.at(), watched.wakes());
+    watched.look(bus_.at());
     if (!at_bell_.load()) os::futex_wake(changes_);
 }
 
@@ -288,7 +287,7 @@ std::vector<PageChange> Watch::take() {
     if (!impl_) return {};
     const detail::Pin bus(impl_->bus);
     std::vector<PageChange> changes;
-    if (impl_->watched->take(bus.at(), changes)) bus->watcher->taken();
+    if (impl_->watched->take(bus.at(), changes)) bus->watcher->rearm(*impl_->watched);
     return changes;
 }
 

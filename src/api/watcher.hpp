@@ -29,8 +29,7 @@ public:
     /// Makes the descriptor readable where something has changed; also where it cannot be told:
     /// then take() throws why.
     void look(state::Attachment& bus) noexcept;
-    /// Appends what has changed. True where the descriptor was readable: awaits() is another now,
-    /// and announced.
+    /// Appends what has changed. True where the descriptor was readable: then Watcher::rearm().
     [[nodiscard]] bool take(state::Attachment& bus, std::vector<PageChange>& changes);
     /// Readable from now on: its bus is stopped, and take() says so.
     void close() const noexcept { event_.set(); }
@@ -42,7 +41,6 @@ private:
         Epoch epoch = Epoch::zero;
     };
     [[nodiscard]] bool changed(state::Attachment& bus);
-    void tell_if_changed(state::Attachment& bus) noexcept;
     void take_pages(state::Attachment& bus, std::vector<PageChange>& changes);
     void take_all(state::Attachment& bus, std::vector<PageChange>& changes);
 
@@ -62,8 +60,8 @@ public:
     /// Throws OutOfSpace where no thread can be started.
     void add(const std::shared_ptr<Watched>& watched);
     void remove(const std::shared_ptr<Watched>& watched) noexcept;
-    /// What a take() that was true has to be followed by.
-    void taken() noexcept;
+    /// It is to be told again.
+    void rearm(Watched& watched) noexcept;
     /// All are closed, and the thread has ended.
     void end() noexcept;
 

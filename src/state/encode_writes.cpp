@@ -92,7 +92,10 @@ bool are_inside(const StagedPage& page, std::uint64_t size) {
 }
 
 void require_size_then(const StagedPage& page, std::uint64_t size) {
-    if (page.size_then == StagedPage::any_size || page.size || page.size_then == size) return;
+    // Of what becomes larger nothing shows that was behind its end then.
+    if (page.size_then == StagedPage::any_size ||
+        (page.size ? std::min(size, *page.size) <= page.size_then : size == page.size_then))
+        return;
     throw InvalidArgument(
         ErrorCode::invalid_argument,
         fmt::format("page {} has {} bytes, not {}", number(page.page), size, page.size_then),

@@ -134,7 +134,7 @@ os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds time
                                pid, os::process_name(pid)),
                    {.name = os::process_name(pid), .path = folder.path(), .process = pid});
     }
-    const auto text = fmt::format("{:<15}\n", os::process_id());
+    const auto text = fmt::format("{:<{}}\n", os::process_id(), opening_lock_size - 1);
     file.write(0, bytes_of(text));
     return lock;
 }

@@ -32,6 +32,7 @@ void refresh_header(Attachment& bus);
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
 
 /// Exclusive <bus>/lock.open with our process id in it. Throws Busy with the holder.
+inline constexpr std::size_t opening_lock_size = 16;  ///< It says who has it.
 [[nodiscard]] os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout);
 
 /// Tries to make durable, from the arena and by reading back, what a failed sync left in doubt;

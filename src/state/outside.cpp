@@ -14,6 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr int most_links = 40;  // as the kernel has it
+
 bool is_bus(const fs::path& folder) {
     std::error_code error;
     const auto header = folder / "bus";
@@ -30,18 +32,23 @@ void require_outside(const std::string& folder) {
     std::error_code error;
     const auto whole = fs::weakly_canonical(folder, error);
     if (error) return;  // who opens it says what is wrong
-    // A bus has folders of its own, and those no others.
-    for (const auto& at : {whole, whole.parent_path()})
+    for (auto at = whole;; at = at.parent_path()) {
         if (is_bus(at))
             throw InvalidArgument(
                 ErrorCode::invalid_argument, folder + " is inside a bus",
                 {.path = folder, .expected = "a place outside of any bus", .found = at.string()});
+        if (at == at.parent_path()) return;
+    }
 }
 
 std::string file_outside(const std::string& path) {
     std::error_code error;
-    const auto target =
-        fs::is_symlink(path, error) ? fs::weakly_canonical(path, error) : fs::path(path);
+    fs::path target = path;
+    for (int links = 0; links != most_links && fs::is_symlink(target, error); ++links) {
+        const auto next = fs::read_symlink(target, error);
+        if (error) break;  // who opens it says what is wrong
+        target = target.parent_path() / next;
+    }
     const auto status = fs::status(target, error);
     if (fs::exists(status) && !fs::is_regular_file(status))
         throw InvalidArgument(ErrorCode::invalid_argument, path + " is no file",

@@ -34,7 +34,9 @@ constexpr std::uint64_t most_at_once = 64 * limits::kib;  // of log, folded by o
     const auto oldest = oldest_view(bus);
     throw HistoryDropped(
         ErrorCode::history_dropped,
-        fmt::format("sequence {} is no longer kept; the oldest is {}", number(at), number(oldest)),
+        bus.logging ? fmt::format("sequence {} is no longer kept; the oldest is {}", number(at),
+                                  number(oldest))
+                    : fmt::format("sequence {} is not kept: this bus has no log", number(at)),
         {.expected = fmt::format("{} or later", number(oldest)),
          .found = fmt::format("{}", number(at)),
          .sequence = oldest});

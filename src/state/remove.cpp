@@ -22,7 +22,9 @@ void remove_files(const Attachment& bus, const std::string& name) {
 bool finish_removal(os::Folder& folder, const std::string& path) {
     const auto is_rest = [&] {
         const auto all = folder.list();
-        return all.size() == 1 && all.front() == "lock.open";
+        if (all.size() != 1 || all.front() != "lock.open") return false;
+        const auto lock = folder.open("lock.open", os::Create::never, false);
+        return lock && lock->size() <= opening_lock_size;
     };
     if (!is_rest()) return false;
     const auto opening = lock_for_opening(folder, std::chrono::seconds(5));
@@ -41,7 +43,9 @@ void remove_bus(const std::string& path) {
     Attachment bus;
     bus.path = path;
     bus.folder = open_bus_folder({.path = path}, false);
-    const auto whole = std::filesystem::canonical(path).string();  // also of a link, or "."
+    std::error_code error;
+    auto whole = std::filesystem::canonical(path, error).string();  // also of a link, or "."
+    if (error) whole = path;
     const auto file = bus.folder->open("bus", os::Create::never, false);
     if (!file) {
         if (!finish_removal(*bus.folder, whole)) throw_no_bus(path, "a file named bus", "none");

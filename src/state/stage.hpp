@@ -23,7 +23,8 @@ struct StagedPage {
     std::vector<std::pair<std::string, std::string>> metadata{};  ///< An empty value erases.
     std::span<const Write> writes{};  ///< Ascending, disjoint, inside the size after.
     std::optional<Epoch> expected{};  ///< Else Conflict.
-    /// What `writes` were made for: else InvalidArgument, unless the size is given here, too.
+    /// What `writes` were made for: else InvalidArgument. If the size is given here, too, only
+    /// where both that and the page are larger: bytes would show that nobody knows of.
     std::uint64_t size_then = any_size;
     static constexpr std::uint64_t any_size = ~std::uint64_t{0};
 

@@ -6,6 +6,7 @@
 #include "delta/compare.hpp"
 #include "delta/ranges.hpp"
 #include "log/record.hpp"
+#include "state/encode_writes.hpp"
 #include "state/read.hpp"
 #include "state/read_slow.hpp"
 
@@ -119,9 +120,10 @@ void StagedStates::read(PageState& to) {
 void StagedStates::stage_over(PageState& to) {
     static_cast<void>(bytes_of(to));
     const auto size = to.staged->size.value_or(to.before.size());
+    if (!to.is_new) require_size_then(*to.staged, to.before.size());
     for (const auto& write : to.staged->writes)
         if (write.offset > size || write.bytes.size() > size - write.offset)
-            throw Moved{};  // it became smaller: the commit will say so, or conflict
+            throw_outside("a write", to.page, size, write.offset, write.bytes.size());
     to.is_resized = to.before.size() != size;
     // (What is computed is compared with the bytes before.)
     if (to.is_new || to.is_resized || graph_.rule(to.page) != nullptr)

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <thread>
 
 namespace mmsb::test {
 namespace {
@@ -140,6 +141,25 @@ TEST(Opening, ABusThatLostItsLogIsDamaged) {
     remove_arena(folder.path());
     fs::resize_file(only_segment(folder), 200);  // not even up to the checkpoint
     tell(folder / "log", all);
+}
+
+TEST(Examining, TellsWhenTheNewestCommitWas) {
+    using namespace std::chrono_literals;
+    const TempFolder folder;
+    auto bus = start(at(folder));
+    const auto path = folder.path();
+    EXPECT_EQ(examine(path).time, Time{});
+    bus.create_page(8);
+    for (const bool is_folded : {false, true}) {
+        const auto time = bus.snapshot().time();
+        if (is_folded) bus.compact(bus.sequence());
+        std::this_thread::sleep_for(5ms);
+        stop(std::move(bus));  // has a record of its own
+        EXPECT_EQ(examine(path).time, time);
+        remove_arena(path);
+        EXPECT_EQ(examine(path).time, time);
+        bus = start(at(folder));
+    }
 }
 
 }  // namespace

@@ -194,7 +194,7 @@ TEST(AFailingDisk, IsAnIoErrorThatNamesFileAndReason) {
                   stop(start({.from_checkpoint = folder.path() + "/none"}));
               })->system_error(),
               ENOENT);
-    thrown<Io>([&] { bus.checkpoint(folder.path() + "/no/such/folder/file"); });
+    thrown<Io>([&] { bus.checkpoint(folder.path() + ".no/such/folder/file"); });
     stop(std::move(bus));
 }
 

@@ -169,6 +169,8 @@ TEST(WithoutALog, ThereIsAPresentAndNoPast) {
     raises<HistoryDropped>(bus, [&] { static_cast<void>(bus.tlog()); });
     raises<HistoryDropped>(bus, [&] { static_cast<void>(page.history()); });
     raises<HistoryDropped>(bus, [&] { static_cast<void>(bus.verify()); });
+    const auto e = raises<HistoryDropped>(bus, [&] { static_cast<void>(bus.snapshot().pages()); });
+    EXPECT_NE(std::string(e->what()).find("has no log"), std::string::npos);
     EXPECT_EQ(text_of(bus.snapshot({page}).bytes(page)), text_of(expected));
 }
 

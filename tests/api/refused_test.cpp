@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 #include <utility>
 
@@ -83,14 +84,87 @@ TEST(AWholeUpdate, IsOfThePageAsItIsThen) {
             change(tx);
             page.resize(other);
             raises<InvalidArgument>(bus, [&] { tx.commit(); });
-            // What gives the size itself has it.
-            page.resize(100);
-            change(tx);
-            tx.resize(page, 120);
-            page.resize(other);
-            tx.commit();
-            EXPECT_EQ(page.size(), 120U);
         }
+    }
+}
+
+TEST(AWholeUpdate, OfAPageThatTheTransactionResizesHasNothingOfOthersBehindIt) {
+    const auto bus = start();
+    const auto page = bus.create_page(100);
+    auto tx = bus.transaction();
+    for (const bool shrinks_first : {false, true}) {
+        for (const std::size_t other : {50U, 100U, 150U}) {
+            page.resize(100);
+            tx.update(page, filled(100, 1));
+            if (shrinks_first) tx.resize(page, 10);
+            tx.resize(page, 120);
+            auto expected = filled(shrinks_first ? 10 : 100, 1);
+            expected.resize(120);
+            page.resize(other);
+            page.update(filled(other, 7));
+            if (other > 100) {
+                raises<InvalidArgument>(bus, [&] { tx.commit(); });
+                continue;
+            }
+            tx.commit();
+            EXPECT_EQ(page.read(), expected);
+        }
+    }
+}
+
+TEST(AWholeUpdate, BehindAResizeOfItsTransactionIsOfAnyPage) {
+    const auto bus = start();
+    const auto page = bus.create_page(8);
+    for (const std::size_t other : {4U, 50U, 200U}) {
+        auto tx = bus.transaction();
+        tx.resize(page, 60);
+        tx.update(page, filled(60, 1));
+        page.resize(other);
+        tx.commit();
+        EXPECT_EQ(page.read(), filled(60, 1));
+    }
+}
+
+TEST(AWholeUpdate, ReplacesWhatWasStagedForAnotherSize) {
+    const auto bus = start();
+    const auto page = bus.create_page(100);
+    auto tx = bus.transaction();
+    tx.update(page, filled(100, 1));
+    page.resize(50);
+    tx.update(page, filled(50, 2));
+    tx.commit();
+    EXPECT_EQ(page.read(), filled(50, 2));
+    tx.update(page, filled(50, 2));
+    tx.delete_page(page);
+    page.resize(70);
+    tx.commit();
+    EXPECT_TRUE(bus.pages().empty());
+}
+
+TEST(ADifference, OfAnotherSizeThanWhatIsUnderItIsRefused) {
+    const auto bus = start();
+    const auto page = bus.create_page(50);
+    auto tx = bus.transaction();
+    tx.update(page, filled(50, 3));
+    page.resize(60);
+    tx.apply(page, diff(filled(60, 0), filled(60, 4)));
+    raises<InvalidArgument>(bus, [&] { tx.commit(); });
+}
+
+TEST(AWholeUpdate, OfAParentIsRefusedBeforeAnythingIsComputed) {
+    const auto bus = start();
+    const auto page = bus.create_page(96), copy = bus.create_page(96);
+    std::atomic<int> calls = 0;
+    bus.register_recompute("test.count/1", [&](Recompute&) { ++calls; });
+    bus.graph().derive(copy, {page}, formula::call("test.count/1"));
+    for (const std::size_t other : {48U, 144U}) {
+        page.resize(96);
+        auto tx = bus.transaction();
+        tx.update(page, filled(96, 1));
+        page.resize(other);
+        const auto before = calls.load();
+        raises<InvalidArgument>(bus, [&] { tx.commit(); });
+        EXPECT_EQ(calls.load(), before);
     }
 }
 
@@ -107,6 +181,10 @@ TEST(WhatWasMovedFrom, IsClosed) {
             const auto taken = std::move(tx);
         });
     });
+    auto tx = moved.transaction();
+    const auto other_tx = std::move(tx);
+    thrown<WrongContext>([&] { tx.write(page, 0, bytes_of("x")); });
+    thrown<WrongContext>([&] { static_cast<void>(tx.try_commit()); });
     // NOLINTEND(bugprone-use-after-move)
     page.write(0, bytes_of("y"));
     auto other = start();
@@ -131,7 +209,7 @@ TEST(AFileForAUser, LiesOutsideOfEveryBus) {
     for (const auto& file : {folder / "bus", folder / "lock", folder / "new", folder / "log" / "x",
                              folder / "log" / ".." / "bus", other / "bus", out / "link" / "bus"})
         raises<InvalidArgument>(bus, [&] { bus.checkpoint(file.string()); });
-    for (const auto& to : {fs::path(folder.path()), folder / "log", folder / "new",
+    for (const auto& to : {fs::path(folder.path()), folder / "log", folder / "new" / "and" / "more",
                            fs::path(other.path()), out / "link"})
         raises<InvalidArgument>(bus, [&] { bus.snapshot().export_to(to.string()); });
     raises<InvalidArgument>(bus, [&] { bus.checkpoint(out.path()); });
@@ -140,9 +218,20 @@ TEST(AFileForAUser, LiesOutsideOfEveryBus) {
     // What a link leads to is replaced, not the link.
     write_file(out / "old", "old");
     fs::create_symlink(out / "old", out / "name");
-    bus.checkpoint((out / "name").string());
-    EXPECT_TRUE(fs::is_symlink(out / "name"));
+    fs::create_symlink("name", out / "other");
+    fs::create_symlink("new", out / "dangling");
+    bus.checkpoint((out / "other").string());
+    bus.checkpoint((out / "dangling").string());
+    EXPECT_TRUE(fs::is_symlink(out / "name") && fs::is_symlink(out / "other"));
     EXPECT_NE(read_file(out / "old"), "old");
+    EXPECT_EQ(read_file(out / "new").size(), read_file(out / "old").size());
+    // Also where a page's name leads into one.
+    const auto inside = (fs::path(other.path()).filename() / "bus").string();
+    const auto deep = bus.create_page(1, {.name = inside});
+    raises<InvalidArgument>(
+        bus, [&] { bus.snapshot().export_to(fs::path(other.path()).parent_path().string()); });
+    EXPECT_FALSE(fs::exists(fs::path(other.path()).parent_path() / "bus"));
+    bus.delete_page(deep);
     bus.snapshot().export_to(out.path());
     EXPECT_EQ(read_file(out / "bus"), "abc");
 }

@@ -103,6 +103,10 @@ TEST(Removing, OneThatWasKilledAtItsEndGoesOn) {
     write_file(folder / "lock.open", "");
     remove_bus(folder.path());
     EXPECT_FALSE(fs::exists(folder.path()));
+    fs::create_directories(folder.path());
+    write_file(folder / "lock.open", "something else of that name");
+    thrown<NotABus>([&] { remove_bus(folder.path()); });
+    EXPECT_TRUE(fs::exists(folder / "lock.open"));
 }
 
 TEST(Removing, ALinkIsFollowedAndAFolderMayBeTheOneThatOneIsIn) {

@@ -184,7 +184,8 @@ TEST(AWordThatIsWrittenOverMeanwhile, SpoilsNothingThatIsOnDisk) {
     let_timer_rest();
     std::mt19937_64 random(seed());
     unsigned steps = 1;
-    for (int i = 0; i < (is_long() ? 100'000 : cases(1500, 500)) && !testing::Test::HasFailure(); ++i)
+    for (int i = 0; i < (is_long() ? 100'000 : cases(1500, 500)) && !testing::Test::HasFailure();
+         ++i)
         steps = std::max(steps, Trial().live(random, steps));
     EXPECT_GT(steps, 100U);
 }

@@ -203,26 +203,26 @@ Json to_json(const Record& record, const Names& names) {
     return object;
 }
 
-// "sum from a.txt, b.txt", "a.txt -> b.txt control".
+// "sum from a.txt, b.txt", "a.txt -> b.txt control", "a.txt -> b.txt control removed".
 void add_graph(const Record& record, const Names& names, std::vector<std::string>& parts) {
+    const auto is_derived = [&](const Edge& edge) {
+        return edge.type == EdgeType::data &&
+               std::ranges::find(record.derived, edge.child) != record.derived.end();
+    };
     for (const PageId child : record.derived) {
-        std::string line = names.title(child);
+        std::string line = names.title(child) + " from";
         for (const Edge& edge : record.edges_added)
-            if (edge.child == child && edge.type == EdgeType::data)
-                line += (line.find(" from ") == std::string::npos ? " from " : " and ") +
-                        names.title(edge.parent);
+            if (edge.child == child && is_derived(edge)) line += ' ' + names.title(edge.parent);
         parts.push_back(line);
     }
     for (const PageId child : record.underived) parts.push_back(names.title(child));
-    for (const auto* edges : {&record.edges_added, &record.edges_removed})
-        for (const Edge& edge : *edges) {
-            const bool by_formula =
-                edges == &record.edges_added && edge.type == EdgeType::data &&
-                std::ranges::find(record.derived, edge.child) != record.derived.end();
-            if (!by_formula)
-                parts.push_back(fmt::format("{} -> {} {}", names.title(edge.parent),
-                                            names.title(edge.child), to_string(edge.type)));
-        }
+    const auto add_edge = [&](const Edge& edge, std::string_view what) {
+        parts.push_back(fmt::format("{} -> {} {}{}", names.title(edge.parent),
+                                    names.title(edge.child), to_string(edge.type), what));
+    };
+    for (const Edge& edge : record.edges_added)
+        if (!is_derived(edge)) add_edge(edge, "");
+    for (const Edge& edge : record.edges_removed) add_edge(edge, " removed");
 }
 
 // "made a.txt, b.txt +35 bytes", at most some of it.
