@@ -20,8 +20,8 @@ namespace mmsb {
 struct EventFilter {
     std::vector<PageId> pages{};     ///< Of these; empty: of all, and those that are of no page.
     std::vector<EventType> types{};  ///< Empty: all.
-    std::optional<Sequence>
-        from{};                    ///< From that commit on, or HistoryDropped; empty: from now on.
+    /// From that commit on, which has to be kept (HistoryDropped); empty: from now on.
+    std::optional<Sequence> from{};
     std::optional<Sequence> to{};  ///< Up to that one, inclusive; empty: without an end.
 };
 /// Events that follow from the log, in its order; `next` waits for what is not yet committed. Who

@@ -131,13 +131,7 @@ Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& op
     if (const auto hint = state::hint_of(now.offset, now.size); hint != bus_.hint)
         state::prefetch(at, hint);  // compared as soon as the lock is ours
     const auto size = now.size;
-    if (bytes.size() != size)
-        throw InvalidArgument(
-            ErrorCode::invalid_argument,
-            fmt::format("page {} has {} bytes, not {}", number(id_), size, bytes.size()),
-            {.page = id_,
-             .expected = fmt::format("{} bytes", size),
-             .found = fmt::format("{}", bytes.size())});
+    if (bytes.size() != size) state::throw_other_size(id_, size, bytes.size());
     OnePage change(*this);
     change.write(0, bytes);
     change->size_then = size;

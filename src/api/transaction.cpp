@@ -249,13 +249,7 @@ void Transaction::update(Page page, std::span<const std::byte> bytes) {
     }
     // A whole update must fit the page as it is at the commit, whatever it is then: a blind write.
     const auto now = impl().size_of(staged);
-    if (bytes.size() != now)
-        throw InvalidArgument(
-            ErrorCode::invalid_argument,
-            fmt::format("page {} has {} bytes, not {}", number(page.id()), now, bytes.size()),
-            {.page = page.id(),
-             .expected = fmt::format("{} bytes", now),
-             .found = fmt::format("{}", bytes.size())});
+    if (bytes.size() != now) state::throw_other_size(page.id(), now, bytes.size());
     if (!early) {
         overlay.cut(now);
         overlay.put(0, bytes);

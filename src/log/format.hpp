@@ -73,11 +73,11 @@ struct DecodedBus : Decoded<BusHeader> {
     bool both = false;               ///< The other one says the same.
     std::optional<Refusal> other{};  ///< Why the other one is not good, where it is not.
 };
-/// Takes both slots (up to 2 * bus_header_size bytes). A slot of a newer format is refused even
-/// where the other one is good: that one is older.
 inline constexpr std::size_t magic_size = 8;
 /// Of the first bytes of a file: is it the header of a bus? Not whether it is a good one.
 [[nodiscard]] bool begins_a_bus(std::span<const std::byte, magic_size> bytes) noexcept;
+/// Takes both slots (up to 2 * bus_header_size bytes). A slot of a newer format is refused even
+/// where the other one is good: that one is older.
 [[nodiscard]] DecodedBus decode_bus(std::span<const std::byte> file);
 
 /// The first 4096 bytes of a segment. File offset of an LSN: segment_header_size + lsn - start.

@@ -74,9 +74,7 @@ void EventMaker::take_page(const log::PageEntry& entry, const Event& like,
     }
     if (entry.created) tell(EventType::page_created);
     if (entry.resized) tell(EventType::page_resized);
-    if (!entry.delta.empty()) {
-        tell(EventType::page_changed);
-    }
+    if (!entry.delta.empty()) tell(EventType::page_changed);
     if (entry.resized || !entry.delta.empty()) moved_.push_back(entry.page);
     if (entry.stale && !was_stale) {
         tell(EventType::page_stale);

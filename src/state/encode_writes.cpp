@@ -6,7 +6,6 @@
 #include "delta/compare.hpp"
 #include "state/read.hpp"
 
-#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 
@@ -96,12 +95,7 @@ void require_size_then(const StagedPage& page, std::uint64_t size) {
     if (page.size_then == StagedPage::any_size ||
         (page.size ? std::min(size, *page.size) <= page.size_then : size == page.size_then))
         return;
-    throw InvalidArgument(
-        ErrorCode::invalid_argument,
-        fmt::format("page {} has {} bytes, not {}", number(page.page), size, page.size_then),
-        {.page = page.page,
-         .expected = fmt::format("{} bytes", size),
-         .found = fmt::format("{}", page.size_then)});
+    throw_other_size(page.page, size, page.size_then);
 }
 
 std::uint64_t bytes_written(const StagedPage& page) {

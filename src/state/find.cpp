@@ -103,6 +103,14 @@ void throw_outside(std::string_view what, PageId page, std::uint64_t size, std::
                            .offset = offset});
 }
 
+void throw_other_size(PageId page, std::uint64_t size, std::uint64_t other) {
+    throw InvalidArgument(ErrorCode::invalid_argument,
+                          fmt::format("page {} has {} bytes, not {}", number(page), size, other),
+                          {.page = page,
+                           .expected = fmt::format("{} bytes", size),
+                           .found = fmt::format("{}", other)});
+}
+
 PageId take_page_id(Attachment& bus) {
     const auto id = bus.words().next_page.fetch_add(1);
     if (id == 0) bus.arena->contradiction(bus.words().next_page, "the next page's id");

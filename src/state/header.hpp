@@ -31,8 +31,9 @@ void refresh_header(Attachment& bus);
 /// Writes a higher ceiling, durably, before the id is used.
 void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
 
+/// Bytes of <bus>/lock.open, which say who has it.
+inline constexpr std::size_t opening_lock_size = 16;
 /// Exclusive <bus>/lock.open with our process id in it. Throws Busy with the holder.
-inline constexpr std::size_t opening_lock_size = 16;  ///< It says who has it.
 [[nodiscard]] os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout);
 
 /// Tries to make durable, from the arena and by reading back, what a failed sync left in doubt;

@@ -215,6 +215,8 @@ void release_places(Attachment& bus) noexcept;
 /// Throws InvalidArgument: `what` ("a read") of so many bytes is not inside of the page's `size`.
 [[noreturn]] void throw_outside(std::string_view what, PageId page, std::uint64_t size,
                                 std::uint64_t offset, std::uint64_t length);
+/// Throws InvalidArgument: it has `size` bytes, and is written to as if it had `other`.
+[[noreturn]] void throw_other_size(PageId page, std::uint64_t size, std::uint64_t other);
 
 /// The page's line, by the hint or by the catalog. Throws PageNotFound.
 [[nodiscard]] arena::PageLine& find_line(Attachment& bus, PageId page, std::uint32_t& line);

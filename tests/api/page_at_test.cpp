@@ -1,6 +1,5 @@
 // A page of an earlier commit by its own records, and the structure by those that change it, beside
-// the same from the whole log: over several segments and checkpoints, with and without indexes, and
-// where some of it is damaged.
+// the same from all of the log: over segments, checkpoints, with and without indexes, and damaged.
 #include "state/page_at.hpp"
 #include "base/checksum.hpp"
 #include "state/cursor.hpp"
@@ -62,8 +61,9 @@ std::string text_of(const Record& record) {
 }
 
 bool is_structural(const Record& record) {
+    using enum RecordType;
     return std::ranges::any_of(record.types, [](RecordType type) {
-        return type != RecordType::commit && type < RecordType::page_stale;
+        return type != commit && type != page_stale && type != page_fresh;
     });
 }
 
@@ -72,7 +72,6 @@ void flip(const fs::path& path, std::size_t at) {
     bytes[at] = static_cast<char>(bytes[at] ^ 1);
     write_file(path, bytes);
 }
-
 // Every kind of change of five pages, one page or several a commit.
 class Changed : public testing::TestWithParam<unsigned> {
 protected:
