@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 namespace mmsb::state {
@@ -121,21 +122,38 @@ void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {
     });
 }
 
-os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout) {
-    os::FileLock lock(std::move(*folder.open("lock.open", os::Create::if_need, true)));
-    const auto& file = lock.file();
-    if (!lock.exclusive(timeout)) {
-        std::array<std::byte, 32> text{};
-        const auto size = file.read(0, text);
-        const auto pid =
-            std::atoi(text_of(std::span(text).first(std::min(size, text.size() - 1))).c_str());
-        throw Busy(ErrorCode::busy,
-                   fmt::format("{} is being opened or recovered by process {} ({})", folder.path(),
-                               pid, os::process_name(pid)),
-                   {.name = os::process_name(pid), .path = folder.path(), .process = pid});
+namespace {
+
+os::File opening_file(os::Folder& folder) {
+    try {
+        return std::move(*folder.open("lock.open", os::Create::if_need, true));
+    } catch (const Io& e) {
+        if (e.system_error() != ENOENT) throw;
+        throw_no_bus(folder.path(), "a folder", "one that was removed meanwhile");
     }
+}
+
+[[noreturn]] void throw_opening(const os::Folder& folder, const os::File& file) {
+    std::array<std::byte, 32> text{};
+    const auto size = file.read(0, text);
+    const auto pid =
+        std::atoi(text_of(std::span(text).first(std::min(size, text.size() - 1))).c_str());
+    throw Busy(ErrorCode::busy,
+               fmt::format("{} is being opened or recovered by process {} ({})", folder.path(), pid,
+                           os::process_name(pid)),
+               {.name = os::process_name(pid), .path = folder.path(), .process = pid});
+}
+
+}  // namespace
+
+os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout) {
+    os::FileLock lock;
+    do {  // who removes a bus removes this file, too, while others wait for it
+        lock = os::FileLock(opening_file(folder));
+        if (!lock.exclusive(timeout)) throw_opening(folder, lock.file());
+    } while (lock.file().is_removed());
     const auto text = fmt::format("{:<{}}\n", os::process_id(), opening_lock_size - 1);
-    file.write(0, bytes_of(text));
+    lock.file().write(0, bytes_of(text));
     return lock;
 }
 

@@ -1,14 +1,19 @@
 // A bus that is removed leaves nothing: no file, no shared memory; and nothing of others goes.
+#include "os/file.hpp"
+#include "state/header.hpp"
 #include "support/child.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <optional>
+#include <thread>
 
 namespace mmsb::test {
 namespace {
 
-fs::path make_bus(const TempFolder& folder) {
+fs::path arena_of_new_bus(const TempFolder& folder) {
     auto bus = start(at(folder));
     bus.create_page(8, {.name = "p"}).write(0, bytes_of("abc"));
     bus.checkpoint();
@@ -18,7 +23,7 @@ fs::path make_bus(const TempFolder& folder) {
 
 TEST(Removing, LeavesNeitherFilesNorSharedMemory) {
     const TempFolder folder;
-    const auto arena = make_bus(folder);
+    const auto arena = arena_of_new_bus(folder);
     ASSERT_TRUE(fs::exists(arena));
     remove_bus(folder.path());
     EXPECT_FALSE(fs::exists(arena));
@@ -63,7 +68,7 @@ TEST(Removing, ABusThatIsOpenIsNotTouched) {
 
 TEST(Removing, OtherThingsInTheFolderStay) {
     const TempFolder folder;
-    make_bus(folder);
+    arena_of_new_bus(folder);
     write_file(folder / "holiday.txt", "precious");
     fs::create_directories(folder / "log" / "mine");
     remove_bus(folder.path());
@@ -81,7 +86,7 @@ TEST(Removing, OtherThingsInTheFolderStay) {
 // A copy has an identity and an arena of its own.
 TEST(Removing, ACopyDoesNotTakeTheOriginalsSharedMemory) {
     const TempFolder folder, copy;
-    const auto arena = make_bus(folder);
+    const auto arena = arena_of_new_bus(folder);
     fs::copy(folder.path(), copy.path(), fs::copy_options::recursive);
     remove_bus(copy.path());
     EXPECT_TRUE(fs::exists(arena));
@@ -90,7 +95,7 @@ TEST(Removing, ACopyDoesNotTakeTheOriginalsSharedMemory) {
 
 TEST(Removing, OneThatWasInterruptedGoesOn) {
     const TempFolder folder;
-    const auto arena = make_bus(folder);
+    const auto arena = arena_of_new_bus(folder);
     fs::remove(arena);
     fs::remove_all(folder / "log");
     remove_bus(folder.path());
@@ -111,17 +116,63 @@ TEST(Removing, OneThatWasKilledAtItsEndGoesOn) {
 
 TEST(Removing, ALinkIsFollowedAndAFolderMayBeTheOneThatOneIsIn) {
     const TempFolder folder, links;
-    make_bus(folder);
+    arena_of_new_bus(folder);
     fs::create_directories(links.path());
     fs::create_directory_symlink(folder.path(), links / "link");
     remove_bus(links / "link");
     EXPECT_FALSE(fs::exists(folder.path()));
-    make_bus(folder);
+    arena_of_new_bus(folder);
     const auto here = fs::current_path();
     fs::current_path(folder.path());
     remove_bus(".");
     fs::current_path(here);
     EXPECT_FALSE(fs::exists(folder.path()));
+}
+
+// How many open files of this process are this one's, also where it was removed.
+int times_open(const fs::path& file) {
+    int found = 0;
+    std::error_code error;  // one that is closed meanwhile
+    for (const auto& entry : fs::directory_iterator("/proc/self/fd"))
+        found += fs::read_symlink(entry, error).string().starts_with(file.string()) ? 1 : 0;
+    return found;
+}
+
+TEST(Removing, WhoWaitedForItTakesNoLockThatNobodyElseCanFind) {
+    const TempFolder folder;
+    stop(start(at(folder)));
+    const auto name = fs::path(folder.path()) / "lock.open";
+    const auto taken = [&] {
+        os::FileLock lock(std::move(*os::open_folder(folder.path(), false, 0600)
+                                         ->open("lock.open", os::Create::if_need, true)));
+        EXPECT_TRUE(lock.try_exclusive());
+        return lock;
+    };
+    auto removing = taken();
+    std::optional<std::string> refused;
+    std::thread opening([&] {
+        auto config = at(folder);
+        config.lock_timeout = std::chrono::seconds(1);
+        if (const auto error = thrown<Busy>([&] { static_cast<void>(start(config)); }))
+            refused = error->what();
+    });
+    while (times_open(name) < 2) std::this_thread::yield();
+    fs::remove(name);
+    auto another = taken();  // made the file again, and opens the bus
+    removing.release();
+    opening.join();
+    EXPECT_THAT(refused, testing::Optional(testing::HasSubstr("is being opened")));
+    another.release();
+    EXPECT_TRUE(start(at(folder)).verify().good);
+}
+
+TEST(Removing, WhoWaitedForAFolderThatIsGoneIsToldSo) {
+    const TempFolder folder;
+    stop(start(at(folder)));
+    auto opened = os::open_folder(folder.path(), false, 0600);
+    remove_bus(folder.path());
+    thrown<NotABus>(
+        [&] { static_cast<void>(state::lock_for_opening(*opened, std::chrono::seconds(1))); });
 }
 
 }  // namespace
