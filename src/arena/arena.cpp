@@ -13,7 +13,6 @@ namespace mmsb::arena {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
 constexpr std::array<char, 8> magic = {'M', 'M', 'S', 'B', 'A', 'R', 'N', 'A'};
 
 }  // namespace

@@ -27,6 +27,7 @@
 namespace mmsb::arena {
 
 using Word = std::atomic<std::uint64_t>;
+inline constexpr auto relaxed = std::memory_order_relaxed;
 static_assert(Word::is_always_lock_free && sizeof(Word) == 8);
 
 inline constexpr std::uint64_t control_size = 4096;

@@ -13,13 +13,14 @@
 
 namespace mmsb::replay {
 
+std::string of_page(PageId page, std::string_view what) {
+    return fmt::format("page {}: {}", number(page), what);
+}
+
 namespace {
 
 constexpr const char* damaged_entries = "the entries are damaged";
 
-std::string of_page(PageId page, std::string_view what) {
-    return fmt::format("page {}: {}", number(page), what);
-}
 std::string differs(PageId page, std::string_view what, std::uint64_t expected,
                     std::uint64_t found) {
     return fmt::format("page {}: expected {} {}, found {}", number(page), what, expected, found);

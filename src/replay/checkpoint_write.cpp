@@ -20,10 +20,6 @@ constexpr std::size_t zero_unit = 4096;    // stretches of zeros are looked for 
 constexpr std::size_t least_piece = 4096;  // smaller ones only where the page or a stretch ends
 constexpr std::size_t number_room = 1 + base::varint_max;
 
-struct FreeContext {
-    void operator()(ZSTD_CCtx* context) const noexcept { ZSTD_freeCCtx(context); }
-};
-
 // How much of `bytes` from the start is zero units (or is not).
 std::size_t stretch(std::span<const std::byte> bytes, bool zero) noexcept {
     std::size_t at = 0;
@@ -62,6 +58,9 @@ public:
     void write_pieces(std::span<const std::byte> bytes);
 
 private:
+    struct FreeContext {
+        void operator()(ZSTD_CCtx* context) const noexcept { ZSTD_freeCCtx(context); }
+    };
     void write_bytes(std::span<const std::byte> bytes);
 
     std::uint32_t header_checksum_;

@@ -9,10 +9,6 @@ namespace mmsb::replay {
 
 namespace {
 
-std::string of_page(PageId page, std::string_view what) {
-    return fmt::format("page {}: {}", number(page), what);
-}
-
 void set_metadata(const log::PageEntry& entry, Metadata& metadata) {
     log::MetadataReader reader(entry.metadata);
     for (std::string_view key, value; reader.next(key, value);) {

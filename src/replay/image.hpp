@@ -24,6 +24,9 @@
 
 namespace mmsb::replay {
 
+/// "page 7: is not there": how all in here say what contradicts.
+[[nodiscard]] std::string of_page(PageId page, std::string_view what);
+
 struct ImagePage {
     std::uint32_t line = 0;
     std::uint64_t size = 0;

@@ -13,7 +13,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
 // A private bus has no thread that writes meanwhile: a little at a time is no pause, and still in
 // the processor's cache.
 constexpr std::uint64_t private_unwritten = 128 * limits::kib;

@@ -26,6 +26,7 @@
 
 namespace mmsb::state {
 
+using arena::relaxed;
 using log::Lsn;
 inline constexpr Lsn first_lsn = 4096;  ///< So that 0 is no record.
 inline constexpr std::uint32_t unknown_line = ~std::uint32_t{0};

@@ -31,7 +31,6 @@ namespace mmsb::state {
 template <class Write>
 void apply_bytes(Attachment& bus, const BytesChange& change, Lsn end, Sequence sequence,
                  const Write& write) noexcept {
-    constexpr auto relaxed = std::memory_order_relaxed;
     auto& line = *bus.arena->line(change.line);
     const auto& was = change.was;
     line.lsn.store(was.lsn | arena::busy, relaxed);

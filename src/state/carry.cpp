@@ -10,7 +10,7 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr std::size_t chunk = limits::mib;
+constexpr std::size_t read_at_once = limits::mib;
 
 class Carrier {
 public:
@@ -21,12 +21,12 @@ public:
             if (!segment_ || at_ >= segment_end_) find_segment();
             const auto limit = std::min(to, segment_end_);
             std::size_t least = 0, whole = 0;
-            // One more round where a record's head is not whole, one where it is longer than the
-            // chunk. (What is written over meanwhile could ask for more and more.)
+            // One more round where a record's head is not whole, one where it is longer than
+            // that. (What is written over meanwhile could ask for more and more.)
             constexpr int most_rounds = 3;
             for (int round = 0; whole == 0; ++round) {
                 if (round == most_rounds) damaged("a whole record");
-                read(std::max<std::size_t>(chunk, least), limit);
+                read(std::max<std::size_t>(read_at_once, least), limit);
                 whole = records(limit, least);
             }
             bus_.segments->write(at_, std::span<const std::byte>(bytes_).first(whole));
@@ -130,7 +130,7 @@ void carry(Attachment& bus, Lsn from, Lsn to) {
     const bool plain =
         bus.is_private && from >= bus.words().flushed.load(std::memory_order_relaxed);
     while (plain && from < to) {
-        const auto size = std::min<std::uint64_t>(to - from, chunk);
+        const auto size = std::min<std::uint64_t>(to - from, read_at_once);
         const auto* const bytes = bus.arena->ring(from);
         bus.segments->write(from, std::span(bytes, static_cast<std::size_t>(size)));
         from += size;

@@ -96,7 +96,7 @@ T own(const os::File& file, log::Decoded<T> decoded) {
     return std::move(*decoded.value);
 }
 
-auto reading(const os::File& file) {
+auto reader_of(const os::File& file) {
     return [&file, at = std::uint64_t{0}](std::span<std::byte> out) mutable {
         const auto got = file.read(at, out);
         at += got;
@@ -125,14 +125,14 @@ std::vector<CheckpointFile> checkpoint_files(Attachment& bus) {
 }
 
 replay::Checkpoint read_checkpoint_file(const os::File& file) {
-    auto read = reading(file);
+    auto read = reader_of(file);
     auto decoded = replay::read_checkpoint(read, {});
     if (!decoded.value) throw_refused(file.path(), decoded.refusal);
     return std::move(*decoded.value);
 }
 
 replay::Checkpoint read_own_checkpoint(const os::File& file, replay::Keep keep) {
-    auto read = reading(file);
+    auto read = reader_of(file);
     return own(file, replay::read_checkpoint(read, {.keep = std::move(keep)}));
 }
 
@@ -153,7 +153,7 @@ std::optional<Start> newest_checkpoint(Attachment& bus, Sequence upto, const rep
 
 std::optional<replay::Structure> newest_structure(Attachment& bus, Sequence upto) {
     return first_good(bus, upto, nullptr, [&](const CheckpointFile&, const os::File& file) {
-        auto read = reading(file);
+        auto read = reader_of(file);
         auto checkpoint = own(file, replay::read_checkpoint_structure(read));
         check_bus(bus, file, checkpoint.bus);
         // One that was begun before the base leads there by records that are no longer kept:

@@ -21,7 +21,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
 thread_local const InsideFunction* inside_function = nullptr;
 
 void check_options(const CommitOptions& options, std::string_view source) {

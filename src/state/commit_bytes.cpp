@@ -22,17 +22,15 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-
 // What is compared is read once, and written over by nobody's second look.
 constexpr std::size_t most_bytes = delta::windows_compared_once * delta::window;
-constexpr std::size_t room_in_front = log::record_overhead(0) + log::delta_entry_front;
+constexpr std::size_t delta_front = log::record_overhead(0) + log::delta_entry_front;
 
 // The most that the record of a write takes: a delta that says by masks which bytes change has at
 // most 16 bytes for 64 of them, and no other one is taken that is longer.
 constexpr std::size_t most_of_record(std::size_t bytes) noexcept {
     constexpr std::size_t first_window_and_counts = 64;
-    return room_in_front + bytes + bytes / 4 + first_window_and_counts + log::most_padding;
+    return delta_front + bytes + bytes / 4 + first_window_and_counts + log::most_padding;
 }
 
 bool is_ordinary(const Attachment& bus, const HandleOptions& handle, const BytesOfPage& write,
@@ -101,7 +99,7 @@ public:
         const auto offset = static_cast<std::size_t>(write_.offset), size = write_.bytes.size();
         auto& record = bus_.scratch.record;
         if (const auto most = most_of_record(size); record.size() < most) record.resize(most);
-        delta_ = std::span(record).subspan(room_in_front, 0);
+        delta_ = std::span(record).subspan(delta_front, 0);
         if (!bus_.logging) {
             auto& masks = bus_.scratch.masks;
             masks.resize(delta::windows_compared_once);
@@ -109,7 +107,7 @@ public:
         }
         const delta::Part part{offset, page_.subspan(offset, size), write_.bytes};
         return delta::encode_to({&part, 1}, page_.size(), [this](std::size_t needed) {
-            delta_ = std::span(bus_.scratch.record).subspan(room_in_front, needed);
+            delta_ = std::span(bus_.scratch.record).subspan(delta_front, needed);
             return delta_.data();
         });
     }
@@ -124,13 +122,14 @@ public:
 
     void make_record(std::uint32_t source, std::uint64_t tag) noexcept {
         const auto& was = change_.was;
+        const auto start = bus_.tail.applied;
         auto fields = record_fields(bus_, log::RecordKind::commit);
         fields.sequence = sequence_ = fields.sequence + 1;
         fields.source = source;
         fields.tag = tag;
         time_ns_ = fields.time_ns;
         record_ = log::wrap_delta(fields, {write_.page, Epoch{was.epoch} + 1, was.size}, delta_,
-                                  bus_.tail.applied, bus_.scratch.segment->context());
+                                  start, bus_.scratch.segment->context());
     }
 
     // ---- from here on it is committed

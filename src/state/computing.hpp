@@ -53,7 +53,7 @@ private:
         std::vector<std::span<const ByteRange>> changed{};
         bool first = false;                ///< It has no bytes yet that would be right.
         std::vector<ByteRange> reached{};  ///< Of `out`, that could come out otherwise,
-        Found found{};                     ///< and that did.
+        FoundDelta found{};                ///< and that did.
         std::exception_ptr failure{};
         bool is_ours = false;  ///< The function did what it should.
     };

@@ -13,8 +13,8 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr std::size_t chunk = limits::mib;
-constexpr auto unfinished = "bus.copying";
+constexpr std::size_t copied_at_once = limits::mib;
+constexpr auto unfinished_copy = "bus.copying";
 
 [[noreturn]] void throw_taken(const std::string& path, const std::string& found) {
     throw InvalidArgument(
@@ -35,7 +35,7 @@ public:
             if (file_.is_open()) {
                 folder_->remove("bus");  // named, and the name could not be synced
                 empty();
-                folder_->remove(unfinished);
+                folder_->remove(unfinished_copy);
             }
             if (made_) os::remove_folder(folder_->path());
         } catch (const std::exception&) {
@@ -52,7 +52,7 @@ public:
             if (folder_->folder(inner, false))
                 throw_taken(folder_->path(), fmt::format("a folder that holds {}/", inner));
         // Two who copy to one place: one of them fails here, and leaves the other's alone.
-        file_ = std::move(*folder_->open(unfinished, os::Create::always, true));
+        file_ = std::move(*folder_->open(unfinished_copy, os::Create::always, true));
     }
 
     /// Empty folders for log and checkpoints.
@@ -66,7 +66,7 @@ public:
         header.inode = file_.inode();
         write_bus_file(file_, header);
         folder_->sync();
-        folder_->rename(unfinished, "bus");
+        folder_->rename(unfinished_copy, "bus");
         folder_->sync();
         done_ = true;
     }
@@ -90,7 +90,7 @@ private:
 
 // The log's bytes [from, to), wherever they are; fewer where they were never written.
 void copy_bytes(Attachment& bus, Lsn from, Lsn to, const os::File& file, std::uint64_t offset) {
-    std::vector<std::byte> bytes(std::min<std::uint64_t>(chunk, to - from));
+    std::vector<std::byte> bytes(std::min<std::uint64_t>(copied_at_once, to - from));
     while (from < to) {
         const auto part = std::span(bytes).first(
             static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), to - from)));

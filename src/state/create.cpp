@@ -13,7 +13,7 @@ namespace mmsb::state {
 namespace {
 
 constexpr std::uint64_t first_ceiling = 1024;
-constexpr auto unfinished = "bus.new";
+constexpr auto unfinished_bus = "bus.new";
 
 bool has(os::Folder& folder, const char* name) {
     return folder.open(name, os::Create::never, false).has_value();
@@ -25,8 +25,8 @@ void check_place(os::Folder& folder) {
         throw_no_bus(folder.path(), "a bus or an empty folder", "a folder that holds " + name);
     };
     for (const auto& name : folder.list())
-        if (name != unfinished && name != "lock.open" && name != "lock") refuse(name);
-    if (has(folder, unfinished)) return;
+        if (name != unfinished_bus && name != "lock.open" && name != "lock") refuse(name);
+    if (has(folder, unfinished_bus)) return;
     for (const auto* name : {"log", "checkpoints"})
         if (const auto inner = folder.folder(name, false); inner && !inner->list().empty())
             refuse(std::string(name) + '/' + inner->list().front());
@@ -89,7 +89,7 @@ std::optional<NewBus> plan_bus(const Config& config) {
 void create_bus(Attachment& bus, const OpenOptions& options, const NewBus& plan) {
     check_place(*bus.folder);
     // Built under another name, so that nobody sees half of it.
-    const auto file = bus.folder->open(unfinished, os::Create::if_need, true);
+    const auto file = bus.folder->open(unfinished_bus, os::Create::if_need, true);
     file->truncate(0);
     os::random_bytes(bus.header.uuid);
     bus.header.inode = file->inode();
@@ -108,7 +108,7 @@ void create_bus(Attachment& bus, const OpenOptions& options, const NewBus& plan)
     write_bus_file(*file, bus.header);
     bus.folder->sync();  // the names of log/ and checkpoints/
     MMSB_STEP("attach.header_written");
-    bus.folder->rename(unfinished, "bus");
+    bus.folder->rename(unfinished_bus, "bus");
     MMSB_STEP("attach.header_named");
     bus.folder->sync();
     take_changing(bus, bus.header);

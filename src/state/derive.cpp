@@ -13,7 +13,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
 using Kind = GraphChange::Kind;
 
 bool is_stale_now(const Attachment& bus, PageId page) {

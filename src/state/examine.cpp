@@ -25,7 +25,7 @@ void set_damage(FileFinding& file, std::uint64_t offset, const std::string& expe
 }
 
 // What a blob's record says of it.
-struct Wanted {
+struct NamedBlob {
     log::BlobReference blob{};
     Sequence sequence = Sequence::zero;
 };
@@ -275,7 +275,7 @@ private:
     std::optional<Lsn> written_{};
     Lsn end_ = log::no_lsn;
     std::vector<log::Segments::Problem> problems_{};
-    std::vector<Wanted> blobs_{};
+    std::vector<NamedBlob> blobs_{};
     std::vector<std::byte> bytes_{};
 };
 

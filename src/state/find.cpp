@@ -10,8 +10,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-
 // Lines that this thread has looked up, by the id's low bits: for handles that have none, as those
 // that a transaction makes. A guess, of whatever bus: the line's id is looked at.
 constexpr std::size_t guesses = 4096;

@@ -12,7 +12,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
 // `unsure`: what the batch that is under way, or died, was about.
 constexpr std::uint64_t unsure_write = 1, unsure_sync = 2;
 

@@ -7,12 +7,6 @@
 
 namespace mmsb::state {
 
-namespace {
-
-constexpr auto relaxed = std::memory_order_relaxed;
-
-}  // namespace
-
 void load_image(Attachment& bus, const replay::Image& image) {
     auto& words = bus.words();
     auto& arena = *bus.arena;

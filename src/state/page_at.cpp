@@ -12,7 +12,7 @@ namespace mmsb::state {
 namespace {
 
 // Of so many, and to look for them in so many segments, it is quicker than to read a checkpoint.
-constexpr std::size_t few_records = 1024, few_segments = 64;
+constexpr std::size_t enough_records = 1024, enough_segments = 64;
 
 class PageAt {
 public:
@@ -75,7 +75,7 @@ private:
     }
     // One that lies before a checkpoint.
     [[nodiscard]] bool is_worth_reading(const log::Range& segment) {
-        return starts_.size() < few_records && looked_in_++ != few_segments &&
+        return starts_.size() < enough_records && looked_in_++ != enough_segments &&
                bus_.segments->has_index(segment.start);
     }
 

@@ -1,6 +1,7 @@
 #include "state/stage.hpp"
 
 #include "base/bytes.hpp"
+#include "state/prefetch.hpp"
 
 #include <bit>
 
@@ -8,7 +9,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr std::size_t line = 64;
 constexpr std::size_t least_block = 64 * limits::kib;
 constexpr std::size_t most_kept = 4 * limits::mib;
 
@@ -18,19 +18,20 @@ void Pieces::make_room(std::size_t size) {
     while (size > room_.size()) {
         if (next_ == blocks_.size()) {
             // As much again as there is: many pieces take few blocks.
-            const auto block = std::max({base::round_up(size, line), least_block,
-                                         std::min(base::round_up(total_, line), most_kept)});
-            blocks_.push_back({std::make_unique_for_overwrite<std::byte[]>(block + line), block});
+            const auto block = std::max({base::round_up(size, cache_line), least_block,
+                                         std::min(base::round_up(total_, cache_line), most_kept)});
+            blocks_.push_back(
+                {std::make_unique_for_overwrite<std::byte[]>(block + cache_line), block});
             total_ += block;
         }
         auto& block = blocks_[next_++];
-        const auto past = std::bit_cast<std::uintptr_t>(block.bytes.get()) % line;
-        room_ = {block.bytes.get() + (line - past) % line, block.size};
+        const auto past = std::bit_cast<std::uintptr_t>(block.bytes.get()) % cache_line;
+        room_ = {block.bytes.get() + (cache_line - past) % cache_line, block.size};
     }
 }
 
 std::span<std::byte> Pieces::take(std::size_t size) {
-    const auto rounded = base::round_up(size, line);
+    const auto rounded = base::round_up(size, cache_line);
     make_room(rounded);
     const auto piece = room_.first(size);
     room_ = room_.subspan(rounded);

@@ -24,13 +24,15 @@ inline constexpr unsigned lines_bits = 5;
 }
 [[nodiscard]] inline PlaceHint hint_of(const Attachment& bus, std::uint32_t line) noexcept {
     const auto* at = line == unknown_line ? nullptr : bus.arena->line(line);
-    constexpr auto relaxed = std::memory_order_relaxed;
     return at == nullptr ? 0 : hint_of(at->offset.load(relaxed), at->size.load(relaxed));
+}
+[[nodiscard]] inline std::uint64_t offset_of(PlaceHint hint) noexcept {
+    return (hint >> lines_bits) * cache_line;
 }
 inline void prefetch(const Attachment& bus, PlaceHint hint) noexcept {
     const auto lines = hint & ((1U << lines_bits) - 1);
     if (lines == 0) return;
-    if (const auto bytes = bus.arena->bytes((hint >> lines_bits) * cache_line, 1))
+    if (const auto bytes = bus.arena->bytes(offset_of(hint), 1))
         for (std::uint64_t i = 0; i < lines; i += 2) {  // one too many costs less than counting
             __builtin_prefetch(bytes->data() + i * cache_line);
             __builtin_prefetch(bytes->data() + (i + 1) * cache_line);

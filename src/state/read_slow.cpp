@@ -14,7 +14,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
 constexpr std::size_t chunk_size = limits::mib;
 
 // What of the page lies in the part that is wanted.

@@ -18,9 +18,8 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
 constexpr std::size_t lines_ahead = 32;  // So many entries before it is applied, a page's line,
-constexpr std::size_t bytes_ahead = 8;   // and its bytes, are asked for.
+constexpr std::size_t deltas_ahead = 8;  // and its bytes, are asked for.
 
 // `durable`: what the disk is known to have. The rest has only been read, and may be in the page
 // cache alone.
@@ -185,7 +184,7 @@ private:
             const auto upto = item.first_page + item.page_count;
             for (; lines < std::min(upto + lines_ahead, all); ++lines)
                 ask_for_line(log.pages[lines].page);
-            for (; bytes < std::min(upto + bytes_ahead, all); ++bytes)
+            for (; bytes < std::min(upto + deltas_ahead, all); ++bytes)
                 ask_for_bytes(log.pages[bytes]);
             begin(item.record);
             if (item.record.only_bytes)

@@ -13,8 +13,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-
 arena::Word& pages_at(arena::Control& words, std::uint32_t location) noexcept {
     return words.pages_at[std::min<std::size_t>(arena::location_of(location), 2)];
 }

@@ -23,13 +23,13 @@ Replayer::Replayer(Attachment& bus, replay::Image& image, Lsn from, std::optiona
 }
 
 Replayer::~Replayer() {
-    constexpr std::size_t most_kept = 2 * limits::mib;
+    constexpr std::size_t most_memory = 2 * limits::mib;
     ahead_.stop();
     memory_->buffer = cursor_.take_buffer();
     auto kept = memory_->buffer.capacity();
     for (const auto& part : memory_->parts)
         kept += part.bytes.capacity() + part.log.capacity_bytes();
-    if (kept > most_kept) memory_.drop();
+    if (kept > most_memory) memory_.drop();
 }
 
 void Replayer::extend(Lsn to) noexcept {

@@ -16,7 +16,7 @@ namespace mmsb::state {
 namespace {
 
 // Where a past may begin: a checkpoint, or the start of the log.
-struct Beginning {
+struct Origin {
     Sequence sequence = Sequence::zero;
     Lsn lsn = first_lsn;
     std::string checkpoint{};
@@ -51,8 +51,8 @@ std::optional<Lsn> behind_damage(Attachment& bus, Lsn from, Lsn to) {
 }
 
 // The oldest beginning from which everything up to `end` can be read; `used`, if there is none.
-Beginning oldest_readable(Attachment& bus, const Beginning& used, Lsn end) {
-    std::vector<Beginning> all;
+Origin oldest_readable(Attachment& bus, const Origin& used, Lsn end) {
+    std::vector<Origin> all;
     if (bus.changing.base_lsn.load() <= first_lsn) all.emplace_back();
     for (auto& file : checkpoint_files(bus))
         if (file.lsn >= bus.changing.base_lsn.load() && file.lsn < used.lsn)
@@ -68,7 +68,7 @@ Beginning oldest_readable(Attachment& bus, const Beginning& used, Lsn end) {
     return used;
 }
 
-void begin_history(Attachment& bus, const Beginning& at) {
+void begin_history(Attachment& bus, const Origin& at) {
     bus.words().history_sequence.store(number(at.sequence));
     bus.words().history_lsn.store(at.lsn);
 }
@@ -128,7 +128,7 @@ void rebuild_upto(Attachment& bus, std::optional<Lsn> limit,
     recovery.dropped_bytes = rebuilt.dropped_bytes;
     recovery.damage = rebuilt.damage;
     recovery.sequence = newest(bus).sequence;
-    Beginning used;
+    Origin used;
     if (start) used = {start->image.sequence(), start->lsn, {}};
     recovery.checkpoint = used.sequence;
     tell_problem(bus, rebuilt, problems);

@@ -14,8 +14,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-
 // Names after the commit must be unique: one that is given up in the same commit may be taken.
 void check_names(Attachment& bus, const Staged& staged) {
     std::map<std::string_view, PageId> taken;
@@ -176,13 +174,13 @@ private:
 
     // Pages lie anywhere: the lines and bytes of the next ones are on their way meanwhile.
     void look_ahead(std::span<const StagedPage> pages, std::size_t at) const noexcept {
-        constexpr std::size_t bytes_ahead = 2, line_ahead = 6;
+        constexpr std::size_t look_ahead = 2, look_far_ahead = 6;
         const auto line_of = [&](std::size_t n) {
             return n < pages.size() ? pages[n].line : unknown_line;
         };
-        if (const auto line = line_of(at + line_ahead); line != unknown_line)
+        if (const auto line = line_of(at + look_far_ahead); line != unknown_line)
             __builtin_prefetch(bus_.arena->line(line));
-        prefetch(bus_, hint_of(bus_, line_of(at + bytes_ahead)));
+        prefetch(bus_, hint_of(bus_, line_of(at + look_ahead)));
     }
 
     // Nobody but a neighbour who writes where he should not makes the page table so.

@@ -17,7 +17,7 @@ namespace mmsb::state {
 namespace {
 
 // Room for a delta, behind what stands in front of it in a record.
-std::byte* make_room(Found& found, std::size_t size) {
+std::byte* make_room(FoundDelta& found, std::size_t size) {
     const auto needed = log::delta_entry_front + size;
     if (found.memory.size() < needed) found.memory.resize(2 * needed);
     found.delta = std::span(found.memory).subspan(log::delta_entry_front, size);
@@ -27,7 +27,7 @@ std::byte* make_room(Found& found, std::size_t size) {
 // The bytes before may be others' while this looks at them: what is found is of one look, also
 // where an earlier one has passed over what was the same.
 void find_changes(std::span<const std::byte> before, std::span<const std::byte> now,
-                  std::span<const ByteRange> within, Found& found) {
+                  std::span<const ByteRange> within, FoundDelta& found) {
     constexpr std::size_t most = delta::windows_compared_once * delta::window;
     const auto part_of = [&](const ByteRange& range) -> delta::Part {
         const auto& [offset, length] = range;
@@ -226,7 +226,7 @@ void StagedStates::copy_bytes(PageState& page, std::span<std::byte> out) {
 }
 
 void StagedStates::compare(const PageState& page, std::span<const std::byte> now,
-                           std::span<const ByteRange> within, Found& found) const {
+                           std::span<const ByteRange> within, FoundDelta& found) const {
     auto before = page.before;
     if (!page.has_bytes) {
         const auto there = bus_.arena->bytes(page.line_then.offset, page.whole.size);

@@ -38,7 +38,7 @@ struct PageState {
 };
 
 /// What was found where a page comes out otherwise. Whoever keeps it keeps its memory.
-struct Found {
+struct FoundDelta {
     std::vector<ByteRange> ranges{};  ///< As changed_ranges() says them.
     /// Of all of that, with room in front for what a record says of a page; empty: of large pages,
     /// or none. In `memory`.
@@ -111,7 +111,7 @@ public:
     /// Where `now` differs from the page as it was, which is nowhere but `within`. From any thread,
     /// if each has a `found` of its own. Throws Moved.
     void compare(const PageState& page, std::span<const std::byte> now,
-                 std::span<const ByteRange> within, Found& found) const;
+                 std::span<const ByteRange> within, FoundDelta& found) const;
     /// Throws Moved where something that was read has changed: a user's function never sees pages
     /// of two different moments.
     void look_again();

@@ -7,8 +7,6 @@ namespace mmsb::state {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-
 // Has nobody written anything since this process did? Then what it left is right, whatever the
 // words beside these say now.
 bool is_as_left(const Attachment& bus) noexcept {

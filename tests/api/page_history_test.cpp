@@ -20,9 +20,9 @@ struct Known {
 };
 
 // Four pages; now and then one is deleted and another made, or a checkpoint.
-class Told {
+class Changing {
 public:
-    explicit Told(State bus, unsigned seed) : bus_(std::move(bus)), random_(seed) {
+    explicit Changing(State bus, unsigned seed) : bus_(std::move(bus)), random_(seed) {
         for (auto& page : pages_) page = make();
     }
     State& bus() noexcept { return bus_; }
@@ -68,7 +68,7 @@ private:
     std::map<PageId, std::vector<Known>> known_{};
 };
 
-std::vector<Sequence> sequences(History history) {
+std::vector<Sequence> sequences_of(History history) {
     std::vector<Sequence> all;
     for (const auto& change : history) all.push_back(change.sequence);
     return all;
@@ -86,21 +86,21 @@ std::vector<Sequence> expected(const std::vector<Known>& all, const HistoryOptio
     return wanted;
 }
 
-void check(Told& told) {
-    const auto now = number(told.bus().sequence());
-    const auto any = [&] { return Sequence{1 + told.any(now)}; };
-    for (const auto& [id, all] : told.known()) {
-        const auto page = told.bus().find_page(id);
+void check(Changing& changing) {
+    const auto now = number(changing.bus().sequence());
+    const auto any = [&] { return Sequence{1 + changing.any(now)}; };
+    for (const auto& [id, all] : changing.known()) {
+        const auto page = changing.bus().find_page(id);
         if (!page) continue;  // deleted
         for (int round = 0; round != 40; ++round) {
             HistoryOptions options;
             options.newest_first = round % 2 == 0;
-            if (told.any(2) == 0) options.from = any();
-            if (told.any(2) == 0) options.to = any();
-            if (told.any(3) == 0) options.since = told.bus().at(any()).time();
-            if (told.any(3) == 0) options.until = told.bus().at(any()).time();
-            if (told.any(3) == 0) options.source = "x";
-            ASSERT_EQ(sequences(page->history(options)), expected(all, options));
+            if (changing.any(2) == 0) options.from = any();
+            if (changing.any(2) == 0) options.to = any();
+            if (changing.any(3) == 0) options.since = changing.bus().at(any()).time();
+            if (changing.any(3) == 0) options.until = changing.bus().at(any()).time();
+            if (changing.any(3) == 0) options.source = "x";
+            ASSERT_EQ(sequences_of(page->history(options)), expected(all, options));
         }
     }
 }
@@ -115,19 +115,19 @@ std::vector<fs::path> indexes(const TempFolder& folder) {
 TEST(APagesHistory, IsThatOfAModel) {
     for (unsigned seed = 1; seed <= 3; ++seed) {
         const TempFolder folder;
-        Told told(start_with(at(folder)), seed);
-        for (int i = 0; i != 300; ++i) told.step();
-        check(told);  // reads the segments, and makes their indexes
+        Changing changing(start_with(at(folder)), seed);
+        for (int i = 0; i != 300; ++i) changing.step();
+        check(changing);  // reads the segments, and makes their indexes
         const auto made = indexes(folder).size();
         ASSERT_GT(made, 1U);
-        check(told);
-        for (int i = 0; i != 300; ++i) told.step();
-        check(told);
+        check(changing);
+        for (int i = 0; i != 300; ++i) changing.step();
+        check(changing);
         ASSERT_GT(indexes(folder).size(), made);
     }
-    Told told(start({}), 4);
-    for (int i = 0; i != 300; ++i) told.step();
-    check(told);
+    Changing changing(start({}), 4);
+    for (int i = 0; i != 300; ++i) changing.step();
+    check(changing);
 }
 
 // What is older is not read: here it is damaged.
@@ -150,8 +150,8 @@ TEST(APagesHistory, FromTheNewestOnReadsOneSegmentAfterTheOther) {
     raises<Corrupt>(bus, [&] {
         for (int i = 0; i != 300; ++i) ++next;
     });
-    raises<Corrupt>(bus, [&] { static_cast<void>(sequences(page.history())); });
-    EXPECT_EQ(sequences(page.history({.from = bus.sequence()})), std::vector{bus.sequence()});
+    raises<Corrupt>(bus, [&] { static_cast<void>(sequences_of(page.history())); });
+    EXPECT_EQ(sequences_of(page.history({.from = bus.sequence()})), std::vector{bus.sequence()});
 }
 
 }  // namespace

@@ -26,14 +26,14 @@ Paths files(const TempFolder& folder, const char* extension) {
     return found;
 }
 
-std::vector<Sequence> sequences(History& history) {
+std::vector<Sequence> read_through(History& history) {
     std::vector<Sequence> all;
     for (const auto& change : history) all.push_back(change.sequence);
     return all;
 }
-std::vector<Sequence> sequences(const Page& page, bool newest_first = false) {
+std::vector<Sequence> read_through(const Page& page, bool newest_first = false) {
     auto history = page.history({.newest_first = newest_first});
-    auto all = sequences(history);
+    auto all = read_through(history);
     if (newest_first) std::ranges::reverse(all);
     return all;
 }
@@ -60,8 +60,8 @@ protected:
     void expect_histories(const State& bus) {
         for (const auto& page : pages_) {
             const auto here = bus.page(page.id());
-            ASSERT_EQ(sequences(here), known_[page.id()]);
-            ASSERT_EQ(sequences(here, true), known_[page.id()]);
+            ASSERT_EQ(read_through(here), known_[page.id()]);
+            ASSERT_EQ(read_through(here, true), known_[page.id()]);
         }
     }
     void expect_histories() { expect_histories(*bus_); }
@@ -112,10 +112,10 @@ TEST_F(Indexed, OnlyAPagesOwnRecordsAreRead) {
     const auto at = bytes.size() / 2;
     bytes[at] = static_cast<char>(bytes[at] ^ 1);
     write_file(segment, bytes);
-    EXPECT_EQ(sequences(pages_.back()), known_[pages_.back().id()]);
+    EXPECT_EQ(read_through(pages_.back()), known_[pages_.back().id()]);
     const auto error = raises<Corrupt>(*bus_, [&] {
-        static_cast<void>(sequences(pages_[0]));
-        static_cast<void>(sequences(pages_[1]));  // it is of either
+        static_cast<void>(read_through(pages_[0]));
+        static_cast<void>(read_through(pages_[1]));  // it is of either
     });
     ASSERT_TRUE(error);
     EXPECT_EQ(error->file(), segment.string());
@@ -163,7 +163,7 @@ TEST_F(Indexed, VerifyFindsOneThatSaysLessThanTheLog) {
     ASSERT_TRUE(error);
     EXPECT_EQ(error->file(), index.string());
     // It leads to a record that is of another page.
-    const auto lost = raises<Corrupt>(*bus_, [&] { static_cast<void>(sequences(pages_[0])); });
+    const auto lost = raises<Corrupt>(*bus_, [&] { static_cast<void>(read_through(pages_[0])); });
     ASSERT_TRUE(lost);
     EXPECT_EQ(lost->file(), index.string());
     fs::remove(index);
@@ -240,7 +240,7 @@ TEST_F(Indexed, AHistoryEndsAtWhatWasCommittedWhenItWasMade) {
     auto history = pages_[0].history();
     const auto before = known_[pages_[0].id()];
     for (unsigned i = 0; i != 600; ++i) write(pages_[0], 3000 + i);  // in further segments
-    auto all = sequences(history);
+    auto all = read_through(history);
     EXPECT_EQ(all, before);
     while (const auto change = history.next(Timeout(0))) all.push_back(change->sequence);
     EXPECT_EQ(all, known_[pages_[0].id()]);
@@ -341,13 +341,13 @@ TEST(AHistory, GoesOnWhereItsViewerGoesOverToOtherMemory) {
         });
         ASSERT_EQ(writer.wait(), 0);
         while (viewer.sequence() < before + 30) static_cast<void>(page.read());
-        EXPECT_EQ(sequences(whole), from_to(first, before));
+        EXPECT_EQ(read_through(whole), from_to(first, before));
         for (const auto& change : begun) all.push_back(change.sequence);
         EXPECT_EQ(all, from_to(first, before));
         while (const auto change = begun.next(Timeout(0))) all.push_back(change->sequence);
         EXPECT_EQ(all, from_to(first, before + 30));
-        EXPECT_EQ(sequences(page), from_to(first, before + 30));
-        EXPECT_EQ(sequences(page, true), from_to(first, before + 30));
+        EXPECT_EQ(read_through(page), from_to(first, before + 30));
+        EXPECT_EQ(read_through(page, true), from_to(first, before + 30));
     }
 }
 

@@ -48,26 +48,26 @@ TEST_F(Blobs, ThatWereNeverLoggedGo) {
 }
 
 TEST_F(Blobs, GoWithTheirRecordsWhereThoseAreDropped) {
-    using Ids = std::vector<std::uint64_t>;
+    using BlobIds = std::vector<std::uint64_t>;
     for (const Lsn end : {64U, 200U, 200U, 400U, 600U})
         segments_.write_blob(content(10), end, false);
-    EXPECT_EQ(segments_.blobs(), (Ids{64, 200, 201, 400, 600}));
+    EXPECT_EQ(segments_.blobs(), (BlobIds{64, 200, 201, 400, 600}));
     segments_.remove_blobs_before(64, 64);
     EXPECT_EQ(segments_.blobs().size(), 5U);
     // Between 200 and 300 is no commit, so the next one may still be theirs: one of theirs, at
     // most.
     segments_.remove_blobs_before(300, std::nullopt);
-    EXPECT_EQ(segments_.blobs(), (Ids{200, 201, 400, 600}));
+    EXPECT_EQ(segments_.blobs(), (BlobIds{200, 201, 400, 600}));
     segments_.remove_blobs_before(300, 201);
-    EXPECT_EQ(segments_.blobs(), (Ids{201, 400, 600}));
+    EXPECT_EQ(segments_.blobs(), (BlobIds{201, 400, 600}));
     segments_.remove_blobs_before(300, 0);
-    EXPECT_EQ(segments_.blobs(), (Ids{400, 600}));
+    EXPECT_EQ(segments_.blobs(), (BlobIds{400, 600}));
     segments_.remove_blobs_before(600, 600);
-    EXPECT_EQ(segments_.blobs(), (Ids{600}));
+    EXPECT_EQ(segments_.blobs(), (BlobIds{600}));
     segments_.remove_blobs_before(600, 0);  // written when the log ended there: not before it
-    EXPECT_EQ(segments_.blobs(), (Ids{600}));
+    EXPECT_EQ(segments_.blobs(), (BlobIds{600}));
     Segments(*folder_, Uuid{std::byte{9}}, small, true).remove_blobs_before(9999, 0);
-    EXPECT_EQ(segments_.blobs(), (Ids{600}));
+    EXPECT_EQ(segments_.blobs(), (BlobIds{600}));
     EXPECT_NE(Segments(*folder_, test_bus, small, true).write_blob(content(10), 601, false).id,
               600U);
     segments_.remove_blobs_before(9999, 0);

@@ -13,14 +13,14 @@ namespace {
 
 using test::in_child;
 
-constexpr std::size_t page = 4096;
+constexpr std::size_t page_bytes = 4096;
 
 // A file of some pages of 'x', as memory.
 struct Mapped {
     explicit Mapped(std::size_t pages) : file(memory_file("guarded")) {
-        file.allocate(0, pages * page);
-        memory = Mapping::shared(file, 0, pages * page, page, true);
-        std::memset(memory.data(), 'x', pages * page);
+        file.allocate(0, pages * page_bytes);
+        memory = Mapping::shared(file, 0, pages * page_bytes, page_bytes, true);
+        std::memset(memory.data(), 'x', pages * page_bytes);
     }
     void cut(std::size_t size) const {
         ASSERT_EQ(::ftruncate(file.fd(), static_cast<off_t>(size)), 0);
@@ -29,7 +29,7 @@ struct Mapped {
         return *static_cast<volatile std::byte*>(memory.data() + i);
     }
     [[nodiscard]] std::span<std::byte> pages(std::size_t first, std::size_t count) const {
-        return {memory.data() + first * page, count * page};
+        return {memory.data() + first * page_bytes, count * page_bytes};
     }
 
     File file;
@@ -42,14 +42,14 @@ TEST(AMemoryGuard, GivesZerosForWhatIsGoneAndSaysSo) {
         const auto first = mapped.pages(0, 1), rest = mapped.pages(1, 3);
         std::atomic<bool> lost{false}, other{false};
         const MemoryGuard guard(std::span(&rest, 1), lost), another(std::span(&first, 1), other);
-        mapped.cut(page);
+        mapped.cut(page_bytes);
         EXPECT_EQ(mapped.at(100), std::byte{'x'});
         EXPECT_FALSE(lost.load());
-        EXPECT_EQ(mapped.at(page + 5000), std::byte{0});
+        EXPECT_EQ(mapped.at(page_bytes + 5000), std::byte{0});
         EXPECT_TRUE(lost.load());
         EXPECT_FALSE(other.load());
         rest[5001] = std::byte{7};  // nobody else's
-        EXPECT_EQ(mapped.at(page), std::byte{0});
+        EXPECT_EQ(mapped.at(page_bytes), std::byte{0});
         EXPECT_EQ(mapped.at(100), std::byte{'x'});
     }
 }
@@ -63,9 +63,9 @@ TEST(AMemoryGuard, GuardsRangesOfManyAtOnce) {
     guard = MemoryGuard(ranges, lost);
     EXPECT_TRUE(guard);
     b.cut(0);
-    EXPECT_EQ(b.at(page), std::byte{0});
+    EXPECT_EQ(b.at(page_bytes), std::byte{0});
     EXPECT_TRUE(lost.load());
-    EXPECT_EQ(a.at(page), std::byte{'x'});
+    EXPECT_EQ(a.at(page_bytes), std::byte{'x'});
 }
 
 TEST(AMemoryGuard, OfMoreRangesThanAreKeptIsRefusedAndTakesNone) {
@@ -89,8 +89,8 @@ TEST(AMemoryGuard, LosesManyRangesInManyThreads) {
                 std::atomic<bool> lost{false};
                 const MemoryGuard guard(std::span(&middle, 1), lost);
                 if (lost.load()) ++wrong;
-                if (::ftruncate(mapped.file.fd(), page) != 0) ++wrong;
-                if (mapped.at(page) != std::byte{0} || !lost.load()) ++wrong;
+                if (::ftruncate(mapped.file.fd(), page_bytes) != 0) ++wrong;
+                if (mapped.at(page_bytes) != std::byte{0} || !lost.load()) ++wrong;
                 if (mapped.at(0) != std::byte{'x'}) ++wrong;
             }
         });

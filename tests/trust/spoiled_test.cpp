@@ -22,7 +22,7 @@ void flip(const fs::path& file, std::size_t at) {
     write_file(file, bytes);
 }
 
-void make(const TempFolder& folder) {
+void make_pages(const TempFolder& folder) {
     auto bus = start_with(at(folder));
     for (int i = 0; i < 4; ++i)
         bus.create_page(100, {.name = std::to_string(i)}).update(filled(100, i + 1));
@@ -79,7 +79,7 @@ TEST(SharedMemoryThatWasWrittenOver, IsBuiltAnewFromTheLogAndSaysSo) {
     for (const auto& spoil : all) {
         SCOPED_TRACE(spoil.name);
         const TempFolder folder;
-        make(folder);
+        make_pages(folder);
         {
             const ForeignMap map(arena_of(folder.path()));
             ASSERT_TRUE(map);
@@ -102,7 +102,7 @@ TEST(WordsOfTheFilesThatWereWrittenOver, ArePutRightByWhoOpensAlone) {
     for (const auto& spoil : all) {
         SCOPED_TRACE(spoil.name);
         const TempFolder folder;
-        make(folder);
+        make_pages(folder);
         spoil.how(ForeignMap(arena_of(folder.path())).control());
         const auto told = open_and_look(folder);
         ASSERT_EQ(told.size(), 1U);
@@ -114,7 +114,7 @@ TEST(WordsOfTheFilesThatWereWrittenOver, ArePutRightByWhoOpensAlone) {
 
 TEST(WordsOfTheFilesThatWereWrittenOver, ShortenNoGoodPrefix) {
     const TempFolder folder;
-    make(folder);
+    make_pages(folder);
     const auto all = start_with(at(folder)).sequence();
     {
         const ForeignMap map(arena_of(folder.path()));
@@ -173,7 +173,7 @@ TEST(ACheckpointWhoseFileIsGiven, IsReadBackBeforeItTakesTheNameOfAnother) {
 
 TEST(PagesThatOverlapInSharedMemory, AreBuiltAnewFromTheLog) {
     const TempFolder folder;
-    make(folder);
+    make_pages(folder);
     {
         const ForeignMap map(arena_of(folder.path()));
         auto* const lines = reinterpret_cast<arena::PageLine*>(map.word(arena::table_at));
@@ -185,7 +185,7 @@ TEST(PagesThatOverlapInSharedMemory, AreBuiltAnewFromTheLog) {
 
 TEST(LocksThatNobodyHolds, KeepNobodyOutWhateverTheirWordsSay) {
     const TempFolder folder;
-    make(folder);
+    make_pages(folder);
     {
         const ForeignMap map(arena_of(folder.path()));
         for (const auto lock : {arena::writers_lock_at, arena::files_lock_at})
@@ -199,7 +199,7 @@ TEST(LocksThatNobodyHolds, KeepNobodyOutWhateverTheirWordsSay) {
 // A file that is damaged is another matter: nothing is dropped.
 TEST(SharedMemoryThatWasWrittenOver, IsNotBuiltFromALogThatIsDamaged) {
     const TempFolder folder;
-    make(folder);
+    make_pages(folder);
     {
         const ForeignMap map(arena_of(folder.path()));
         map.control().sequence += 5;

@@ -14,15 +14,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Config quiet(const TempFolder& folder, Open open = Open::create_or_open) {
+Config unheard(const TempFolder& folder, Open open = Open::create_or_open) {
     Config config{.path = folder.path(), .open = open};
     config.on_notice = [](const Notice&) {};
     return config;
 }
 
 // A bus whose shared memory is gone, as after a reboot.
-void make(const TempFolder& folder) {
-    auto bus = start(quiet(folder));
+void make_without_memory(const TempFolder& folder) {
+    auto bus = start(unheard(folder));
     bus.create_page(8, {.name = "p", .contents = bytes_of("abc")});
     stop(std::move(bus));
     remove_arena(folder.path());
@@ -30,15 +30,15 @@ void make(const TempFolder& folder) {
 
 TEST(AViewerFromBeforeTheSharedMemory, NoticesWhenItAppears) {
     const TempFolder folder;
-    make(folder);
-    const auto viewer = start(quiet(folder, Open::read_only));
+    make_without_memory(folder);
+    const auto viewer = start(unheard(folder, Open::read_only));
     const auto page = viewer.page("p");
     EXPECT_EQ(text_of(page.read()), "abc");
     auto watch = viewer.watch({page});
     Pipe ready, go;
     Child writer([&] {
         go.close_writing();
-        auto bus = start(quiet(folder));
+        auto bus = start(unheard(folder));
         ready.write(1);
         for (int i = 1; go.read<int>(); ++i)
             ready.write(number(bus.page("p").write(0, filled(8, i)).sequence));
@@ -69,12 +69,12 @@ TEST(AViewerFromBeforeTheSharedMemory, NoticesWhenItAppears) {
 
 TEST(AViewerFromBeforeTheSharedMemory, IsWokenInTheMiddleOfAWait) {
     const TempFolder folder;
-    make(folder);
-    const auto viewer = start(quiet(folder, Open::read_only));
+    make_without_memory(folder);
+    const auto viewer = start(unheard(folder, Open::read_only));
     const auto now = viewer.sequence();
     Child writer([&] {
         std::this_thread::sleep_for(100ms);
-        auto bus = start(quiet(folder));
+        auto bus = start(unheard(folder));
         bus.page("p").write(0, filled(8, 7));
         std::this_thread::sleep_for(300ms);
         return 0;
