@@ -9,6 +9,39 @@
 
 namespace mmsb::test {
 
+/// Pages that are computed from "small", logged and unlogged ones, and what asks about them.
+inline void work_on_graph(Trial& trial) {
+    const auto& bus = trial.bus();
+    bool follows = false;
+    trial.act("derive", [&] {
+        bus.transact([&](Transaction& tx) {
+            const auto part = tx.create_page(100, {.name = "part"});
+            tx.derive(part, {bus.page("small")}, formula::slice(0, 100));
+            tx.derive(tx.create_page(100, {.name = "again"}), {part}, formula::copy());
+        });
+        follows = true;
+    });
+    std::optional<UnloggedPage> sum;
+    trial.act("derive unlogged", [&] {
+        const std::vector<AnyPage> parents(1, bus.page("again"));
+        sum = bus.graph().derive_unlogged(4, parents, formula::checksum());
+    });
+    trial.act("update what others follow", [&] { bus.page("small").update(pattern(5000, 7)); });
+    trial.act("read unlogged", [&] {
+        if (!sum) return;  // no memory for it
+        EXPECT_NE(sum->read_as<std::uint32_t>(), 0U);
+        EXPECT_FALSE(sum->stale());
+    });
+    trial.act("events", [&] {
+        bool told = false;
+        for (const auto& event : bus.events({.from = Sequence{1}}))
+            told = told || event.type == EventType::propagated;
+        EXPECT_EQ(told, follows);
+    });
+    trial.act("why", [&] { EXPECT_GE(bus.graph().why(bus.page("again")).size(), 2U); });
+    trial.act("underive", [&] { bus.graph().underive(bus.page("part")); });
+}
+
 /// A bus that is made, worked on until its ring has lapped and its log has a second segment, and
 /// stopped.
 inline void work(Trial& trial, const TempFolder& folder) {
@@ -35,6 +68,7 @@ inline void work(Trial& trial, const TempFolder& folder) {
             bus.page("fill").update(pattern(3000, i), i % 30 == 7 ? sync : CommitOptions{});
         });
     trial.act("resize", [&] { bus.page("small").resize(5000); });
+    work_on_graph(trial);
     trial.act("rename", [&] { bus.page("large").rename("renamed"); });
     trial.act("checkpoint", [&] { bus.checkpoint(); });
     trial.act("update behind it", [&] { bus.page("renamed").update(pattern(40'000, 5)); });
