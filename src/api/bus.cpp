@@ -31,26 +31,19 @@ Slots& slots() {
 
 }  // namespace
 
-Bus& Bus::get(const Handle& handle) {
-    auto& bus = slot_of(handle);
-    if (bus.at().odd.load(std::memory_order_relaxed)) [[unlikely]] {
-        bus.at().require_memory();
-        bus.look_for_arena();
-    }
-    return bus;
+void Bus::look_at_odd() {
+    at().require_memory();
+    look_for_arena();
 }
 
-Bus& Bus::slot_of(const Handle& handle) {
+void Bus::refuse(const Handle& handle) {
     if (handle.bus == nullptr)
         throw PageNotFound(ErrorCode::page_not_found,
                            "this handle is no page: it was made by no bus");
     if (handle.bus->generation.load(std::memory_order_acquire) != handle.generation) throw_closed();
-    if (!handle.bus->token.same_process())
-        throw WrongContext(
-            ErrorCode::wrong_context,
-            "this handle was made before fork(); the child has to call start() itself",
-            {.expected = "the process that opened the bus", .found = "its child"});
-    return *handle.bus;
+    throw WrongContext(ErrorCode::wrong_context,
+                       "this handle was made before fork(); the child has to call start() itself",
+                       {.expected = "the process that opened the bus", .found = "its child"});
 }
 
 void Bus::look_for_arena_now() noexcept {

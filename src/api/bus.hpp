@@ -44,9 +44,23 @@ struct Bus {
 
     /// The open bus of this handle. Throws BusClosed, WrongContext in a forked child, PageNotFound
     /// for a Page that is none, Corrupt where its memory was taken away.
-    [[nodiscard]] static Bus& get(const Handle& handle);
+    [[nodiscard]] static Bus& get(const Handle& handle) {
+        auto& bus = slot_of(handle);
+        if (bus.at().odd.load(std::memory_order_relaxed)) [[unlikely]]
+            bus.look_at_odd();
+        return bus;
+    }
     /// The same, also where its memory was taken away.
-    [[nodiscard]] static Bus& slot_of(const Handle& handle);
+    [[nodiscard]] static Bus& slot_of(const Handle& handle) {
+        auto* const bus = handle.bus;
+        if (bus == nullptr ||
+            bus->generation.load(std::memory_order_acquire) != handle.generation ||
+            !bus->token.same_process()) [[unlikely]]
+            refuse(handle);
+        return *bus;
+    }
+    [[noreturn]] static void refuse(const Handle& handle);
+    void look_at_odd();
     /// Where this is a viewer without shared memory: has it appeared? Asks the file system now and
     /// then; what is wrong with the new one leaves the viewer with what it has.
     void look_for_arena() noexcept {

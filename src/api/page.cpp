@@ -108,16 +108,12 @@ Versioned<Bytes> Page::read_versioned() const {
 
 Version Page::read_into(std::span<std::byte> out, std::size_t offset) const {
     auto line = bus_.line;
-    auto& at = Bus::get(bus_).at();
-    state::prefetch(at, bus_.hint);
-    return state::read_into(at, id_, line, out, offset);
+    return state::read_into(Bus::get(bus_).at(), id_, line, bus_.hint, out, offset);
 }
 
 bool Page::peek_bytes(FunctionRef<void(std::span<const std::byte>)> fn) const {
     auto line = bus_.line;
-    auto& at = Bus::get(bus_).at();
-    state::prefetch(at, bus_.hint);
-    return state::peek(at, id_, line, fn);
+    return state::peek(Bus::get(bus_).at(), id_, line, bus_.hint, fn);
 }
 
 Committed Page::update(std::span<const std::byte> bytes, const CommitOptions& options) const {

@@ -124,14 +124,16 @@ std::uint64_t Transaction::Impl::live_size(const Page& page) {
 
 void Transaction::Impl::read_live(const Page& page, std::span<std::byte> out,
                                   std::uint64_t offset) {
-    auto line = Bus::handle_of(page).line;
+    const auto& handle = Bus::handle_of(page);
+    auto line = handle.line;
     const auto live = live_size(page);
     const auto there = std::min<std::uint64_t>(out.size(), live - std::min(offset, live));
     std::ranges::fill(out.subspan(static_cast<std::size_t>(there)), std::byte{0});
     if (there == 0) return;
     try {
         const auto part = out.first(static_cast<std::size_t>(there));
-        watch(page.id(), line, state::read_into(at().at(), page.id(), line, part, offset).epoch);
+        const auto read = state::read_into(at().at(), page.id(), line, handle.hint, part, offset);
+        watch(page.id(), line, read.epoch);
     } catch (const InvalidArgument&) {
         static_cast<void>(live_size(page));  // it became smaller since: that is a conflict
         throw;

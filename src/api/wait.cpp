@@ -58,7 +58,7 @@ std::optional<Version> Page::wait_into(std::span<std::byte> out, std::optional<E
     arena::LineCopy info;
     if (seen && !wait_for_page(bus, id_, line, *seen, state::Deadline(timeout), info))
         return std::nullopt;
-    return state::read_into(bus.at(), id_, line, out, 0);
+    return state::read_into(bus.at(), id_, line, bus_.hint, out, 0);
 }
 
 }  // namespace mmsb

@@ -114,6 +114,52 @@ void read_many_slow(Attachment& bus, std::span<Wanted> wanted, ReadMany& result)
     }
 }
 
+// Wherever the page is by now, and whatever its writer does.
+[[gnu::noinline]] Version read_anywhere(Attachment& bus, PageId page, std::uint32_t& line,
+                                        std::span<std::byte> out, std::uint64_t offset) {
+    arena::LineCopy info;
+    const bool large = is_large(bus, out.size());
+    for (int i = 0; i < quick_tries && !large; ++i)
+        if (read_quick(bus, page, find_line(bus, page, line), out, offset, info))
+            return version_of(info);
+    if (large) static_cast<void>(find_line(bus, page, line));
+    Redone redone{page, line, Target(out), offset, out.size()};
+    read_redone(bus, redone, large);
+    check_range(page, redone.info.size, offset, out.size());
+    return version_of(redone.info);
+}
+
+// A page that lies where its handle remembers it, as programs mostly read them: the address of its
+// bytes is known without its line, so the misses of both, and of the reads that follow, overlap.
+// Nothing: it lies elsewhere, or is being written.
+[[gnu::always_inline]] inline const arena::PageLine* line_in_place(const Attachment& bus,
+                                                                   PageId page,
+                                                                   std::uint32_t number_of_line,
+                                                                   PlaceHint place,
+                                                                   arena::LineCopy& info) {
+    const auto* const line = place == 0 ? nullptr : bus.arena->line(number_of_line);
+    if (line == nullptr) return nullptr;
+    arena::Arena::copy_fuzzy(*line, info);
+    arena::read_fence();
+    const bool good = (info.lsn & arena::busy) == 0 && info.id == number(page) &&
+                      info.offset == offset_of(place) && arena::Arena::agrees(info);
+    return good ? line : nullptr;
+}
+
+// False, with whatever in `out`: it is for read_anywhere().
+bool read_in_place(const Attachment& bus, PageId page, std::uint32_t number_of_line,
+                   PlaceHint place, std::span<std::byte> out, std::uint64_t offset,
+                   arena::LineCopy& info) {
+    const auto from = bus.arena->bytes(offset_of(place) + offset, out.size());
+    if (!from || out.size() > large_size) return false;
+    const auto* const line = line_in_place(bus, page, number_of_line, place, info);
+    if (line == nullptr || offset > info.size || out.size() > info.size - offset) return false;
+    arena::copy_from_shared(out.data(), from->data(), out.size());
+    arena::read_fence();
+    MMSB_STEP("read.quick");
+    return line->lsn.load(std::memory_order_acquire) == info.lsn && !bus.is_lost();
+}
+
 }  // namespace
 
 Position newest(Attachment& bus) {
@@ -143,18 +189,12 @@ Position newest(Attachment& bus) {
     bus.arena->contradiction(words.seal, "that of the words beside it");
 }
 
-Version read_into(Attachment& bus, PageId page, std::uint32_t& line, std::span<std::byte> out,
-                  std::uint64_t offset) {
+Version read_into(Attachment& bus, PageId page, std::uint32_t& line, PlaceHint place,
+                  std::span<std::byte> out, std::uint64_t offset) {
     arena::LineCopy info;
-    const bool large = is_large(bus, out.size());
-    for (int i = 0; i < quick_tries && !large; ++i)
-        if (read_quick(bus, page, find_line(bus, page, line), out, offset, info))
-            return version_of(info);
-    if (large) static_cast<void>(find_line(bus, page, line));
-    Redone redone{page, line, Target(out), offset, out.size()};
-    read_redone(bus, redone, large);
-    check_range(page, redone.info.size, offset, out.size());
-    return version_of(redone.info);
+    if (read_in_place(bus, page, line, place, out, offset, info)) [[likely]]
+        return version_of(info);
+    return read_anywhere(bus, page, line, out, offset);
 }
 
 Versioned<Bytes> read_page(Attachment& bus, PageId page, std::uint32_t& line) {
@@ -211,17 +251,22 @@ ReadMany read_many(Attachment& bus, std::span<Wanted> wanted) {
     return result;
 }
 
-bool peek(Attachment& bus, PageId page, std::uint32_t& line,
+bool peek(Attachment& bus, PageId page, std::uint32_t& line, PlaceHint place,
           FunctionRef<void(std::span<const std::byte>)> fn) {
-    const auto& l = find_line(bus, page, line);
     arena::LineCopy info;
-    if (!copy_line(bus, page, l, info)) return false;
-    const auto bytes = bus.arena->bytes(info.offset, info.size);
+    auto at = offset_of(place);
+    const auto* l = line_in_place(bus, page, line, place, info);
+    if (l == nullptr) [[unlikely]] {
+        l = &find_line(bus, page, line);
+        if (!copy_line(bus, page, *l, info)) return false;
+        at = info.offset;
+    }
+    const auto bytes = bus.arena->bytes(at, info.size);
     if (!bytes) return false;
     const auto stands = [&] {
         arena::read_fence();
         bus.require_memory();
-        return l.lsn.load(std::memory_order_acquire) == info.lsn;
+        return l->lsn.load(std::memory_order_acquire) == info.lsn;
     };
     try {
         fn(*bytes);

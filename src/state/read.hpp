@@ -7,15 +7,16 @@
 /// segments).
 #pragma once
 
-#include "state/attachment.hpp"
+#include "state/prefetch.hpp"
 
 #include <memory>
 
 namespace mmsb::state {
 
-/// Copies [offset, offset + out.size()) of the page. `line` is a hint, and is set.
-Version read_into(Attachment& bus, PageId page, std::uint32_t& line, std::span<std::byte> out,
-                  std::uint64_t offset);
+/// Copies [offset, offset + out.size()) of the page. `line` is a hint, and is set, unless it and
+/// `place` are right.
+Version read_into(Attachment& bus, PageId page, std::uint32_t& line, PlaceHint place,
+                  std::span<std::byte> out, std::uint64_t offset);
 /// All of it. The bytes of a Versioned<Bytes> as of its version.
 [[nodiscard]] Versioned<Bytes> read_page(Attachment& bus, PageId page, std::uint32_t& line);
 
@@ -38,7 +39,7 @@ struct ReadMany {
 [[nodiscard]] ReadMany read_many(Attachment& bus, std::span<Wanted> wanted);
 
 /// Shows `fn` the live bytes; true if no commit touched the page meanwhile.
-bool peek(Attachment& bus, PageId page, std::uint32_t& line,
+bool peek(Attachment& bus, PageId page, std::uint32_t& line, PlaceHint place,
           FunctionRef<void(std::span<const std::byte>)> fn);
 
 }  // namespace mmsb::state
