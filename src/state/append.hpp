@@ -2,7 +2,7 @@
 /// writers' lock.
 #pragma once
 
-#include "state/attachment.hpp"
+#include "state/prefetch.hpp"
 
 namespace mmsb::state {
 
@@ -13,13 +13,16 @@ struct Batch {
     log::Record source{}, record{};  ///< For publish(); kind filler: there is none.
 };
 
-/// Asks for the cache lines of the ring that a small record is going to be written to: whoever
-/// flushes has read them since, on another core, and the store of the lock would wait for them.
+/// Asks for the cache lines of the ring that a record is going to be written to: whoever flushes
+/// has read them since, on another core, and the store of the lock would wait for them.
+inline void prefetch_ring(const Attachment& bus, Lsn begin, Lsn end) noexcept {
+    for (auto at = begin; at < end; at += cache_line) __builtin_prefetch(bus.arena->ring(at), 1);
+}
+/// Those of a small one, before it is known how large it is.
+inline constexpr std::uint64_t small_record = 192;
 inline void prefetch_end(const Attachment& bus) noexcept {
-    constexpr std::uint64_t lines = 3, cache_line = 64;
-    const auto end = bus.words().logged.load(std::memory_order_relaxed);
-    for (std::uint64_t i = 0; i < lines; ++i)
-        __builtin_prefetch(bus.arena->ring(end + i * cache_line), 1);
+    const auto end = bus.words().logged.load(relaxed);
+    prefetch_ring(bus, end, end + small_record);
 }
 
 /// Is there room in the ring and in the files for the log up to `end`? False: it has to be made.

@@ -123,6 +123,7 @@ public:
     void make_record(std::uint32_t source, std::uint64_t tag) noexcept {
         const auto& was = change_.was;
         const auto start = bus_.tail.applied;
+        prefetch_ring(bus_, start + small_record, start + delta_front + delta_.size());
         auto fields = record_fields(bus_, log::RecordKind::commit);
         fields.sequence = sequence_ = fields.sequence + 1;
         fields.source = source;
