@@ -13,7 +13,7 @@ struct Handle {
     Bus* bus = nullptr;
     std::uint32_t generation = 0;
     std::uint32_t line = 0;  ///< A page's place in the page table; its id is checked there.
-    std::uint64_t hint = 0;  ///< Where its bytes were when the handle was made. For the cache only.
+    std::uint64_t hint = 0;  ///< Where its bytes were then: looked at first, if its line agrees.
     friend bool operator==(const Handle& a, const Handle& b) noexcept {
         return a.bus == b.bus && a.generation == b.generation && a.line == b.line;
     }

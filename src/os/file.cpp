@@ -104,7 +104,6 @@ std::uint64_t File::allocated() const {
     return static_cast<std::uint64_t>(status_of(*this).st_blocks) * 512;
 }
 unsigned File::owner() const { return status_of(*this).st_uid; }
-bool File::is_removed() const { return status_of(*this).st_nlink == 0; }
 
 std::size_t File::read(std::uint64_t offset, std::span<std::byte> out) const {
     std::size_t done = 0;

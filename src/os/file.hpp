@@ -41,7 +41,6 @@ public:
     [[nodiscard]] std::uint64_t inode() const;
     [[nodiscard]] std::uint64_t allocated() const;  ///< Bytes of disk or memory behind it.
     [[nodiscard]] unsigned owner() const;           ///< User id.
-    [[nodiscard]] bool is_removed() const;          ///< No folder has it any more.
     /// Fills `out` from `offset`; returns how many bytes there were before the end of the file.
     std::size_t read(std::uint64_t offset, std::span<std::byte> out) const;
     /// All of `bytes`, or throws.

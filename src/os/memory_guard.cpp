@@ -14,7 +14,7 @@
 namespace mmsb::os {
 namespace {
 
-constexpr std::uintptr_t granule = 4096;
+constexpr std::uintptr_t page_bytes = 4096;
 
 // What the handler reads: `begin` is stored last and cleared first, and looked at again: a slot
 // that is given to another guard just then must not lend its end to the old beginning.
@@ -42,7 +42,8 @@ bool lose(std::uintptr_t address) noexcept {
         // The flag first: whoever sees zeros sees it, too.
         lost->store(true);
         // So much at once may be refused (where memory is not overcommitted): then page by page.
-        return put_zeros(begin, end - begin) || put_zeros(address / granule * granule, granule);
+        return put_zeros(begin, end - begin) ||
+               put_zeros(address / page_bytes * page_bytes, page_bytes);
     }
     return false;
 }

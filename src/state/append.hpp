@@ -16,6 +16,8 @@ struct Batch {
 /// Asks for the cache lines of the ring that a record is going to be written to: whoever flushes
 /// has read them since, on another core, and the store of the lock would wait for them.
 inline void prefetch_ring(const Attachment& bus, Lsn begin, Lsn end) noexcept {
+    constexpr std::uint64_t most = 4 * limits::kib;  // more would push out what is needed sooner
+    end = std::min(end, begin + most);
     for (auto at = begin; at < end; at += cache_line) __builtin_prefetch(bus.arena->ring(at), 1);
 }
 /// Those of a small one, before it is known how large it is.

@@ -87,6 +87,10 @@ void check_same_bus(const Attachment& bus, const log::BusHeader& header) {
         throw_no_bus(bus.path, "the bus that was opened", "another bus in its place");
 }
 
+void throw_removed(const std::string& path) {
+    throw_no_bus(path, "a bus", "one that was removed meanwhile");
+}
+
 void throw_no_bus(const std::string& path, const std::string& expected, const std::string& found) {
     throw NotABus(ErrorCode::not_a_bus,
                   fmt::format("{} is no bus: expected {}, found {}", path, expected, found),

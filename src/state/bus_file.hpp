@@ -28,5 +28,7 @@ void check_same_bus(const Attachment& bus, const log::BusHeader& header);
 [[noreturn]] void throw_refused(const std::string& file, const log::Refusal& refusal);
 [[noreturn]] void throw_no_bus(const std::string& path, const std::string& expected,
                                const std::string& found);
+/// Likewise, while we waited for it.
+[[noreturn]] void throw_removed(const std::string& path);
 
 }  // namespace mmsb::state

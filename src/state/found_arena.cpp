@@ -21,12 +21,13 @@ bool is_trusted(const Attachment& bus, const os::File& arena) {
 bool is_cut_short(const os::File& arena, const arena::Stamps& stamps) {
     const auto size = os::extent_of(arena).size;
     if (size < arena::ring_at + stamps.geometry.ring_size) return true;
-    struct Region {
+    struct Growing {
         std::uint64_t at, word;
     };
-    for (const auto& [at, word] : {Region{arena::used_at, offsetof(arena::Control, used_backed)},
-                                   Region{arena::table_at, offsetof(arena::Control, table_backed)},
-                                   Region{arena::heap_at, offsetof(arena::Control, heap_backed)}}) {
+    for (const auto& [at, word] :
+         {Growing{arena::used_at, offsetof(arena::Control, used_backed)},
+          Growing{arena::table_at, offsetof(arena::Control, table_backed)},
+          Growing{arena::heap_at, offsetof(arena::Control, heap_backed)}}) {
         std::uint64_t backed = 0;
         arena.read(word, std::as_writable_bytes(std::span(&backed, 1)));
         if (backed != 0 && (size < at || size - at < backed)) return true;

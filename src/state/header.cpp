@@ -124,12 +124,12 @@ void raise_page_id_ceiling(Attachment& bus, std::uint64_t id) {
 
 namespace {
 
-os::File opening_file(os::Folder& folder) {
+std::optional<os::File> opening_file(os::Folder& folder) {
     try {
-        return std::move(*folder.open("lock.open", os::Create::if_need, true));
+        return folder.open("lock.open", os::Create::if_need, true);
     } catch (const Io& e) {
         if (e.system_error() != ENOENT) throw;
-        throw_no_bus(folder.path(), "a folder", "one that was removed meanwhile");
+        return std::nullopt;
     }
 }
 
@@ -146,12 +146,14 @@ os::File opening_file(os::Folder& folder) {
 
 }  // namespace
 
-os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout) {
-    os::FileLock lock;
-    do {  // who removes a bus removes this file, too, while others wait for it
-        lock = os::FileLock(opening_file(folder));
-        if (!lock.exclusive(timeout)) throw_opening(folder, lock.file());
-    } while (lock.file().is_removed());
+std::optional<os::FileLock> lock_for_opening(os::Folder& folder,
+                                             std::chrono::milliseconds timeout) {
+    auto file = opening_file(folder);
+    if (!file) return std::nullopt;
+    os::FileLock lock(std::move(*file));
+    if (!lock.exclusive(timeout)) throw_opening(folder, lock.file());
+    const auto found = folder.open("lock.open", os::Create::never, false);
+    if (!found || found->inode() != lock.file().inode()) return std::nullopt;
     const auto text = fmt::format("{:<{}}\n", os::process_id(), opening_lock_size - 1);
     lock.file().write(0, bytes_of(text));
     return lock;

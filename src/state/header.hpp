@@ -33,8 +33,11 @@ void raise_page_id_ceiling(Attachment& bus, std::uint64_t id);
 
 /// Bytes of <bus>/lock.open, which say who has it.
 inline constexpr std::size_t opening_lock_size = 16;
-/// Exclusive <bus>/lock.open with our process id in it. Throws Busy with the holder.
-[[nodiscard]] os::FileLock lock_for_opening(os::Folder& folder, std::chrono::milliseconds timeout);
+/// Exclusive <bus>/lock.open with our process id in it. Nothing: who removed the bus removed that
+/// file, too, and may be the folder, while we waited: what was locked keeps nobody out. Throws Busy
+/// with the holder.
+[[nodiscard]] std::optional<os::FileLock> lock_for_opening(os::Folder& folder,
+                                                           std::chrono::milliseconds timeout);
 
 /// Tries to make durable, from the arena and by reading back, what a failed sync left in doubt;
 /// clears the poison where that works. Only where nobody else is attached.

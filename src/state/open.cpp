@@ -162,15 +162,19 @@ void create_or_load(Attachment& bus, const OpenOptions& options, std::optional<N
     load_header(bus, false);
 }
 
-void open_path(Attachment& bus, const OpenOptions& options, std::optional<NewBus> plan) {
+// False: the bus was removed while we waited for it.
+bool open_path(Attachment& bus, const OpenOptions& options, std::optional<NewBus> plan) {
     const auto& config = options.config;
     bus.is_private = false;
     bus.read_only = config.open == Open::read_only;
     if (config.open == Open::existing && !bus.folder->open("bus", os::Create::never, false))
         throw_no_bus(bus.path, "a file named bus", "none");
     // Held until the arena is there: short, or as long as a recovery takes.
-    os::FileLock opening;
-    if (!bus.read_only) opening = lock_for_opening(*bus.folder, config.lock_timeout);
+    std::optional<os::FileLock> opening;
+    if (!bus.read_only) {
+        opening = lock_for_opening(*bus.folder, config.lock_timeout);
+        if (!opening) return false;
+    }
     MMSB_STEP("attach.opening");
     if (bus.read_only)
         load_header(bus, true);
@@ -185,7 +189,7 @@ void open_path(Attachment& bus, const OpenOptions& options, std::optional<NewBus
     if (bus.read_only) {
         open_read_only(bus, place);
         if (config.survive_lost_memory && !bus.rebuilt_privately) guard_memory(bus);
-        return;
+        return true;
     }
     auto lock_file = bus.folder->open("lock", os::Create::if_need, true);
     bus.presence = os::FileLock(std::move(*lock_file));
@@ -215,6 +219,7 @@ void open_path(Attachment& bus, const OpenOptions& options, std::optional<NewBus
     }
     start_timer(bus);
     start_keeper(bus, config.checkpoint_interval);
+    return true;
 }
 
 // The last one of the process. What fails is thrown at the end.
@@ -222,7 +227,8 @@ void close(Attachment& bus) {
     if (bus.is_private || bus.read_only) return;
     stop_keeper(bus);
     stop_timer(bus);
-    auto opening = lock_for_opening(*bus.folder, bus.lock_timeout);
+    const auto opening = lock_for_opening(*bus.folder, bus.lock_timeout);
+    if (!opening) throw_removed(bus.path);
     const Presence presence(bus);
     MMSB_STEP("leave.opening");
     bus.presence.release();
@@ -285,7 +291,10 @@ void Attachment::notice(Notice::Level level, const std::string& text) const noex
     }
 }
 
-std::shared_ptr<Attachment> attach(const OpenOptions& options) {
+namespace {
+
+// Nothing: the bus was removed while we waited for it.
+std::shared_ptr<Attachment> try_attach(const OpenOptions& options) {
     const auto& config = options.config;
     auto bus = std::make_shared<Attachment>();
     bus->on_notice = config.on_notice;
@@ -309,9 +318,18 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
         start_keeper(*shared, config.checkpoint_interval);
         return shared;
     }
-    open_path(*bus, options, std::move(plan));
+    if (!open_path(*bus, options, std::move(plan))) return nullptr;
     if (!bus->read_only) known.open[key] = bus;
     return bus;
+}
+
+}  // namespace
+
+std::shared_ptr<Attachment> attach(const OpenOptions& options) {
+    constexpr int most_removals = 100;  // one behind the other, each while we waited
+    for (int i = 0; i < most_removals; ++i)
+        if (auto bus = try_attach(options)) return bus;
+    throw_removed(options.config.path);
 }
 
 std::shared_ptr<Attachment> view_again(Attachment& rebuilt, const Config& config) noexcept {

@@ -1,8 +1,9 @@
 /// state/prefetch: asking for a page's bytes before they are needed.
 ///
 /// Where a page's bytes are stands in its line, so finding them is two misses, one behind the
-/// other. A handle remembers where they were when it was made: then both are on their way at once.
-/// It is a hint; a wrong one costs time and nothing else.
+/// other. A handle remembers where they were when it was made: then both are on their way at once,
+/// asked for here or read from there (state/read), which counts once the line says the same. It is
+/// a hint; a wrong one costs time and nothing else.
 #pragma once
 
 #include "state/attachment.hpp"
@@ -26,6 +27,7 @@ inline constexpr unsigned lines_bits = 5;
     const auto* at = line == unknown_line ? nullptr : bus.arena->line(line);
     return at == nullptr ? 0 : hint_of(at->offset.load(relaxed), at->size.load(relaxed));
 }
+/// Where its bytes begin, in the heap.
 [[nodiscard]] inline std::uint64_t offset_of(PlaceHint hint) noexcept {
     return (hint >> lines_bits) * cache_line;
 }

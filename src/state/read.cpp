@@ -14,7 +14,8 @@ namespace mmsb::state {
 
 namespace {
 
-// A line that moves is tried again this often. Redo costs little more than that.
+// A line that moves is tried again this often, behind a first look where the handle remembers the
+// page. Redo costs little more than that.
 constexpr int quick_tries = 2;
 
 void check_range(PageId page, std::uint64_t size, std::uint64_t offset, std::uint64_t length) {
@@ -150,8 +151,9 @@ void read_many_slow(Attachment& bus, std::span<Wanted> wanted, ReadMany& result)
 bool read_in_place(const Attachment& bus, PageId page, std::uint32_t number_of_line,
                    PlaceHint place, std::span<std::byte> out, std::uint64_t offset,
                    arena::LineCopy& info) {
+    if (place == 0 || out.size() > large_size) return false;
     const auto from = bus.arena->bytes(offset_of(place) + offset, out.size());
-    if (!from || out.size() > large_size) return false;
+    if (!from) return false;
     const auto* const line = line_in_place(bus, page, number_of_line, place, info);
     if (line == nullptr || offset > info.size || out.size() > info.size - offset) return false;
     arena::copy_from_shared(out.data(), from->data(), out.size());

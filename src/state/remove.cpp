@@ -28,7 +28,7 @@ bool finish_removal(os::Folder& folder, const std::string& path) {
     };
     if (!is_rest()) return false;
     const auto opening = lock_for_opening(folder, std::chrono::seconds(5));
-    if (!is_rest()) return false;  // a bus is being made
+    if (!opening || !is_rest()) return false;  // somebody else did it, or a bus is being made
     folder.remove("lock.open");
     os::remove_folder(path);
     return true;
@@ -39,7 +39,7 @@ bool finish_removal(os::Folder& folder, const std::string& path) {
 // The shared memory goes first, while the header still says which it is; the header goes last: what
 // is left of a removal that was killed is a bus that can be removed again.
 void remove_bus(const std::string& path) {
-    os::FileLock opening;  // let go last: <bus>/lock is free when the next one opens
+    std::optional<os::FileLock> opening;  // let go last: <bus>/lock is free when the next one opens
     Attachment bus;
     bus.path = path;
     bus.folder = open_bus_folder({.path = path}, false);
@@ -53,6 +53,7 @@ void remove_bus(const std::string& path) {
     }
     static_cast<void>(read_bus_file(bus, *file, false));  // nothing is written into what is no bus
     opening = lock_for_opening(*bus.folder, std::chrono::seconds(5));
+    if (!opening) throw_removed(path);
     load_header(bus, false);
     bus.presence = os::FileLock(*bus.folder->open("lock", os::Create::if_need, true));
     if (!bus.presence.try_exclusive())

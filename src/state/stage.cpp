@@ -174,13 +174,13 @@ private:
 
     // Pages lie anywhere: the lines and bytes of the next ones are on their way meanwhile.
     void look_ahead(std::span<const StagedPage> pages, std::size_t at) const noexcept {
-        constexpr std::size_t look_ahead = 2, look_far_ahead = 6;
+        constexpr std::size_t bytes_from_here = 2, line_from_here = 6;
         const auto line_of = [&](std::size_t n) {
             return n < pages.size() ? pages[n].line : unknown_line;
         };
-        if (const auto line = line_of(at + look_far_ahead); line != unknown_line)
+        if (const auto line = line_of(at + line_from_here); line != unknown_line)
             __builtin_prefetch(bus_.arena->line(line));
-        prefetch(bus_, hint_of(bus_, line_of(at + look_ahead)));
+        prefetch(bus_, hint_of(bus_, line_of(at + bytes_from_here)));
     }
 
     // Nobody but a neighbour who writes where he should not makes the page table so.

@@ -37,7 +37,7 @@ auto fields(const PageInfo& page) {
                       page.derived, page.stale);
 }
 
-std::string all_of(const Record& record) {
+std::string all_in(const Record& record) {
     std::ostringstream out;
     out << number(record.sequence) << ' ' << record.time.time_since_epoch().count() << ' '
         << record.source << ' ' << record.label << ' ' << record.tag << ' ' << record.process;
@@ -271,7 +271,7 @@ TEST_P(Changed, TheLogIsTheSameFromAnywhereAndOfAnyPages) {
         for (const auto& record : bus_->tlog()) {
             if (!is_asked(record)) continue;
             ASSERT_TRUE(next != found.end());
-            ASSERT_EQ(all_of(*next), all_of(record));
+            ASSERT_EQ(all_in(*next), all_in(record));
             ++next;
         }
         ASSERT_TRUE(next == found.end());

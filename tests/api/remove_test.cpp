@@ -1,19 +1,18 @@
 // A bus that is removed leaves nothing: no file, no shared memory; and nothing of others goes.
 #include "os/file.hpp"
-#include "state/header.hpp"
 #include "support/child.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <atomic>
 #include <optional>
 #include <thread>
 
 namespace mmsb::test {
 namespace {
 
-fs::path arena_of_new_bus(const TempFolder& folder) {
+fs::path new_bus(const TempFolder& folder) {
     auto bus = start(at(folder));
     bus.create_page(8, {.name = "p"}).write(0, bytes_of("abc"));
     bus.checkpoint();
@@ -23,7 +22,7 @@ fs::path arena_of_new_bus(const TempFolder& folder) {
 
 TEST(Removing, LeavesNeitherFilesNorSharedMemory) {
     const TempFolder folder;
-    const auto arena = arena_of_new_bus(folder);
+    const auto arena = new_bus(folder);
     ASSERT_TRUE(fs::exists(arena));
     remove_bus(folder.path());
     EXPECT_FALSE(fs::exists(arena));
@@ -68,7 +67,7 @@ TEST(Removing, ABusThatIsOpenIsNotTouched) {
 
 TEST(Removing, OtherThingsInTheFolderStay) {
     const TempFolder folder;
-    arena_of_new_bus(folder);
+    new_bus(folder);
     write_file(folder / "holiday.txt", "precious");
     fs::create_directories(folder / "log" / "mine");
     remove_bus(folder.path());
@@ -86,7 +85,7 @@ TEST(Removing, OtherThingsInTheFolderStay) {
 // A copy has an identity and an arena of its own.
 TEST(Removing, ACopyDoesNotTakeTheOriginalsSharedMemory) {
     const TempFolder folder, copy;
-    const auto arena = arena_of_new_bus(folder);
+    const auto arena = new_bus(folder);
     fs::copy(folder.path(), copy.path(), fs::copy_options::recursive);
     remove_bus(copy.path());
     EXPECT_TRUE(fs::exists(arena));
@@ -95,7 +94,7 @@ TEST(Removing, ACopyDoesNotTakeTheOriginalsSharedMemory) {
 
 TEST(Removing, OneThatWasInterruptedGoesOn) {
     const TempFolder folder;
-    const auto arena = arena_of_new_bus(folder);
+    const auto arena = new_bus(folder);
     fs::remove(arena);
     fs::remove_all(folder / "log");
     remove_bus(folder.path());
@@ -116,12 +115,12 @@ TEST(Removing, OneThatWasKilledAtItsEndGoesOn) {
 
 TEST(Removing, ALinkIsFollowedAndAFolderMayBeTheOneThatOneIsIn) {
     const TempFolder folder, links;
-    arena_of_new_bus(folder);
+    new_bus(folder);
     fs::create_directories(links.path());
     fs::create_directory_symlink(folder.path(), links / "link");
     remove_bus(links / "link");
     EXPECT_FALSE(fs::exists(folder.path()));
-    arena_of_new_bus(folder);
+    new_bus(folder);
     const auto here = fs::current_path();
     fs::current_path(folder.path());
     remove_bus(".");
@@ -129,50 +128,84 @@ TEST(Removing, ALinkIsFollowedAndAFolderMayBeTheOneThatOneIsIn) {
     EXPECT_FALSE(fs::exists(folder.path()));
 }
 
-// How many open files of this process are this one's, also where it was removed.
-int times_open(const fs::path& file) {
-    int found = 0;
-    std::error_code error;  // one that is closed meanwhile
-    for (const auto& entry : fs::directory_iterator("/proc/self/fd"))
-        found += fs::read_symlink(entry, error).string().starts_with(file.string()) ? 1 : 0;
-    return found;
-}
+// Somebody waits for lock.open, which another one has. Then that is gone, with the folder or
+// without, and the one who waited goes on, or is told why not.
+class WaitingToOpen {
+public:
+    WaitingToOpen(const TempFolder& folder, Open open) : folder_(folder) {
+        stop(start(at(folder)));
+        removing_ = locked();
+        thread_ = std::thread([this, open] {
+            try {
+                auto config = at(folder_);
+                config.open = open;
+                config.lock_timeout = std::chrono::seconds(2);
+                stop(start(config));
+            } catch (const Error& e) {
+                code_ = e.code();
+            }
+            done_ = true;
+        });
+        while (times_open() < 2 && !done_) std::this_thread::yield();
+        EXPECT_FALSE(done_);
+    }
+    os::FileLock locked() {
+        auto file = os::open_folder(folder_.path(), false, 0600)
+                        ->open("lock.open", os::Create::if_need, true);
+        os::FileLock lock(std::move(*file));
+        EXPECT_TRUE(lock.try_exclusive());
+        return lock;
+    }
+    // Nothing: it was opened.
+    std::optional<ErrorCode> goes_on() {
+        removing_.release();
+        thread_.join();
+        return code_;
+    }
+
+private:
+    // By this process, also where it was removed.
+    [[nodiscard]] int times_open() const {
+        const auto name = fs::weakly_canonical(folder_.path()) / "lock.open";
+        int found = 0;
+        std::error_code error;  // one that is closed meanwhile
+        for (const auto& entry : fs::directory_iterator("/proc/self/fd"))
+            found += fs::read_symlink(entry, error).string().starts_with(name.string()) ? 1 : 0;
+        return found;
+    }
+
+    const TempFolder& folder_;
+    os::FileLock removing_{};
+    std::thread thread_{};
+    std::atomic<bool> done_{false};
+    std::optional<ErrorCode> code_{};
+};
 
 TEST(Removing, WhoWaitedForItTakesNoLockThatNobodyElseCanFind) {
     const TempFolder folder;
-    stop(start(at(folder)));
-    const auto name = fs::path(folder.path()) / "lock.open";
-    const auto taken = [&] {
-        os::FileLock lock(std::move(*os::open_folder(folder.path(), false, 0600)
-                                         ->open("lock.open", os::Create::if_need, true)));
-        EXPECT_TRUE(lock.try_exclusive());
-        return lock;
-    };
-    auto removing = taken();
-    std::optional<std::string> refused;
-    std::thread opening([&] {
-        auto config = at(folder);
-        config.lock_timeout = std::chrono::seconds(1);
-        if (const auto error = thrown<Busy>([&] { static_cast<void>(start(config)); }))
-            refused = error->what();
-    });
-    while (times_open(name) < 2) std::this_thread::yield();
-    fs::remove(name);
-    auto another = taken();  // made the file again, and opens the bus
-    removing.release();
-    opening.join();
-    EXPECT_THAT(refused, testing::Optional(testing::HasSubstr("is being opened")));
+    WaitingToOpen waiting(folder, Open::create_or_open);
+    fs::create_hard_link(folder / "lock.open", folder / "kept");  // as a backup may
+    fs::remove(folder / "lock.open");
+    auto another = waiting.locked();  // made the file again, and opens the bus
+    EXPECT_EQ(waiting.goes_on(), ErrorCode::busy);
     another.release();
     EXPECT_TRUE(start(at(folder)).verify().good);
 }
 
-TEST(Removing, WhoWaitedForAFolderThatIsGoneIsToldSo) {
+TEST(Removing, WhoWaitedForItMakesAnotherOne) {
     const TempFolder folder;
-    stop(start(at(folder)));
-    auto opened = os::open_folder(folder.path(), false, 0600);
-    remove_bus(folder.path());
-    thrown<NotABus>(
-        [&] { static_cast<void>(state::lock_for_opening(*opened, std::chrono::seconds(1))); });
+    WaitingToOpen waiting(folder, Open::create_or_open);
+    fs::remove_all(folder.path());
+    EXPECT_EQ(waiting.goes_on(), std::nullopt);
+    EXPECT_TRUE(start(at(folder)).verify().good);
+}
+
+TEST(Removing, WhoWaitedForItAndMayMakeNoneIsToldSoAndLeavesNothing) {
+    const TempFolder folder;
+    WaitingToOpen waiting(folder, Open::existing);
+    for (const auto& entry : fs::directory_iterator(folder.path())) fs::remove_all(entry);
+    EXPECT_EQ(waiting.goes_on(), ErrorCode::not_a_bus);
+    EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Config unheard(const TempFolder& folder, Open open = Open::create_or_open) {
+Config quiet_config(const TempFolder& folder, Open open = Open::create_or_open) {
     Config config{.path = folder.path(), .open = open};
     config.on_notice = [](const Notice&) {};
     return config;
@@ -22,7 +22,7 @@ Config unheard(const TempFolder& folder, Open open = Open::create_or_open) {
 
 // A bus whose shared memory is gone, as after a reboot.
 void make_without_memory(const TempFolder& folder) {
-    auto bus = start(unheard(folder));
+    auto bus = start(quiet_config(folder));
     bus.create_page(8, {.name = "p", .contents = bytes_of("abc")});
     stop(std::move(bus));
     remove_arena(folder.path());
@@ -31,14 +31,14 @@ void make_without_memory(const TempFolder& folder) {
 TEST(AViewerFromBeforeTheSharedMemory, NoticesWhenItAppears) {
     const TempFolder folder;
     make_without_memory(folder);
-    const auto viewer = start(unheard(folder, Open::read_only));
+    const auto viewer = start(quiet_config(folder, Open::read_only));
     const auto page = viewer.page("p");
     EXPECT_EQ(text_of(page.read()), "abc");
     auto watch = viewer.watch({page});
     Pipe ready, go;
     Child writer([&] {
         go.close_writing();
-        auto bus = start(unheard(folder));
+        auto bus = start(quiet_config(folder));
         ready.write(1);
         for (int i = 1; go.read<int>(); ++i)
             ready.write(number(bus.page("p").write(0, filled(8, i)).sequence));
@@ -70,11 +70,11 @@ TEST(AViewerFromBeforeTheSharedMemory, NoticesWhenItAppears) {
 TEST(AViewerFromBeforeTheSharedMemory, IsWokenInTheMiddleOfAWait) {
     const TempFolder folder;
     make_without_memory(folder);
-    const auto viewer = start(unheard(folder, Open::read_only));
+    const auto viewer = start(quiet_config(folder, Open::read_only));
     const auto now = viewer.sequence();
     Child writer([&] {
         std::this_thread::sleep_for(100ms);
-        auto bus = start(unheard(folder));
+        auto bus = start(quiet_config(folder));
         bus.page("p").write(0, filled(8, 7));
         std::this_thread::sleep_for(300ms);
         return 0;
