@@ -27,7 +27,8 @@ std::mutex mutex;  // Of who makes and ends guards.
 struct sigaction before;
 
 bool put_zeros(std::uintptr_t at, std::uintptr_t size) noexcept {
-    return ::mmap(reinterpret_cast<void*>(at), size, PROT_READ | PROT_WRITE,
+    auto* const place = reinterpret_cast<void*>(at);  // NOLINT(performance-no-int-to-ptr)
+    return ::mmap(place, size, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 

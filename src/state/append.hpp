@@ -4,6 +4,8 @@
 
 #include "state/prefetch.hpp"
 
+#include <algorithm>
+
 namespace mmsb::state {
 
 /// What one commit appends: perhaps fillers and a source's name, then the record. They become valid
