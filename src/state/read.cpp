@@ -147,19 +147,21 @@ void read_many_slow(Attachment& bus, std::span<Wanted> wanted, ReadMany& result)
     return good ? line : nullptr;
 }
 
-// False, with whatever in `out`: it is for read_anywhere().
-bool read_in_place(const Attachment& bus, PageId page, std::uint32_t number_of_line,
-                   PlaceHint place, std::span<std::byte> out, std::uint64_t offset,
-                   arena::LineCopy& info) {
-    if (place == 0 || out.size() > large_size) return false;
+// Nothing, with whatever in `out`: it is for read_anywhere().
+std::optional<Version> read_in_place(const Attachment& bus, PageId page,
+                                     std::uint32_t number_of_line, PlaceHint place,
+                                     std::span<std::byte> out, std::uint64_t offset) {
+    if (place == 0 || out.size() > large_size) return std::nullopt;
     const auto from = bus.arena->bytes(offset_of(place) + offset, out.size());
-    if (!from) return false;
-    const auto* const line = line_in_place(bus, page, number_of_line, place, info);
-    if (line == nullptr || offset > info.size || out.size() > info.size - offset) return false;
+    arena::LineCopy info;
+    const auto* const line = from ? line_in_place(bus, page, number_of_line, place, info) : nullptr;
+    if (line == nullptr || offset > info.size || out.size() > info.size - offset)
+        return std::nullopt;
     arena::copy_from_shared(out.data(), from->data(), out.size());
     arena::read_fence();
     MMSB_STEP("read.quick");
-    return line->lsn.load(std::memory_order_acquire) == info.lsn && !bus.is_lost();
+    if (line->lsn.load(std::memory_order_acquire) != info.lsn || bus.is_lost()) return std::nullopt;
+    return version_of(info);
 }
 
 }  // namespace
@@ -193,9 +195,8 @@ Position newest(Attachment& bus) {
 
 Version read_into(Attachment& bus, PageId page, std::uint32_t& line, PlaceHint place,
                   std::span<std::byte> out, std::uint64_t offset) {
-    arena::LineCopy info;
-    if (read_in_place(bus, page, line, place, out, offset, info)) [[likely]]
-        return version_of(info);
+    if (const auto version = read_in_place(bus, page, line, place, out, offset)) [[likely]]
+        return *version;
     return read_anywhere(bus, page, line, out, offset);
 }
 

@@ -1,6 +1,5 @@
 // A handle remembers where its page's bytes were when it was made, and reads go there first. What
 // they find is right all the same, wherever the page is by now, and whatever lies there instead.
-#include "support/contents.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
