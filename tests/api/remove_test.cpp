@@ -140,7 +140,7 @@ public:
                 auto config = at(folder_);
                 config.open = open;
                 config.lock_timeout = std::chrono::seconds(2);
-                stop(start(config));
+                opened_ = start(config);
             } catch (const Error& e) {
                 code_ = e.code();
             }
@@ -175,6 +175,7 @@ private:
     }
 
     const TempFolder& folder_;
+    std::optional<State> opened_{};  // not stopped meanwhile: that takes the lock, too
     os::FileLock removing_{};
     std::thread thread_{};
     std::atomic<bool> done_{false};
