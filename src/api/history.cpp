@@ -117,10 +117,14 @@ public:
     }
 
 private:
+    std::string apply_bytes() {
+        changes_.clear();
+        for (const auto& page : pages()) changes_.push_back(log::delta_of(page));
+        return all_->apply_bytes(log::brief_of(record()), changes_);
+    }
     void apply() {
         if (record().end <= all_->lsn()) return;  // it was, and what followed threw
-        const auto wrong = record().only_bytes ? all_->apply_bytes(record(), pages())
-                                               : all_->apply(record(), body());
+        const auto wrong = record().only_bytes ? apply_bytes() : all_->apply(record(), body());
         if (wrong.empty()) return;
         throw Corrupt(ErrorCode::corrupt, "a record contradicts the ones before it: " + wrong,
                       {.path = attachment().path,
@@ -132,8 +136,9 @@ private:
 
     // All pages, as after the record at hand, where they are known from the beginning on.
     std::optional<replay::Image> all_{};
-    Structure structure_{};  // else
-    bool is_read_ = false;   // and not applied yet
+    std::vector<log::PageDelta> changes_{};  // of one record
+    Structure structure_{};                  // else
+    bool is_read_ = false;                   // and not applied yet
     bool is_at_hand_ = false;
 };
 

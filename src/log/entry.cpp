@@ -63,7 +63,8 @@ bool go_together(unsigned flags) noexcept {
     return (flags & (is_created | is_resized)) != (is_created | is_resized);
 }
 
-void read_delta_of(base::ByteReader& in, PageEntry& entry) noexcept {
+template <class AnyEntry>
+void read_delta_of(base::ByteReader& in, AnyEntry& entry) noexcept {
     entry.delta = block(in, in.left());
     if (in.failed()) return;
     const auto summary = delta::check(entry.delta, static_cast<std::size_t>(entry.size));
@@ -100,7 +101,8 @@ void read_page(base::ByteReader& in, unsigned flags, PageEntry& entry) noexcept 
 }
 
 // Of one that says nothing but that bytes of its page change.
-void read_bytes_change(base::ByteReader& in, PageEntry& entry) noexcept {
+template <class AnyEntry>
+void read_bytes_change(base::ByteReader& in, AnyEntry& entry) noexcept {
     entry.page = page_id(in);
     entry.epoch = Epoch{in.varint()};
     entry.size = in.varint();
@@ -236,7 +238,14 @@ void write_entry(const FormulaEntry& entry, std::vector<std::byte>& out) {
     write_block(entry.parents, writer);
 }
 
-bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages, bool& only_bytes) {
+namespace {
+
+void add(const PageEntry& page, std::vector<PageEntry>& pages) { pages.push_back(page); }
+void add(const PageEntry& page, std::vector<PageDelta>& pages) { pages.push_back(delta_of(page)); }
+
+template <class AnyEntry>
+bool read_all_pages(std::span<const std::byte> body, std::vector<AnyEntry>& pages,
+                    bool& only_bytes) {
     base::ByteReader in(body);
     only_bytes = true;
     while (!in.failed() && !in.at_end()) {
@@ -244,8 +253,9 @@ bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages, 
         if (first == has_delta) {  // most of them
             read_bytes_change(in, pages.emplace_back());
         } else if (first < edge_added) {
-            auto& page = pages.emplace_back();
+            PageEntry page;
             read_page(in, first, page);
+            add(page, pages);
             if (page.created || page.deleted || page.resized || page.renamed ||
                 !page.metadata.empty())
                 only_bytes = false;
@@ -256,6 +266,16 @@ bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages, 
         }
     }
     return !in.failed();
+}
+
+}  // namespace
+
+bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages, bool& only_bytes) {
+    return read_all_pages(body, pages, only_bytes);
+}
+
+bool read_pages(std::span<const std::byte> body, std::vector<PageDelta>& pages, bool& only_bytes) {
+    return read_all_pages(body, pages, only_bytes);
 }
 
 void write_page_ids(std::span<const PageId> pages, std::vector<std::byte>& out) {

@@ -255,10 +255,10 @@ bool are_entries(std::span<const std::byte> body) noexcept {
     return !entries.failed();
 }
 
-}  // namespace
-
-Checked parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context,
-                     Record& record, std::vector<PageEntry>* pages) {
+// `read_entries(body, only_bytes)`: are they entries?
+template <class ReadEntries>
+Checked parse(std::span<const std::byte> bytes, Lsn start, const Context& context, Record& record,
+              const ReadEntries& read_entries) {
     record = {};
     const auto checked = check_record(bytes, start, context);
     if (checked.status != ParseStatus::good) return checked;
@@ -280,11 +280,27 @@ Checked parse_record(std::span<const std::byte> bytes, Lsn start, const Context&
         return expected == nullptr ? checked : refused(expected, whole.size());
     }
     bool only_bytes = false;
-    const bool good =
-        pages == nullptr ? are_entries(record.body) : read_pages(record.body, *pages, only_bytes);
-    if (!good) return refused("a commit's entries", whole.size());
+    if (!read_entries(record.body, only_bytes)) return refused("a commit's entries", whole.size());
     record.only_bytes = only_bytes && !record.structural && !record.blob;
     return checked;
+}
+
+}  // namespace
+
+Checked parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context,
+                     Record& record, std::vector<PageEntry>* pages) {
+    return parse(
+        bytes, start, context, record, [&](std::span<const std::byte> body, bool& only_bytes) {
+            return pages == nullptr ? are_entries(body) : read_pages(body, *pages, only_bytes);
+        });
+}
+
+Checked parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context,
+                     Record& record, std::vector<PageDelta>& pages) {
+    return parse(bytes, start, context, record,
+                 [&](std::span<const std::byte> body, bool& only_bytes) {
+                     return read_pages(body, pages, only_bytes);
+                 });
 }
 
 Parsed parse_record(std::span<const std::byte> bytes, Lsn start, const Context& context) noexcept {

@@ -83,6 +83,28 @@ struct Record : RecordFields {
     bool only_bytes = false;
 };
 
+/// Of a Record what is needed of one that says nothing but that bytes of pages change: a third of
+/// it, for who keeps many, or hands them to another thread.
+struct RecordBrief {
+    Lsn start = 0, end = 0;
+    Sequence sequence = Sequence::zero;
+    std::int64_t time_ns = 0;
+    Lsn durable = 0;  ///< 0: unknown.
+    std::uint32_t source = 0;
+    RecordKind kind = RecordKind::commit;
+    bool only_bytes = false;
+};
+[[nodiscard]] inline RecordBrief brief_of(const Record& record) noexcept {
+    return {.start = record.start,
+            .end = record.end,
+            .sequence = record.sequence,
+            .time_ns = record.time_ns,
+            .durable = record.durable.value_or(0),
+            .source = record.source,
+            .kind = record.kind,
+            .only_bytes = record.only_bytes};
+}
+
 /// Appends head, fields, body and padding to `out` for LSN `start`, checksums included.
 /// REQUIRES start % 8 == 0, not a filler, a label of at most limits::label_size, a body under 2 GiB
 /// that is the kind's own (none with a blob). Returns the padded size.
@@ -144,6 +166,26 @@ struct PageEntry {
     std::span<const std::byte> delta{};     ///< Encoded (delta/codec.hpp); empty: bytes unchanged.
     std::uint64_t changed_bytes = 0;        ///< By the delta. Not stored: EntryReader counts it.
 };
+/// Of a PageEntry what is needed of one that says nothing but that bytes change: likewise.
+struct PageDelta {
+    PageId page = PageId::none;
+    Epoch epoch = Epoch::zero;
+    std::uint64_t size = 0;
+    std::span<const std::byte> delta{};
+    std::uint64_t changed_bytes = 0;
+    bool stale = false;
+};
+[[nodiscard]] inline PageDelta delta_of(const PageEntry& entry) noexcept {
+    return {entry.page, entry.epoch, entry.size, entry.delta, entry.changed_bytes, entry.stale};
+}
+[[nodiscard]] inline PageEntry entry_of(const PageDelta& change) noexcept {
+    return {.page = change.page,
+            .epoch = change.epoch,
+            .size = change.size,
+            .stale = change.stale,
+            .delta = change.delta,
+            .changed_bytes = change.changed_bytes};
+}
 struct EdgeEntry {
     PageId parent = PageId::none, child = PageId::none;
     EdgeType type = EdgeType::data;
@@ -170,6 +212,10 @@ struct Entry {
 [[nodiscard]] Checked parse_record(std::span<const std::byte> bytes, Lsn start,
                                    const Context& context, Record& record,
                                    std::vector<PageEntry>* pages);
+/// The same for who needs of pages no more than that.
+[[nodiscard]] Checked parse_record(std::span<const std::byte> bytes, Lsn start,
+                                   const Context& context, Record& record,
+                                   std::vector<PageDelta>& pages);
 
 /// REQUIRES what the reader checks: a page; deleted alone and with size 0; not both created and
 /// resized; sizes within limits.hpp; a delta that delta::check accepts.
@@ -223,6 +269,8 @@ private:
 /// `only_bytes`: there are no other entries, and all pages are there and keep name, size and
 /// metadata.
 [[nodiscard]] bool read_pages(std::span<const std::byte> body, std::vector<PageEntry>& pages,
+                              bool& only_bytes);
+[[nodiscard]] bool read_pages(std::span<const std::byte> body, std::vector<PageDelta>& pages,
                               bool& only_bytes);
 
 class MetadataReader {

@@ -64,11 +64,11 @@ ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& h
 }
 
 ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header, Lsn limit,
-                        Lsn from, std::vector<PageEntry>& pages,
+                        Lsn from, std::vector<PageDelta>& pages,
                         FunctionRef<bool(const Record&)> visit) {
     const auto parse = [&](std::span<const std::byte> at, Lsn lsn, const Context& context,
                            Record& record) {
-        return parse_record(at, lsn, context, record, &pages);
+        return parse_record(at, lsn, context, record, pages);
     };
     return scan(bytes, header, limit, from, parse, visit);
 }

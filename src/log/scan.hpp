@@ -33,7 +33,7 @@ struct ScanResult {
 /// The same; what a commit says of pages is appended to `pages` before it is visited: parsed once,
 /// for who needs it anyhow. Views into `bytes`. What is behind that, in the end, means nothing.
 [[nodiscard]] ScanResult scan_segment(std::span<const std::byte> bytes, const SegmentHeader& header,
-                                      Lsn limit, Lsn from, std::vector<PageEntry>& pages,
+                                      Lsn limit, Lsn from, std::vector<PageDelta>& pages,
                                       FunctionRef<bool(const Record&)> visit);
 
 /// How many of these bytes there are, but for zeros at their end: a log is written into zeros.

@@ -17,14 +17,14 @@ std::string of_page(PageId page, std::string_view what) {
     return fmt::format("page {}: {}", number(page), what);
 }
 
-namespace {
-
-constexpr const char* damaged_entries = "the entries are damaged";
-
 std::string differs(PageId page, std::string_view what, std::uint64_t expected,
                     std::uint64_t found) {
     return fmt::format("page {}: expected {} {}, found {}", number(page), what, expected, found);
 }
+
+namespace {
+
+constexpr const char* damaged_entries = "the entries are damaged";
 
 // Does anything but bytes change?
 bool structural(const log::PageEntry& entry) noexcept {
@@ -50,15 +50,6 @@ std::string change_problem(const ImagePage* page, const log::PageEntry& entry) {
     const auto size = next_size(*page, entry);
     if (entry.size != size) return differs(entry.page, "size", size, entry.size);
     return {};
-}
-
-void change_page(ImagePage& page, Epoch epoch, bool stale, std::span<const std::byte> delta,
-                 const log::Record& record) noexcept {
-    page.epoch = epoch;
-    page.stale = stale;
-    page.sequence = record.sequence;
-    page.lsn = record.end;
-    if (!delta.empty() && !page.bytes.empty()) delta::apply(delta, page.bytes);
 }
 
 // Changes `metadata` as the entry says.
@@ -225,7 +216,7 @@ void Image::Staging::finish() noexcept {
     image_.pages_.merge(created_);
 }
 
-std::string Image::position_problem(const log::Record& record) const {
+std::string Image::position_problem(const log::RecordBrief& record) const {
     if (record.start < lsn_ || record.end <= record.start) {
         return fmt::format("expected a record at LSN {} or behind, found [{}, {})", lsn_,
                            record.start, record.end);
@@ -324,7 +315,7 @@ std::string Image::apply_commit(const log::Record& record, std::span<const std::
         staging->swap_bytes();
     }
     for (const auto& step : steps_)
-        change_page(*step.page, step.epoch, step.stale, step.delta, record);
+        change_page(*step.page, step.epoch, step.stale, step.delta, log::brief_of(record));
     if (staging) staging->finish();
     dependencies.apply(dependencies_);
     constexpr std::size_t worth_keeping = 4096;
@@ -332,42 +323,9 @@ std::string Image::apply_commit(const log::Record& record, std::span<const std::
     return {};
 }
 
-std::string Image::apply_bytes(const log::Record& record, std::span<const log::PageEntry> pages) {
-    if (auto problem = position_problem(record); !problem.empty()) return problem;
-    if (record.source != 0 && !sources_.contains(record.source))
-        return fmt::format("source {} has no name", record.source);
-    if (pages.size() == 1) {  // most of them: nothing to compare it with
-        const auto& entry = pages.front();
-        auto* const page = lookup(entry.page);
-        if (auto problem = change_problem(page, entry); !problem.empty()) return problem;
-        change_page(*page, entry.epoch, entry.stale, entry.delta, record);
-        take_position(record);
-        return {};
-    }
-    steps_.clear();
-    bool in_order = true;
-    std::optional<Staging> none;
-    for (const auto& page : pages) {
-        MMSB_ASSERT(!page.created && !structural(page));
-        in_order = in_order && (steps_.empty() || page.page > steps_.back().id);
-        if (auto problem = read_entry(page, none); !problem.empty()) return problem;
-    }
-    if (auto problem = twice_problem(in_order); !problem.empty()) return problem;
-    for (const auto& step : steps_)
-        change_page(*step.page, step.epoch, step.stale, step.delta, record);
-    take_position(record);
-    return {};
-}
-
-void Image::take_position(const log::Record& record) noexcept {
-    if (record.structural) structure_head_ = record.start;
-    sequence_ = record.sequence;
-    time_ns_ = record.time_ns;
-    lsn_ = record.end;
-}
-
 std::string Image::apply(const log::Record& record, std::span<const std::byte> body) {
-    if (auto problem = position_problem(record); !problem.empty()) return problem;
+    const auto brief = log::brief_of(record);
+    if (auto problem = position_problem(brief); !problem.empty()) return problem;
     switch (record.kind) {
         case log::RecordKind::commit:
             if (auto problem = apply_commit(record, body); !problem.empty()) return problem;
@@ -393,7 +351,8 @@ std::string Image::apply(const log::Record& record, std::span<const std::byte> b
             return fmt::format("there is no kind {} of records",
                                static_cast<unsigned>(record.kind));
     }
-    take_position(record);
+    if (record.structural) structure_head_ = record.start;
+    take_position(brief);
     return {};
 }
 

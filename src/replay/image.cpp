@@ -64,10 +64,10 @@ void Image::prefetch(PageId page) const noexcept {
     __builtin_prefetch(at + line);
 }
 
-void Image::prefetch(const log::PageEntry& entry) const noexcept {
-    if (entry.delta.empty()) return;
-    if (const auto* page = find(entry.page); page != nullptr && page->bytes.size() == entry.size)
-        delta::prefetch(entry.delta, page->bytes);
+void Image::prefetch(const log::PageDelta& change) const noexcept {
+    if (change.delta.empty()) return;
+    if (const auto* page = find(change.page); page != nullptr && page->bytes.size() == change.size)
+        delta::prefetch(change.delta, page->bytes);
 }
 
 const ImagePage* Image::find(std::string_view name) const noexcept {

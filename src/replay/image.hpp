@@ -26,6 +26,9 @@ namespace mmsb::replay {
 
 /// "page 7: is not there": how all in here say what contradicts.
 [[nodiscard]] std::string of_page(PageId page, std::string_view what);
+/// "page 7: expected epoch 3, found 4"
+[[nodiscard]] std::string differs(PageId page, std::string_view what, std::uint64_t expected,
+                                  std::uint64_t found);
 
 struct ImagePage {
     std::uint32_t line = 0;
@@ -77,11 +80,11 @@ public:
     }
 
     /// The same of one that was parsed with its pages. REQUIRES Record::only_bytes.
-    [[nodiscard]] std::string apply_bytes(const log::Record& record,
-                                          std::span<const log::PageEntry> pages);
+    [[nodiscard]] std::string apply_bytes(const log::RecordBrief& record,
+                                          std::span<const log::PageDelta> pages);
     /// Asks for a page, and later for its bytes that an entry changes, before they are needed.
     void prefetch(PageId page) const noexcept;
-    void prefetch(const log::PageEntry& entry) const noexcept;
+    void prefetch(const log::PageDelta& change) const noexcept;
 
     [[nodiscard]] Sequence sequence() const noexcept { return sequence_; }
     [[nodiscard]] std::int64_t time_ns() const noexcept { return time_ns_; }
@@ -132,7 +135,7 @@ private:
         std::span<const std::byte> delta{};
     };
 
-    [[nodiscard]] std::string position_problem(const log::Record& record) const;
+    [[nodiscard]] std::string position_problem(const log::RecordBrief& record) const;
     [[nodiscard]] std::string apply_commit(const log::Record& record,
                                            std::span<const std::byte> body);
     // Check `next` and all that follows, and fill steps_ and `staging`.
@@ -141,7 +144,10 @@ private:
                                            DependencyChange& dependencies);
     // Of the steps in order.
     [[nodiscard]] std::string twice_problem(bool in_order);
-    void take_position(const log::Record& record) noexcept;
+    void take_position(const log::RecordBrief& record) noexcept;
+    static void change_page(ImagePage& page, Epoch epoch, bool stale,
+                            std::span<const std::byte> delta,
+                            const log::RecordBrief& record) noexcept;
     [[nodiscard]] std::string read_entry(const log::PageEntry& entry,
                                          std::optional<Staging>& staging);
     [[nodiscard]] ImagePage* lookup(PageId page) noexcept;

@@ -26,6 +26,9 @@ namespace mmsb::state {
 inline constexpr std::size_t parts_ahead = 4;
 /// Where there is so much of a log, that thread pays for being made.
 inline constexpr log::Lsn worth_a_thread = 256 * limits::kib;
+/// A Part, and what its maker keeps, lie so far apart from what the taker writes (processors fetch
+/// lines of 64 bytes in pairs): else each write of one takes the line from under the other.
+inline constexpr std::size_t apart = 128;
 /// What os::fault() is asked with for that thread, which has no path.
 inline constexpr char thread_ahead[] = "(what parses a log ahead)";
 

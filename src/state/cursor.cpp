@@ -134,6 +134,11 @@ std::span<const std::byte> Cursor::at_hand() const noexcept {
 
 // Into `parsed_`.
 log::Checked Cursor::parse() {
+    if (parsed_log_ != nullptr) {
+        auto& pages = parsed_log_->pages;
+        pages.resize(parsed_log_->pages_added());
+        return log::parse_record(at_hand(), at_, range_.context, parsed_, pages);
+    }
     if (pages_ != nullptr) pages_->clear();
     return log::parse_record(at_hand(), at_, range_.context, parsed_, pages_);
 }
@@ -166,13 +171,12 @@ bool Cursor::next(ParsedLog& log, std::vector<std::byte>& bytes, std::size_t mos
     log.clear();
     try {
         if (range_.holds(at_)) static_cast<void>(fill(chunk_));
-        gather(log.pages);
-        const bool is_there = next();
-        pages_ = nullptr;
-        if (!is_there) return false;
-        log.add(record_);
-        while (log.items.size() < most && !log.items.back().record.blob && add_at_hand(log)) {
-        }
+        parsed_log_ = &log;
+        bool is_there = next();
+        if (is_there) log.add(parsed_);
+        while (is_there && log.items.size() < most && !parsed_.blob) is_there = add_at_hand(log);
+        parsed_log_ = nullptr;
+        if (log.items.empty()) return false;
         log.pages.resize(log.pages_added());
         last_ = log.items.back().record.sequence;
         // So much the next ones take, too.
@@ -181,7 +185,7 @@ bool Cursor::next(ParsedLog& log, std::vector<std::byte>& bytes, std::size_t mos
         hand_over(bytes);
     } catch (...) {
         at_ = begin;
-        pages_ = nullptr;
+        parsed_log_ = nullptr;
         throw;
     }
     return true;
@@ -192,19 +196,13 @@ bool Cursor::add_at_hand(ParsedLog& log) {
     for (;;) {
         if (at_ >= to_ || !range_.holds(at_) || range_.end - at_ <= 8) return false;
         if (at_ + log::head_size > buffer_end_) return false;
-        const auto first_page = log.pages_added();
-        auto& item = log.items.emplace_back();
-        const auto parsed =
-            log::parse_record(at_hand(), at_, range_.context, item.record, &log.pages);
-        const bool is_good = parsed.status == log::ParseStatus::good;
-        const bool counts = is_good && item.record.kind != log::RecordKind::filler;
-        if (is_good) at_ += parsed.size;
-        item.first_page = first_page;
-        item.page_count = log.pages.size() - first_page;
-        if (counts) return true;
-        log.items.pop_back();
-        if (!is_good) return false;  // next() says why
+        const auto parsed = parse();
+        if (parsed.status != log::ParseStatus::good) return false;  // next() says why
+        at_ += parsed.size;
+        if (parsed_.kind != log::RecordKind::filler) break;
     }
+    log.add(parsed_);
+    return true;
 }
 
 // What was read, but for what lies behind `at_`, for which the memory of `bytes` is used.

@@ -68,7 +68,8 @@ private:
     Lsn back_ = 0;  ///< So far before the place of the last jump.
     Sequence last_ = Sequence::zero;
     log::Record parsed_{}, record_{};
-    std::vector<log::PageEntry>* pages_ = nullptr;
+    std::vector<log::PageEntry>* pages_ = nullptr;  ///< gather()'s
+    ParsedLog* parsed_log_ = nullptr;               ///< next()'s
     std::vector<std::byte> blob_{};
     bool blob_read_ = false;
 };

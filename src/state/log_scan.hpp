@@ -2,6 +2,7 @@
 /// finds out where it ends.
 #pragma once
 
+#include "state/ahead.hpp"
 #include "state/parsed_log.hpp"
 #include "state/segment_window.hpp"
 
@@ -13,7 +14,7 @@ namespace mmsb::state {
 using AllSegments = std::vector<std::shared_ptr<const log::Segment>>;
 
 /// Some of one segment. Its records are views into the window's bytes, which other parts may share.
-struct ScannedPart {
+struct alignas(apart) ScannedPart {
     enum class End : std::uint8_t {
         more,     ///< Of the segment.
         segment,  ///< The next one goes on.

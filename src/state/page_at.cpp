@@ -111,7 +111,7 @@ private:
         record.blob.reset();
         image.set_position(record.sequence - 1, record.time_ns, record.start, 1);
         if (const auto wrong = image.apply(record, body_); !wrong.empty())
-            throw_contradiction(bus_, record, wrong);
+            throw_contradiction(bus_, log::brief_of(record), wrong);
     }
 
     Attachment& bus_;

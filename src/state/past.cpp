@@ -13,7 +13,7 @@
 
 namespace mmsb::state {
 
-void throw_contradiction(const Attachment& bus, const log::Record& record,
+void throw_contradiction(const Attachment& bus, const log::RecordBrief& record,
                          const std::string& what) {
     throw Corrupt(ErrorCode::corrupt,
                   fmt::format("{}: record {} contradicts the ones before it: {}", bus.path,
@@ -108,12 +108,12 @@ public:
     [[nodiscard]] const Beginning& at() const noexcept { return at_; }
 
     // The base is behind this record now.
-    void folded(const log::Record& record) {
+    void folded(const log::RecordBrief& record, const std::optional<log::BlobReference>& blob) {
         at_ = {record.end, record.sequence, record.time_ns};
-        if (!record.blob) return;
+        if (!blob) return;
         publish();
-        bus_.past.blob_bytes -= record.blob->size;
-        bus_.segments->remove_blob(record.blob->id);
+        bus_.past.blob_bytes -= blob->size;
+        bus_.segments->remove_blob(blob->id);
     }
     // The base is there, whatever was before.
     void skip(const Beginning& to) noexcept { at_ = to; }
@@ -149,7 +149,7 @@ void forget(Attachment& bus, Folding& folding, const Beginning& upto) {
         folding.skip(upto);
     } else {
         Cursor cursor(bus, folding.at().lsn, upto.lsn);
-        while (cursor.next()) folding.folded(cursor.record());
+        while (cursor.next()) folding.folded(log::brief_of(cursor.record()), cursor.record().blob);
     }
     past.base->set_position(upto.sequence, upto.time_ns, upto.lsn, 1);
     const auto now = newest(bus);
@@ -196,7 +196,7 @@ void fold_past(Attachment& bus, bool exactly) noexcept {
                 replayer.expect(4 * limits::kib, static_cast<std::size_t>(few));
             else
                 replayer.expect(few_bytes + 4 * limits::kib, few_records);
-            while (goes_on() && replayer.next()) folding.folded(replayer.record());
+            while (goes_on() && replayer.next()) folding.folded(replayer.record(), replayer.blob());
         } else if (const auto next = next_beginning_of(bus);
                    next.lsn == begun.lsn && next.lsn <= upto) {  // else another one has done it
             forget(bus, folding, next);

@@ -53,7 +53,7 @@ template <class Look>
 }
 
 /// Throws Corrupt: this record does not follow from the ones before it.
-[[noreturn]] void throw_contradiction(const Attachment& bus, const log::Record& record,
+[[noreturn]] void throw_contradiction(const Attachment& bus, const log::RecordBrief& record,
                                       const std::string& what);
 
 /// Replays the log and compares it with the live pages, while others read and write.

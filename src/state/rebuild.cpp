@@ -187,16 +187,20 @@ private:
             for (; bytes < std::min(upto + deltas_ahead, all); ++bytes)
                 ask_for_bytes(log.pages[bytes]);
             begin(item.record);
-            if (item.record.only_bytes)
+            if (const auto* const whole = log.whole(item)) {
+                replay(*whole);
+                publish(bus_, *whole);
+            } else {
                 change_pages(item.record, log.pages_of(item));
-            else
-                replay(item.record);
+                publish_time(bus_, item.record.time_ns);
+                publish_sequence(bus_, item.record.sequence);
+            }
             finish(item.record);
         }
     }
 
     // All of it is checked before any of it is applied.
-    void change_pages(const log::Record& record, std::span<const log::PageEntry> pages) {
+    void change_pages(const log::RecordBrief& record, std::span<const log::PageDelta> pages) {
         check_sequence(record);
         bool plain = true;
         bytes_changes_.resize(pages.size());
@@ -205,7 +209,7 @@ private:
             auto& change = bytes_changes_[i];
             change.line = line_of(record, entry.page);
             arena::Arena::copy_fuzzy(*bus_.arena->line(change.line), change.was);
-            check_entry(record, entry, change.was);
+            check_page(record.start, entry, change.was, entry.delta.empty() ? 0 : 1);
             change.changed_bytes = entry.changed_bytes;
             // (A line that was written over since is not made to pass for right: apply() sees to
             // it.)
@@ -222,10 +226,10 @@ private:
         }
     }
 
-    void change_by_line(const log::Record& record, std::span<const log::PageEntry> pages) {
+    void change_by_line(const log::RecordBrief& record, std::span<const log::PageDelta> pages) {
         changes_.clear();
         for (std::size_t i = 0; i != pages.size(); ++i)
-            changes_.push_back({.line = bytes_changes_[i].line, .entry = pages[i]});
+            changes_.push_back({.line = bytes_changes_[i].line, .entry = log::entry_of(pages[i])});
         state::apply(bus_, changes_, {}, record.end, record.sequence);
     }
 
@@ -234,7 +238,7 @@ private:
         if (line != unknown_line) __builtin_prefetch(bus_.arena->line(line));
     }
 
-    void ask_for_bytes(const log::PageEntry& entry) const noexcept {
+    void ask_for_bytes(const log::PageDelta& entry) const noexcept {
         const auto line = lines_by_id_.find(entry.page);
         if (line == unknown_line || entry.delta.empty()) return;
         const auto offset = bus_.arena->line(line)->offset.load(relaxed);
@@ -243,7 +247,7 @@ private:
     }
 
     // The one that is known by now, if the page is there.
-    std::uint32_t line_of(const log::Record& record, PageId id) {
+    std::uint32_t line_of(const log::RecordBrief& record, PageId id) {
         const auto hint = lines_by_id_.find(id);
         const auto* known = hint == unknown_line ? nullptr : bus_.arena->line(hint);
         if (known != nullptr && known->id.load(relaxed) == number(id)) return hint;
@@ -255,25 +259,24 @@ private:
     }
 
     // Where damage of it is met, that is where the good part ends.
-    void begin(const log::Record& record) {
-        if (record.durable) result_.promised = std::max(result_.promised, *record.durable);
+    void begin(const log::RecordBrief& record) {
+        result_.promised = std::max(result_.promised, record.durable);
         last_was_close_ = record.kind == log::RecordKind::close;
         result_.end = record.start;
     }
 
-    void check_sequence(const log::Record& record) {
+    void check_sequence(const log::RecordBrief& record) {
         const auto next = words_.sequence.load(relaxed) + 1;
         if (number(record.sequence) != next)
             damaged(record.start, fmt::format("sequence {}", next),
                     fmt::format("{}", number(record.sequence)));
     }
 
-    void finish(const log::Record& record) {
+    void finish(const log::RecordBrief& record) {
         if (record.kind == log::RecordKind::commit) {
             ++result_.records;
             result_.last_commit_end = record.end;
         }
-        publish(bus_, record);
         MMSB_STEP("rebuild.record");
     }
 
@@ -282,7 +285,7 @@ private:
         if (record.blob) blob = read_blob(*record.blob);
         const auto body = record.blob ? std::span<const std::byte>(blob) : record.body;
         if (record.kind == log::RecordKind::commit) {
-            check_sequence(record);
+            check_sequence(log::brief_of(record));
             lines_.clear();
             find_lines(record, body);
             check_entries(record, body);
@@ -322,22 +325,30 @@ private:
     // apply() believes its record. This one comes from a file.
     void check_entry(const log::Record& record, const log::PageEntry& e,
                      const arena::LineCopy& line) {
-        const auto id = line.id, size = line.size, epoch = line.epoch;
-        const auto page = [&] { return fmt::format("page {}", number(e.page)); };
-        if (e.created ? id != 0 || number(e.epoch) != 0 : id != number(e.page))
-            damaged(record.start, page() + (e.created ? " on a free line" : ", live"),
-                    fmt::format("page {}", id));
-        if (e.created) {
-            words_.next_page.store(std::max(words_.next_page.load(relaxed), number(e.page) + 1),
-                                   relaxed);
-            return;
+        if (!e.created) {
+            auto change = log::delta_of(e);
+            if (e.deleted || e.resized) change.size = line.size;
+            return check_page(record.start, change, line, e.resized || !e.delta.empty() ? 1 : 0);
         }
-        if (!e.deleted && !e.resized && e.size != size)
-            damaged(record.start, fmt::format("{} of {} bytes", page(), size),
+        if (line.id != 0 || number(e.epoch) != 0)
+            damaged(record.start, fmt::format("page {} on a free line", number(e.page)),
+                    fmt::format("page {}", line.id));
+        words_.next_page.store(std::max(words_.next_page.load(relaxed), number(e.page) + 1),
+                               relaxed);
+    }
+
+    // Of a page that is there. `epochs`: by how many it goes on.
+    void check_page(Lsn at, const log::PageDelta& e, const arena::LineCopy& line,
+                    std::uint64_t epochs) {
+        const auto page = [&] { return fmt::format("page {}", number(e.page)); };
+        if (line.id != number(e.page))
+            damaged(at, page() + ", live", fmt::format("page {}", line.id));
+        if (e.size != line.size)
+            damaged(at, fmt::format("{} of {} bytes", page(), line.size),
                     fmt::format("{} bytes", e.size));
-        const auto follows = epoch + (e.resized || !e.delta.empty() ? 1 : 0);
+        const auto follows = line.epoch + epochs;
         if (number(e.epoch) != follows)
-            damaged(record.start, fmt::format("{} at epoch {}", page(), follows),
+            damaged(at, fmt::format("{} at epoch {}", page(), follows),
                     fmt::format("{}", number(e.epoch)));
     }
 

@@ -54,17 +54,17 @@ bool Replayer::next() {
 }
 
 std::string Replayer::apply(const ParsedLog::Item& item) {
-    const auto& record = item.record;
-    if (record.only_bytes) return image_.apply_bytes(record, part_->log.pages_of(item));
-    if (!record.blob) return image_.apply(record);
-    blob_ = read_blob(bus_, record);
-    return image_.apply(record, blob_);
+    const auto* const whole = part_->log.whole(item);
+    if (whole == nullptr) return image_.apply_bytes(item.record, part_->log.pages_of(item));
+    if (!whole->blob) return image_.apply(*whole);
+    blob_ = read_blob(bus_, *whole);
+    return image_.apply(*whole, blob_);
 }
 
 void Replayer::each_page(FunctionRef<void(PageId)> visit) {
     const auto& item = part_->log.items[next_ - 1];
     for (const auto& page : part_->log.pages_of(item)) visit(page.page);
-    if (!item.record.blob) return;
+    if (!blob()) return;
     log::EntryReader reader(blob_);
     for (log::Entry entry; reader.next(entry);)
         if (entry.kind == log::EntryKind::page) visit(entry.page.page);

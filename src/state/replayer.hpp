@@ -27,8 +27,13 @@ public:
     /// Corrupt where the record contradicts the image, which then is as it was.
     bool next();
     /// That was applied. REQUIRES that next() returned true. Valid until the next call of it.
-    [[nodiscard]] const log::Record& record() const noexcept {
+    [[nodiscard]] const log::RecordBrief& record() const noexcept {
         return part_->log.items[next_ - 1].record;
+    }
+    /// Its blob, if its entries are in one. Likewise.
+    [[nodiscard]] std::optional<log::BlobReference> blob() const noexcept {
+        const auto* const whole = part_->log.whole(part_->log.items[next_ - 1]);
+        return whole == nullptr ? std::nullopt : whole->blob;
     }
     /// The pages that it says something of. Likewise.
     void each_page(FunctionRef<void(PageId)> visit);
@@ -47,7 +52,7 @@ public:
     }
 
 private:
-    struct Part {
+    struct alignas(apart) Part {
         std::vector<std::byte> bytes{};
         ParsedLog log{};
     };
@@ -64,8 +69,8 @@ private:
 
     Attachment& bus_;
     replay::Image& image_;
-    Cursor cursor_;
-    Lsn at_;
+    alignas(apart) Cursor cursor_;  // of who makes parts
+    alignas(apart) Lsn at_;         // of who applies them, as all that follows
     base::Spare<Memory> memory_{};
     std::size_t most_at_first_ = 64, most_ = 256;  // records of a part
     bool hurries_ = false;
