@@ -87,7 +87,8 @@ public:
     /// An empty one, to be committed by hand.
     [[nodiscard]] Transaction transaction() const;
     /// The pages' bytes as in `view`, as a new commit: going back is going on. Derived pages are
-    /// passed over: they follow.
+    /// passed over: they follow. Of another bus (a copy of this one that was kept) it is its page
+    /// of the same id.
     Committed restore(const View& view, PageList pages, const CommitOptions& options = {}) const;
 
     // -- time
@@ -204,7 +205,8 @@ private:
 /// Opens or makes a bus. Throws NotABus, NewerFormat, Corrupt, OutOfSpace, Io, Busy.
 [[nodiscard]] State start(const Config& config = {});
 /// Flushes, writes `checkpoint_file` if one is named, and closes. Other processes go on. Throws
-/// what the flush throws, and Poisoned; the State is closed all the same.
+/// what the flush throws, Poisoned, and NotABus where somebody has taken the folder away by force;
+/// the State is closed all the same.
 void stop(State&& state, const std::string& checkpoint_file = {});
 /// Removes a bus: the files of its folder, and its shared memory. A folder that holds other things,
 /// too, stays with them; of a link what it leads to. Killed midway, it can be called again. Throws

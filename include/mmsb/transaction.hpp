@@ -97,7 +97,8 @@ public:
     void write(Page page, std::size_t offset, std::span<const std::byte> bytes);
     /// Writes what the delta changes, likewise. InvalidDelta unless the sizes agree.
     void apply(Page page, const Delta& delta);
-    /// The pages' bytes as in `view`; derived ones are passed over: they follow.
+    /// The pages' bytes as in `view`; derived ones are passed over: they follow. Of another bus (a
+    /// copy of this one that was kept) it is its page of the same id.
     void restore(const View& view, PageList pages);
 
     // -- pages

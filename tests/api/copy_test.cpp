@@ -123,6 +123,23 @@ TEST_F(Copy, OfABusThatLetGoOfItsPastBeginsWhereThatDoes) {
     thrown<HistoryDropped>([&] { static_cast<void>(copy.at(Sequence{29})); });
 }
 
+TEST_F(Copy, GivesBackAPageOfThen) {
+    const auto bus = start_with(at(folder));
+    const auto page = bus.create_page(4, {.contents = bytes_of("then")});
+    const auto other = bus.create_page(4, {.contents = bytes_of("then")});
+    bus.copy_to(second.path());
+    const auto copy = start_with(copied());
+    page.resize(3);
+    page.write(0, bytes_of("now"));
+    other.write(0, bytes_of("now!"));
+    bus.restore(copy.snapshot(), {page});
+    EXPECT_EQ(page.read(), to_bytes("then"));
+    EXPECT_EQ(other.read(), to_bytes("now!"));
+    const auto later = bus.create_page(1);
+    thrown<PageNotFound>([&] { bus.restore(copy.snapshot(), {later}); });
+    EXPECT_TRUE(bus.verify().good);
+}
+
 TEST_F(Copy, OfATornBusAndOfAStoppedOneIsClean) {
     auto bus = start_with(at(folder));
     for (unsigned n = 0; n < 30; ++n) commit(bus, n);

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <sstream>
 #include <thread>
 
 namespace mmsb::test {
@@ -175,6 +176,20 @@ TEST(ASubscription, ThatThrowsHarmsNobody) {
     EXPECT_EQ(told.events().size(), 2U);
     EXPECT_EQ(notices, 2);
     EXPECT_THROW(static_cast<void>(bus.subscribe({}, nullptr)), InvalidArgument);
+}
+
+TEST(AnEvent, SaysInALineWhatItKnows) {
+    const auto said = [](Event event) {
+        event.sequence = Sequence{7};
+        std::ostringstream out;
+        out << event;
+        return out.str();
+    };
+    const Event changed{.page = PageId{3}, .epoch = Epoch{2}, .source = "robot"};
+    EXPECT_EQ(said(changed), "sequence 7 page_changed page 3 epoch 2 robot");
+    EXPECT_EQ(said({.type = Type::device_sync_needed, .page = PageId{3}}),
+              "sequence 7 device_sync_needed page 3");
+    EXPECT_EQ(said({.type = Type::propagated}), "sequence 7 propagated");
 }
 
 TEST(ASubscription, EndsWithItsObject) {

@@ -201,8 +201,23 @@ class Looking(tool.Tool):
 
     def test_log_of_a_page_that_is_gone_is_still_there(self):
         (self.folder / "c").unlink()
-        self.mmsb("capture", "x.bus", "c", "--prune")
+        made = self.json("log", "x.bus", "--page", "c")[0]
+        self.mmsb("capture", "x.bus", "c", "--prune", "--tag", "9")
         self.assertEqual(len(self.sequences("--page", "c")), 2)
+        (number,) = [page["id"] for page in made["pages"] if page["name"] == "c"]
+        self.assertEqual(self.sequences("--page", number), self.sequences("--page", "c"))
+        self.assertEqual(self.sequences("--page", f"#{number}"), self.sequences("--page", "c"))
+        self.run_mmsb("log", "x.bus", "--page", number + 1, code=3)
+
+    def test_log_calls_pages_what_they_were_called_whatever_else_a_filter_hides(self):
+        (self.folder / "a").unlink()
+        self.mmsb("capture", "x.bus", "a", "--prune")
+        (record,) = self.json("log", "x.bus", "--source", "editor")
+        self.assertEqual([d["name"] for d in record["deltas"]], ["a"])
+        self.write("a", "another page of that name")
+        self.mmsb("capture", "x.bus", "a", "--tag", "9")
+        self.assertIn("a +5 bytes", self.mmsb("log", "x.bus", "--source", "editor"))
+        self.assertIn("a +25 bytes", self.mmsb("log", "x.bus", "--tag", "9"))
 
     def test_show_marks_what_the_commit_changed(self):
         second = self.sequences()[1]

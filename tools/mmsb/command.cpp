@@ -244,14 +244,17 @@ View view_at(const State& bus, Sequence at) {
     return at == Sequence::newest ? bus.snapshot() : bus.at(at);
 }
 
+std::optional<PageId> page_number(std::string_view page) {
+    if (page.starts_with('#')) page.remove_prefix(1);
+    std::uint64_t id = 0;
+    const auto [end, error] = std::from_chars(page.data(), page.data() + page.size(), id);
+    if (error != std::errc{} || end != page.data() + page.size() || id == 0) return std::nullopt;
+    return PageId{id};
+}
+
 PageInfo page_in(const View& view, const std::string& page) {
     if (auto found = view.find_page(page)) return *std::move(found);
-    std::string_view digits = page;
-    if (digits.starts_with('#')) digits.remove_prefix(1);
-    std::uint64_t id = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), id);
-    if (error == std::errc{} && end == digits.data() + digits.size() && id != 0)
-        return view.info(PageId{id});
+    if (const auto number = page_number(page)) return view.info(*number);
     throw PageNotFound(ErrorCode::page_not_found,
                        fmt::format("there is no page '{}' at sequence {}", printable(page),
                                    number(view.sequence())),

@@ -127,7 +127,9 @@ void add_describe(Program& program);  // completion, man
 [[nodiscard]] State open_to_write(const std::string& path, const std::string& source);
 /// The view at `at`; newest: now.
 [[nodiscard]] View view_at(const State& bus, Sequence at);
-/// By name, else by number ("12" or "#12"). Throws PageNotFound.
+/// "12" or "#12"; nothing where it is no page's number.
+[[nodiscard]] std::optional<PageId> page_number(std::string_view page);
+/// By name, else by number. Throws PageNotFound.
 [[nodiscard]] PageInfo page_in(const View& view, const std::string& page);
 /// For people: its name, or "#12" where it has none.
 [[nodiscard]] std::string title(const PageInfo& page);

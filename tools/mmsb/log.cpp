@@ -7,6 +7,8 @@
 #include <deque>
 #include <limits>
 #include <map>
+#include <optional>
+#include <set>
 
 namespace mmsb::tool {
 namespace {
@@ -17,7 +19,9 @@ constexpr CommandText text{
     .usage = "[OPTIONS] BUS",
     .description =
         "Lists the commits, the oldest first. Each filter narrows; --page may be given more than\n"
-        "once. --page with a name means every page that ever had it.\n"
+        "once. --page with a name means every page that ever had it; with a number, that page, "
+        "also\n"
+        "where it is gone by now.\n"
         "\n"
         "A time is 2026-01-31, 2026-01-31T12:30:00 (UTC, or with +01:00 behind it), @SECONDS "
         "since\n"
@@ -102,21 +106,22 @@ std::vector<PageInfo> pages_of_oldest(const State& bus) {
     }
 }
 
-/// The names that pages have while the log is read.
+/// The names that pages have while the log is read: whatever a filter hides of that, what named
+/// them is read as well.
 class Names {
 public:
-    Names(const State& bus, Sequence from) {
-        // Where a filter hides the record that named a page, its name of today is a good guess.
-        add(bus.snapshot().pages());
-        const Sequence oldest = bus.oldest();
-        if (from <= oldest + 1 || from > bus.sequence()) return;
-        if (oldest != Sequence::zero) add(pages_of_oldest(bus));
-        for (const Record& record : bus.tlog({.to = from - 1, .structure = true})) follow(record);
+    explicit Names(const State& bus) : oldest_(bus.oldest()), log_(bus.tlog({.structure = true})) {
+        if (oldest_ == Sequence::zero) return;
+        for (const PageInfo& page : pages_of_oldest(bus)) names_[page.id] = page.name;
     }
-    void follow(const Record& record) {
-        // A page that is deleted has no name any more; here it keeps its last one.
-        for (const PageInfo& page : record.pages) {
-            if (!page.name.empty()) names_[page.id] = page.name;
+    /// As after that commit.
+    void follow(Sequence upto) {
+        for (;; next_.reset()) {
+            if (!next_) next_ = log_.next(Timeout::zero());
+            if (!next_ || next_->sequence > upto) return;
+            // A page that is deleted has no name any more; here it keeps its last one.
+            for (const PageInfo& page : next_->pages)
+                if (!page.name.empty()) names_[page.id] = page.name;
         }
     }
     [[nodiscard]] PageInfo named(PageInfo page) const {
@@ -132,18 +137,20 @@ public:
     }
 
 private:
-    void add(const std::vector<PageInfo>& pages) {
-        for (const PageInfo& page : pages) names_[page.id] = page.name;
-    }
+    Sequence oldest_;
+    TLog log_;
+    std::optional<Record> next_{};  ///< Read, but not followed yet.
     std::map<PageId, std::string> names_{};
 };
 
-// All pages that ever had one of the names, or are given by number.
+// All pages that ever had one of the names, or are given by number, whether they are there still.
 std::vector<PageId> pages_named(const State& bus, const std::vector<std::string>& wanted) {
     std::map<std::string, std::vector<PageId>> found;
     for (const std::string& name : wanted) found[name];
-    const auto look_at = [&](const std::vector<PageInfo>& all) {
-        for (const PageInfo& page : all) {
+    std::set<PageId> all;
+    const auto look_at = [&](const std::vector<PageInfo>& some) {
+        for (const PageInfo& page : some) {
+            all.insert(page.id);
             const auto name = found.find(page.name);
             if (name != found.end() && !page.name.empty()) name->second.push_back(page.id);
         }
@@ -151,8 +158,12 @@ std::vector<PageId> pages_named(const State& bus, const std::vector<std::string>
     if (bus.oldest() != Sequence::zero) look_at(pages_of_oldest(bus));
     for (const Record& record : bus.tlog({.structure = true})) look_at(record.pages);
     std::vector<PageId> pages;
-    for (const auto& [name, ids] : found) {
-        if (ids.empty()) pages.push_back(page_in(bus.snapshot(), name).id);
+    for (auto& [name, ids] : found) {
+        if (ids.empty()) {
+            const auto number = page_number(name);
+            ids.push_back(number && all.contains(*number) ? *number
+                                                          : page_in(bus.snapshot(), name).id);
+        }
         pages.insert(pages.end(), ids.begin(), ids.end());
     }
     std::ranges::sort(pages);
@@ -276,14 +287,14 @@ int watch(Options& options, Context& context) {
     const State bus = open_to_read(options.bus);
     options.filter.from = bus.sequence() + 1;
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
-    Names names(bus, options.filter.from);
+    Names names(bus);
     TLog log = bus.tlog(options.filter);
     for (std::uint64_t count = 0; count < options.limit;) {
         const auto left =
             options.longest == forever ? forever : options.longest - Timeout(Clock::now() - began);
         const auto record = log.next(std::max(left, Timeout::zero()));
         if (!record) break;
-        names.follow(*record);
+        names.follow(record->sequence);
         if (record->label.find(options.label) == std::string::npos) continue;
         context.out.write(shown(*record, names, context));
         context.out.flush();
@@ -298,11 +309,11 @@ int run(Options& options, Context& context) {
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
     // First: it says where the kept past begins. NOLINTNEXTLINE(misc-const-correctness): begin()
     TLog log = bus.tlog(options.filter);
-    Names names(bus, options.filter.from);
+    Names names(bus);
     std::deque<std::string> kept;  // The log only reads forwards.
     std::uint64_t count = 0;
     for (const Record& record : log) {
-        names.follow(record);
+        names.follow(record.sequence);
         if (record.label.find(options.label) == std::string::npos) continue;
         std::string line = shown(record, names, context);
         if (options.reverse) {
