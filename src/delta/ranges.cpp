@@ -6,11 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
-
-#if defined(__x86_64__)
-#include <emmintrin.h>
-#endif
 
 namespace mmsb::delta {
 
@@ -26,41 +21,35 @@ void add(std::size_t begin, std::size_t first, std::size_t end, std::vector<Byte
         ranges.push_back({first, end - first});
 }
 
-// Which bytes differ. Called for each page of a graph, where what is looked at is mostly in one
-// window: choosing an instruction set would take as long as looking.
-std::uint64_t one_mask(const std::byte* before, const std::byte* after) noexcept {
-    std::uint64_t mask = 0;
-#if defined(__x86_64__)
-    constexpr std::size_t step = sizeof(__m128i);
-    for (std::size_t at = 0; at != window; at += step) {
-        const auto was = _mm_loadu_si128(reinterpret_cast<const __m128i*>(before + at));
-        const auto is = _mm_loadu_si128(reinterpret_cast<const __m128i*>(after + at));
-        const auto same = static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(was, is)));
-        mask |= std::uint64_t{same ^ 0xFFFFU} << at;
+// The first and the last byte that are another, and those between them.
+struct Differing {
+    std::size_t first = 0, end = 0;
+
+    void add(std::uint64_t differs, std::size_t at) noexcept {
+        if (differs == 0) return;
+        if (end == 0) first = at + static_cast<std::size_t>(std::countr_zero(differs)) / 8;
+        end = at + (static_cast<std::size_t>(std::bit_width(differs)) + 7) / 8;
     }
-#else
-    for (std::size_t at = 0; at != window; ++at)
-        mask |= std::uint64_t{before[at] != after[at]} << at;
-#endif
-    return mask;
-}
+};
 
-// Of less than a window; what is behind it is the same.
-std::uint64_t last_mask(const Part& part) noexcept {
-    std::array<std::byte, window> was{}, is{};
-    std::memcpy(was.data(), part.before.data(), part.before.size());
-    std::memcpy(is.data(), part.after.data(), part.after.size());
-    return one_mask(was.data(), is.data());
-}
-
-// Of no more than a window.
+// Of no more than a window: what is found of it needs no mask.
 void add_one_window(const Part& part, std::vector<ByteRange>& out) {
-    if (part.after.empty()) return;
-    const auto mask = part.after.size() == window ? one_mask(part.before.data(), part.after.data())
-                                                  : last_mask(part);
-    if (mask != 0)
-        add(part.offset, part.offset + static_cast<std::size_t>(std::countr_zero(mask)),
-            part.offset + static_cast<std::size_t>(std::bit_width(mask)), out);
+    constexpr std::size_t word = sizeof(std::uint64_t);
+    const auto* const before = part.before.data();
+    const auto* const after = part.after.data();
+    const auto size = part.after.size();
+    Differing differing;
+    std::size_t at = 0;
+    for (; at + word <= size; at += word)
+        differing.add(load<std::uint64_t>(before + at) ^ load<std::uint64_t>(after + at), at);
+    if (at != size) {
+        std::uint64_t was = 0, is = 0;
+        std::memcpy(&was, before + at, size - at);
+        std::memcpy(&is, after + at, size - at);
+        differing.add(was ^ is, at);
+    }
+    if (differing.end != 0)
+        add(part.offset, part.offset + differing.first, part.offset + differing.end, out);
 }
 
 void add_windows(const Part& part, std::vector<ByteRange>& out) {
