@@ -256,9 +256,8 @@ bool are_entries(std::span<const std::byte> body) noexcept {
 }
 
 // `read_entries(body, only_bytes)`: are they entries?
-template <class ReadEntries>
 Checked parse(std::span<const std::byte> bytes, Lsn start, const Context& context, Record& record,
-              const ReadEntries& read_entries) {
+              FunctionRef<bool(std::span<const std::byte>, bool&)> read_entries) {
     record = {};
     const auto checked = check_record(bytes, start, context);
     if (checked.status != ParseStatus::good) return checked;

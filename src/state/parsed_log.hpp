@@ -1,7 +1,7 @@
 /// state/parsed_log: records that were parsed before somebody applies them.
 ///
-/// Of most records it keeps what applying needs, in two lines of a cache: between the thread that
-/// parses and the one that applies, each line is a journey.
+/// Of most records it keeps no more than what applying needs, about two lines of a cache: each line
+/// is a journey between the thread that parses and the one that applies.
 #pragma once
 
 #include "log/record.hpp"

@@ -69,16 +69,18 @@ private:
 
     Attachment& bus_;
     replay::Image& image_;
-    alignas(apart) Cursor cursor_;  // of who makes parts
-    alignas(apart) Lsn at_;         // of who applies them, as all that follows
-    base::Spare<Memory> memory_{};
+    // Of who makes parts:
+    alignas(apart) Cursor cursor_;
     std::size_t most_at_first_ = 64, most_ = 256;  // records of a part
+    // Of who applies them:
+    alignas(apart) Lsn at_;
+    base::Spare<Memory> memory_{};
     bool hurries_ = false;
     Part* part_ = nullptr;
     std::size_t next_ = 0;                                   // to be applied, of that part
     std::size_t asked_for_pages_ = 0, asked_for_bytes_ = 0;  // of what it says of pages
     std::vector<std::byte> blob_{};  // of the one that was applied last, if it has one
-    Ahead<Part> ahead_;
+    alignas(apart) Ahead<Part> ahead_;
 };
 
 }  // namespace mmsb::state

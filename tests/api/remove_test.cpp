@@ -193,6 +193,18 @@ TEST(Removing, WhoWaitedForItTakesNoLockThatNobodyElseCanFind) {
     EXPECT_TRUE(start(at(folder)).verify().good);
 }
 
+TEST(Removing, ByForceIsToldByStopAndTheStateIsClosed) {
+    const TempFolder folder;
+    auto bus = start(at(folder));
+    const auto page = bus.create_page(3);
+    const auto arena = arena_of(folder.path());
+    fs::remove_all(folder.path());
+    thrown<NotABus>([&] { stop(std::move(bus)); });
+    fs::remove(arena);
+    thrown<BusClosed>([&] { static_cast<void>(page.read()); });
+    EXPECT_TRUE(start(at(folder)).pages().empty());
+}
+
 TEST(Removing, WhoWaitedForItMakesAnotherOne) {
     const TempFolder folder;
     WaitingToOpen waiting(folder, Open::create_or_open);

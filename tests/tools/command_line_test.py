@@ -280,6 +280,21 @@ class Looking(tool.Tool):
         self.assertEqual(lines[0]["sequence"] + 1, lines[1]["sequence"])
         self.assertEqual(self.mmsb("watch", "x.bus", "--for", "10ms"), "")
 
+    def test_watch_goes_on_while_the_past_is_let_go_of(self):
+        self.write("large", os.urandom(200_000))
+        self.mmsb("capture", "x.bus", "large")
+        command = [tool.PROGRAM, "watch", "x.bus", "--json", "--tag", "9", "--count", "3", "--for", "60s"]
+        watch = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+        while watch.poll() is None:
+            self.write("large", os.urandom(200_000))
+            self.mmsb("capture", "x.bus", "large")
+            (newest,) = self.json("checkpoint", "x.bus")
+            self.mmsb("compact", "x.bus", "--before", newest["sequence"])
+            self.write("a", f"{time.monotonic_ns()}\n")
+            self.mmsb("capture", "x.bus", "a", "--tag", "9")
+        lines = [json.loads(line) for line in watch.communicate()[0].splitlines()]
+        self.assertEqual((watch.returncode, [r["deltas"][0]["name"] for r in lines]), (0, ["a"] * 3))
+
     def test_the_past_is_checkpointed_and_let_go_of(self):
         first, second = self.sequences()[:2]
         (answer,) = self.json("checkpoint", "x.bus")

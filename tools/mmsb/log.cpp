@@ -1,14 +1,12 @@
 // log, watch: the commits that were, and those that come.
 #include "command.hpp"
 #include "exit_code.hpp"
+#include "page_names.hpp"
 #include "parse.hpp"
 
 #include <algorithm>
 #include <deque>
 #include <limits>
-#include <map>
-#include <optional>
-#include <set>
 
 namespace mmsb::tool {
 namespace {
@@ -94,90 +92,13 @@ std::string_view name_of(RecordType type) {
     return "unknown";
 }
 
-/// As of where the past is kept from.
-std::vector<PageInfo> pages_of_oldest(const State& bus) {
-    for (;;) {
-        const Sequence oldest = bus.oldest();
-        try {
-            return bus.at(oldest).pages();
-        } catch (const HistoryDropped&) {
-            if (bus.oldest() == oldest) throw;  // else somebody drops some of it just now
-        }
-    }
-}
-
-/// The names that pages have while the log is read: whatever a filter hides of that, what named
-/// them is read as well.
-class Names {
-public:
-    explicit Names(const State& bus) : oldest_(bus.oldest()), log_(bus.tlog({.structure = true})) {
-        if (oldest_ == Sequence::zero) return;
-        for (const PageInfo& page : pages_of_oldest(bus)) names_[page.id] = page.name;
-    }
-    /// As after that commit.
-    void follow(Sequence upto) {
-        for (;; next_.reset()) {
-            if (!next_) next_ = log_.next(Timeout::zero());
-            if (!next_ || next_->sequence > upto) return;
-            // A page that is deleted has no name any more; here it keeps its last one.
-            for (const PageInfo& page : next_->pages)
-                if (!page.name.empty()) names_[page.id] = page.name;
-        }
-    }
-    [[nodiscard]] PageInfo named(PageInfo page) const {
-        if (page.name.empty()) page.name = name(page.id);
-        return page;
-    }
-    [[nodiscard]] std::string name(PageId page) const {
-        const auto found = names_.find(page);
-        return found == names_.end() ? std::string() : found->second;
-    }
-    [[nodiscard]] std::string title(PageId page) const {
-        return tool::title({.id = page, .name = name(page)});
-    }
-
-private:
-    Sequence oldest_;
-    TLog log_;
-    std::optional<Record> next_{};  ///< Read, but not followed yet.
-    std::map<PageId, std::string> names_{};
-};
-
-// All pages that ever had one of the names, or are given by number, whether they are there still.
-std::vector<PageId> pages_named(const State& bus, const std::vector<std::string>& wanted) {
-    std::map<std::string, std::vector<PageId>> found;
-    for (const std::string& name : wanted) found[name];
-    std::set<PageId> all;
-    const auto look_at = [&](const std::vector<PageInfo>& some) {
-        for (const PageInfo& page : some) {
-            all.insert(page.id);
-            const auto name = found.find(page.name);
-            if (name != found.end() && !page.name.empty()) name->second.push_back(page.id);
-        }
-    };
-    if (bus.oldest() != Sequence::zero) look_at(pages_of_oldest(bus));
-    for (const Record& record : bus.tlog({.structure = true})) look_at(record.pages);
-    std::vector<PageId> pages;
-    for (auto& [name, ids] : found) {
-        if (ids.empty()) {
-            const auto number = page_number(name);
-            ids.push_back(number && all.contains(*number) ? *number
-                                                          : page_in(bus.snapshot(), name).id);
-        }
-        pages.insert(pages.end(), ids.begin(), ids.end());
-    }
-    std::ranges::sort(pages);
-    pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
-    return pages;
-}
-
 std::uint64_t changed_bytes(const Record& record) {
     std::uint64_t total = 0;
     for (const Delta& delta : record.deltas) total += delta.changed_bytes();
     return total;
 }
 
-Json to_json(const Record& record, const Names& names) {
+Json to_json(const Record& record, const PageNames& names) {
     Json object{{"sequence", number(record.sequence)},
                 {"time", to_string(record.time)},
                 {"source", record.source},
@@ -215,7 +136,7 @@ Json to_json(const Record& record, const Names& names) {
 }
 
 // "sum from a.txt, b.txt", "a.txt -> b.txt control", "a.txt -> b.txt control removed".
-void add_graph(const Record& record, const Names& names, std::vector<std::string>& parts) {
+void add_graph(const Record& record, const PageNames& names, std::vector<std::string>& parts) {
     const auto is_derived = [&](const Edge& edge) {
         return edge.type == EdgeType::data &&
                std::ranges::find(record.derived, edge.child) != record.derived.end();
@@ -237,7 +158,7 @@ void add_graph(const Record& record, const Names& names, std::vector<std::string
 }
 
 // "made a.txt, b.txt +35 bytes", at most some of it.
-std::string what_changed(const Record& record, const Names& names) {
+std::string what_changed(const Record& record, const PageNames& names) {
     constexpr std::size_t shown = 3;
     std::vector<std::string> parts;
     parts.reserve(record.deltas.size());
@@ -266,7 +187,7 @@ std::string what_changed(const Record& record, const Names& names) {
     return line;
 }
 
-std::string to_line(const Record& record, const Names& names, const Output& out) {
+std::string to_line(const Record& record, const PageNames& names, const Output& out) {
     std::string line = fmt::format(
         "{}  {}  {}[{}]  {}", out.paint(Style::changed, std::to_string(number(record.sequence))),
         out.paint(Style::faint, time_text(record.time)), printable(record.source), record.process,
@@ -276,7 +197,7 @@ std::string to_line(const Record& record, const Names& names, const Output& out)
     return line + '\n';
 }
 
-std::string shown(const Record& record, const Names& names, const Context& context) {
+std::string shown(const Record& record, const PageNames& names, const Context& context) {
     if (!context.json) return to_line(record, names, context.out);
     return to_json(record, names).dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
 }
@@ -287,14 +208,14 @@ int watch(Options& options, Context& context) {
     const State bus = open_to_read(options.bus);
     options.filter.from = bus.sequence() + 1;
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
-    Names names(bus);
+    PageNames names(bus, options.filter);
     TLog log = bus.tlog(options.filter);
     for (std::uint64_t count = 0; count < options.limit;) {
         const auto left =
             options.longest == forever ? forever : options.longest - Timeout(Clock::now() - began);
         const auto record = log.next(std::max(left, Timeout::zero()));
         if (!record) break;
-        names.follow(record->sequence);
+        names.follow(*record);
         if (record->label.find(options.label) == std::string::npos) continue;
         context.out.write(shown(*record, names, context));
         context.out.flush();
@@ -309,11 +230,11 @@ int run(Options& options, Context& context) {
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
     // First: it says where the kept past begins. NOLINTNEXTLINE(misc-const-correctness): begin()
     TLog log = bus.tlog(options.filter);
-    Names names(bus);
+    PageNames names(bus, options.filter);
     std::deque<std::string> kept;  // The log only reads forwards.
     std::uint64_t count = 0;
     for (const Record& record : log) {
-        names.follow(record.sequence);
+        names.follow(record);
         if (record.label.find(options.label) == std::string::npos) continue;
         std::string line = shown(record, names, context);
         if (options.reverse) {
