@@ -19,7 +19,15 @@ public:
         std::size_t offset = 0;              ///< In the page, bytes.
         std::span<const std::byte> bytes{};  ///< Into the Delta.
     };
-    Delta() = default;  ///< Empty, of a page without bytes.
+    Delta() = default;  ///< Empty, of a page without bytes; as what was moved from.
+    Delta(const Delta&) = default;
+    Delta& operator=(const Delta&) = default;
+    Delta(Delta&& other) noexcept : Delta() { swap(other); }
+    Delta& operator=(Delta&& other) noexcept {
+        Delta(std::move(other)).swap(*this);
+        return *this;
+    }
+    ~Delta() = default;
     /// The page it was taken from; none for one made by diff().
     [[nodiscard]] PageId page() const noexcept { return page_; }
     [[nodiscard]] Epoch epoch() const noexcept { return epoch_; }  ///< The page's after it.
@@ -29,7 +37,9 @@ public:
     [[nodiscard]] std::size_t changed_bytes() const noexcept { return changed_bytes_; }
     [[nodiscard]] bool empty() const noexcept { return changed_bytes_ == 0; }  ///< Changes nothing.
     /// Fewer than half of the page's bytes change.
-    [[nodiscard]] bool sparse() const noexcept { return changed_bytes_ < page_size_ / 2; }
+    [[nodiscard]] bool sparse() const noexcept {
+        return changed_bytes_ < page_size_ - changed_bytes_;
+    }
     /// Maximal, ascending. Linear in the encoded size.
     [[nodiscard]] std::vector<Run> runs() const;
     /// One bit a byte of the page, bit i % 8 of byte i / 8: set where it changes.
@@ -44,6 +54,13 @@ public:
 
 private:
     friend struct detail::DeltaAccess;
+    void swap(Delta& other) noexcept {
+        std::swap(page_, other.page_);
+        std::swap(epoch_, other.epoch_);
+        std::swap(page_size_, other.page_size_);
+        std::swap(changed_bytes_, other.changed_bytes_);
+        encoded_.swap(other.encoded_);
+    }
     PageId page_ = PageId::none;
     Epoch epoch_ = Epoch::zero;
     std::size_t page_size_ = 0;

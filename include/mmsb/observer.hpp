@@ -35,14 +35,16 @@ using Events = detail::Stream<Event>;
 /// the last: after the commit, in commit order, and one after the other, so that one that takes
 /// long delays the others, and no writer. What a function throws is a notice (Config::on_notice),
 /// and it is told of the next event all the same. Where retention overtakes it, it is told of a
-/// `gap` and goes on from there. A function may use the bus, commit, and end subscriptions; it must
-/// not stop the State. Threads: wait_for() from any. Lifetime: may outlive its State.
+/// `gap`, whatever its filter says, and goes on from there. A function may use the bus, commit, and
+/// end subscriptions; it must not stop the State. Threads: wait_for() from any. Lifetime: may
+/// outlive its State.
 class Subscription {
 public:
     Subscription(Subscription&&) noexcept;
     Subscription& operator=(Subscription&&) noexcept;
     ~Subscription();
-    /// Until the function has been told of everything up to `sequence`. false: timeout. BusClosed
+    /// Until the function has been told of everything up to `sequence`; `newest`: that is committed
+    /// now. false: timeout, or it has ended since the log could not be read. BusClosed
     /// when the State is stopped meanwhile; WrongContext inside a function that is told.
     bool wait_for(Sequence sequence, Timeout timeout = forever) const;
 

@@ -164,6 +164,9 @@ private:
 };
 
 namespace detail {
+/// InvalidArgument: a typed page has another size than its type.
+[[noreturn]] void throw_resized(PageId page, std::size_t expected, std::size_t found);
+
 /// What both kinds of typed page share with Page, each call as there.
 class TypedBase {
 public:
@@ -200,7 +203,9 @@ public:
     /// Without any check of type: for those who know.
     explicit TypedPage(Page page) : TypedBase(page) {}
 
-    /// As Page::read, and so on. InvalidArgument where the page was resized meanwhile.
+    /// As Page::read, and so on. InvalidArgument where somebody has resized the page meanwhile:
+    /// from what reads, where it has become smaller (of a larger one its beginning is read); from
+    /// what updates, always.
     [[nodiscard]] T read() const { return read_versioned().value; }
     [[nodiscard]] Versioned<T> read_versioned() const {
         Versioned<T> r;
@@ -215,6 +220,7 @@ public:
     Committed update(F&& edit, const CommitOptions& options = {}) const {
         return page_.update(
             [&](std::span<std::byte> bytes) {  // the copy is aligned as the page is: 64 bytes
+                if (bytes.size() != sizeof(T)) detail::throw_resized(id(), sizeof(T), bytes.size());
                 edit(*std::launder(reinterpret_cast<T*>(bytes.data())));
             },
             options);
@@ -228,8 +234,9 @@ public:
         const auto start = Clock::now();
         std::optional<Epoch> seen;
         for (T value{};;) {
-            const auto left =
-                timeout == forever ? forever : timeout - Timeout(Clock::now() - start);
+            const auto left = timeout == forever ? forever
+                                                 : std::max(timeout, Timeout::zero()) -
+                                                       Timeout(Clock::now() - start);
             const auto version =
                 page_.wait_into(std::as_writable_bytes(std::span(&value, 1)), seen, left);
             if (!version) return std::nullopt;

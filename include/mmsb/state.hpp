@@ -118,8 +118,8 @@ public:
 
     // -- waiting
     /// Until something newer than `seen` is committed: the newest sequence then, at once where it
-    /// is there already. Nothing: timeout. Until sequence n is there: wait(n - 1). `newest`: than
-    /// what is there now. BusClosed when the State is stopped meanwhile.
+    /// is there already. Nothing: timeout. Until sequence n > 0 is there: wait(n - 1). `newest`:
+    /// than what is there now. BusClosed when the State is stopped meanwhile.
     [[nodiscard]] std::optional<Sequence> wait(Sequence seen, Timeout timeout = forever) const;
     /// A descriptor that tells of changes of these pages from now on; none: of every commit.
     /// PageNotFound, InvalidArgument (a page of another bus), Io (no descriptor left).

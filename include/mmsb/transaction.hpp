@@ -120,9 +120,10 @@ public:
     void add_dependency(Page parent, Page child, EdgeType type);
     void remove_dependency(Page parent, Page child);
 
-    /// Throws Conflict or Busy; the object is then empty and may be used again.
+    /// Whatever it throws, the object is empty then and may be used again; but for ReadOnly, and
+    /// WrongContext inside the function of a transact(), which leave it as it was.
     Committed commit(const CommitOptions& options = {});
-    /// Conflict and Busy as values. Other errors are thrown.
+    /// The same, but Conflict and Busy are values.
     [[nodiscard]] CommitOutcome try_commit(const CommitOptions& options = {});
     /// Forgets all that was read and staged; the object may be used again.
     void discard() noexcept;

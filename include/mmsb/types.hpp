@@ -307,7 +307,9 @@ struct Config {
     bool enable_instrumentation =
         false;  ///< Time applies, for Stats: the first 64 after a reset, then about each eighth.
     unsigned permissions = 0600;
-    std::function<void(const Notice&)> on_notice{};  ///< Empty: warnings go to stderr.
+    /// Told of what is no error, also of other States of this bus in this process, on any thread,
+    /// one at a time, until stop() returns. It must not stop a State. Empty: warnings to stderr.
+    std::function<void(const Notice&)> on_notice{};
 };
 
 /// How much of the past a bus keeps; 0: no limit; the first limit reached counts.

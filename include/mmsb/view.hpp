@@ -79,6 +79,7 @@ private:
     friend struct detail::Bus;
     explicit View(std::unique_ptr<Impl> impl);
     std::span<const std::byte> typed(PageId page, std::size_t size, bool exactly) const;
+    [[nodiscard]] const Impl& impl() const;  ///< WrongContext where it was moved from.
     std::unique_ptr<Impl> impl_;
 };
 
@@ -126,7 +127,9 @@ struct Record {
 struct LogFilter {
     Sequence from = Sequence::zero, to = Sequence::newest;  ///< Both inclusive.
     std::optional<Time> since{}, until{};                   ///< Both inclusive.
-    std::vector<PageId> pages{};         ///< Records that touch one of these; empty: all.
+    /// Records that change one of these: bytes, size, name, metadata, or that it is stale; empty:
+    /// all. (Edges and formulas alone do not count.)
+    std::vector<PageId> pages{};
     std::string source{};                ///< Empty: all.
     std::optional<std::uint64_t> tag{};  ///< Only with this one.
     /// Only records that do more than change bytes: pages made, deleted, resized, renamed,

@@ -1,10 +1,12 @@
 #include "api/bus.hpp"
 
 #include "state/commit.hpp"
+#include "state/flush.hpp"
 #include "state/read.hpp"
 #include "state/salvage.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <utility>
@@ -67,30 +69,41 @@ std::string whole_path(const std::string& path) {
     return error ? path : whole.string();
 }
 
+// So that it can be computed with: no nanoseconds are more than 292 years.
+void shorten_times(Config& config) {
+    constexpr std::chrono::hours most{100 * 365 * 24};
+    config.lock_timeout = std::min<std::chrono::milliseconds>(config.lock_timeout, most);
+    config.interval = std::min<std::chrono::milliseconds>(config.interval, most);
+    config.checkpoint_interval = std::min<std::chrono::seconds>(config.checkpoint_interval, most);
+}
+
 }  // namespace
 
 Handle Bus::open(const state::OpenOptions& options) {
     auto path = whole_path(options.config.path);
     auto arena_folder = whole_path(options.config.arena_folder);
     const bool good_prefix = options.config.open == Open::good_prefix;
-    auto attachment = good_prefix ? state::attach_good_prefix(options) : state::attach(options);
+    auto asked = options;
+    asked.on_notice = state::notices_of(options);
+    shorten_times(asked.config);
+    auto attachment = good_prefix ? state::attach_good_prefix(asked) : state::attach(asked);
     auto& s = slots();
     const std::lock_guard lock(s.mutex);
     if (s.free.empty()) s.free.push_back(&s.all.emplace_back());
     Bus* bus = s.free.back();
     s.free.pop_back();
-    bus->config = options.config;
+    bus->config = asked.config;
     bus->config.path = std::move(path);
     bus->config.arena_folder = std::move(arena_folder);
     if (bus->config.source.empty()) bus->config.source = os::program_name();
     if (bus->config.path.empty() && bus->config.max_tlog_size == 0)
         bus->config.max_tlog_size = limits::private_history;
     bus->handle = {bus->config.source, bus->config.durability, bus->config.lock_timeout,
-                   bus->config.enable_instrumentation};
+                   bus->config.enable_instrumentation, bus->config.interval};
     bus->read_only = good_prefix || options.config.open == Open::read_only;
-    if (options.config.durability == Durability::interval)
-        attachment->timer.sync_every_ns.store(
-            std::chrono::duration_cast<std::chrono::nanoseconds>(options.config.interval).count());
+    if (bus->config.durability == Durability::interval)
+        state::sync_every(*attachment, bus->config.interval);
+    bus->on_notice = std::move(asked.on_notice);
     bus->attachment = std::move(attachment);
     bus->current.store(bus->attachment.get(), std::memory_order_release);
     bus->token = {};
@@ -115,6 +128,7 @@ void Bus::close(const Handle& handle) {
     end_observer(bus);
     auto attachment = std::move(bus.attachment);
     auto successor = std::move(bus.successor);
+    const auto on_notice = std::move(bus.on_notice);
     bus.attachment.reset();
     bus.successor.reset();
     {
@@ -122,8 +136,8 @@ void Bus::close(const Handle& handle) {
         const std::lock_guard lock(s.mutex);
         s.free.push_back(&bus);
     }
-    if (successor) state::leave(std::move(successor));
-    state::leave(std::move(attachment));
+    if (successor) state::leave(std::move(successor), on_notice);
+    state::leave(std::move(attachment), on_notice);
 }
 
 Pin::Pin(const Handle& handle) : bus_(&Bus::slot_of(handle)), generation_(handle.generation) {
@@ -141,6 +155,10 @@ Pin::~Pin() { unpin(); }
 void Pin::unpin() noexcept {
     // Where stop() waits for it, the last one tells.
     if (bus_->pins.fetch_sub(1) == 1 && closing()) os::futex_wake(bus_->pins);
+}
+
+void Pin::require_open() const {
+    if (closing()) throw_closed();
 }
 
 bool Pin::closing() const noexcept { return bus_->generation.load() != generation_; }
@@ -178,6 +196,11 @@ Committed Bus::commit(state::Staged& staged, const CommitOptions& options) const
             fmt::format("page {} has changed since it was read", number(result.conflict)),
             {.page = result.conflict, .expected = "what was read", .found = "a newer version"});
     return result.committed;
+}
+
+void throw_moved_from(std::string_view what) {
+    throw WrongContext(ErrorCode::wrong_context, fmt::format("this {} was moved from", what),
+                       {.expected = "one that was not moved from", .found = "nothing in it"});
 }
 
 void check_same_bus(const Page& page, const Handle& bus) {

@@ -34,6 +34,7 @@ struct Bus {
     std::atomic<std::int64_t> next_look_ns{0};         ///< For shared memory.
     std::mutex successor_mutex{};
     Config config{};
+    state::Notices::Pointer on_notice{};  ///< The Config's.
     state::HandleOptions handle{};
     bool read_only = false;
     os::ForkToken token{};
@@ -134,7 +135,7 @@ struct Bus {
     [[nodiscard]] static Subscription subscription(std::unique_ptr<Subscription::Impl> impl);
     [[nodiscard]] static Watch watch(std::unique_ptr<Watch::Impl> impl);
     [[nodiscard]] static Transaction transaction(std::unique_ptr<Transaction::Impl> impl);
-    [[nodiscard]] static const View::Impl& impl_of(const View& view) noexcept;
+    [[nodiscard]] static const View::Impl& impl_of(const View& view);
 };
 
 /// Held by a call that waits: stop() wakes it, and closes the bus when it has let go.
@@ -150,6 +151,8 @@ public:
     /// BusClosed where stop() came.
     [[nodiscard]] bool wait(state::WakeBits bits, const state::Deadline& end,
                             FunctionRef<bool(state::Look)> look) const;
+    /// For who waits elsewhere: likewise.
+    void require_open() const;
 
 private:
     [[nodiscard]] bool closing() const noexcept;
@@ -178,6 +181,8 @@ void check_locality(Locality locality);  ///< That there is one of this number.
 void check_edge_type(EdgeType type);     ///< Likewise.
 void check_metadata(std::string_view key, std::string_view value);
 
+/// Throws WrongContext: another object has what this one had.
+[[noreturn]] void throw_moved_from(std::string_view what);
 /// Throws PageNotFound: of a View.
 [[noreturn]] void throw_not_there(PageId page, Sequence at);
 

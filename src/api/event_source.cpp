@@ -32,6 +32,7 @@ log::Lsn behind(state::Attachment& bus, Sequence commit) {
 
 EventSource::EventSource(state::Attachment& bus, EventFilter filter) : filter_(std::move(filter)) {
     const auto oldest = state::oldest_view(bus);
+    if (filter_.from == Sequence::newest) filter_.from = state::newest(bus).sequence;
     const bool from_now = !filter_.from;
     if (!bus.logging || (!from_now && *filter_.from <= oldest && oldest != Sequence::zero))
         throw HistoryDropped(

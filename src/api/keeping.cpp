@@ -18,9 +18,9 @@ using detail::Bus;
 Sequence State::durable_sequence() const { return state::durable_sequence(Bus::get(bus_).at()); }
 
 bool State::wait_durable(Sequence sequence, Timeout timeout) const {
-    auto& open = Bus::get(bus_);
+    const detail::Pin open(bus_);
     auto& bus = open.at();
-    if (bus.is_private || open.read_only)
+    if (bus.is_private || open->read_only)
         throw InvalidArgument(
             ErrorCode::invalid_argument,
             "only a bus with a path, open for writing, can be made durable",
@@ -32,11 +32,16 @@ bool State::wait_durable(Sequence sequence, Timeout timeout) const {
                               fmt::format("sequence {} is not committed yet", number(sequence)),
                               {.expected = fmt::format("at most {}", number(now.sequence)),
                                .found = fmt::format("{}", number(sequence))});
-    if (const auto files = arena::sealed_files_tail(bus.words());
-        files && Sequence{files->durable_sequence} >= sequence)
-        return true;
+    const auto is_durable = [&] {
+        const auto files = arena::sealed_files_tail(bus.words());
+        return files && Sequence{files->durable_sequence} >= sequence;
+    };
     std::exception_ptr why;
-    if (state::wait_until_durable(bus, now.lsn, timeout, open.config.lock_timeout, why))
+    // (What was committed behind it goes to the disk with it, and may be what is late.)
+    if (is_durable() ||
+        state::wait_until_durable(bus, now.lsn, timeout, open->config.lock_timeout, why,
+                                  [&] { open.require_open(); }) ||
+        is_durable())
         return true;
     if (why) std::rethrow_exception(why);
     return false;

@@ -56,7 +56,7 @@ void Subscriber::tell(state::Attachment& bus) noexcept {
     } catch (const HistoryDropped&) {
         try {
             source_.skip_to_now(bus);
-            tell_now(bus, {.type = EventType::gap, .sequence = source_.sequence()});
+            call(bus, {.type = EventType::gap, .sequence = source_.sequence()});
             told(source_.sequence());
         } catch (const std::exception& e) {
             bus.notice(Notice::Level::warning, e.what());  // and it is tried again
@@ -262,7 +262,9 @@ struct Subscription::Impl {
             observer->remove(subscriber);
         } catch (const BusClosed&) {  // it is being stopped, and its function may still run
             subscriber->end(!observer->is_this_thread());
-        } catch (const std::exception&) {  // the parent's: no thread is here
+        } catch (const WrongContext&) {    // the parent's: no thread is here
+        } catch (const std::exception&) {  // its memory was taken away
+            subscriber->end(!observer->is_this_thread());
         }
     }
 };
@@ -297,6 +299,8 @@ bool Subscription::wait_for(Sequence sequence, Timeout timeout) const {
         throw WrongContext(ErrorCode::wrong_context,
                            "a function that is told of events cannot wait for it to be told",
                            {.expected = "another thread", .found = "the subscriptions'"});
+    if (sequence == Sequence::newest)
+        sequence = state::newest(detail::Bus::get(impl_->bus).at()).sequence;
     if (impl_->subscriber->wait_for(sequence, state::Deadline(timeout))) return true;
     static_cast<void>(detail::Bus::get(impl_->bus));  // BusClosed
     return false;

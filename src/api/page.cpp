@@ -74,6 +74,10 @@ constexpr std::size_t most_writes = 4096;  // of a delta; beyond it is applied t
 
 }  // namespace
 
+void detail::throw_resized(PageId page, std::size_t expected, std::size_t found) {
+    state::throw_other_size(page, found, expected);
+}
+
 std::ostream& operator<<(std::ostream& out, const Change& change) {
     return out << fmt::format("sequence {} epoch {} {} {}[{}] {} bytes{}{}",
                               number(change.sequence), number(change.epoch), to_string(change.time),

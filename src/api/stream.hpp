@@ -33,6 +33,7 @@ struct Stream<T>::Impl {
 
 template <class T>
 bool Stream<T>::advance(std::optional<Timeout> wait) {
+    if (!impl_) throw_moved_from("stream");
     auto& stream = *impl_;
     std::optional<Pin> bus;  // who waits is woken by stop(), and nothing is taken from under him
     std::optional<state::Deadline> end;

@@ -86,6 +86,17 @@ detail::TransactionPage Transaction::Impl::stage(const Page& page) {
     return made;
 }
 
+bool Transaction::Impl::will_be_derived(PageId page) const {
+    using Kind = state::GraphChange::Kind;
+    auto& attachment = at().at();
+    attachment.catalog.follow_logged(attachment);
+    bool derived = attachment.catalog.is_derived(page);
+    for (const auto& [kind, edge, rule] : staged.graph)
+        if (edge.child == page && (kind == Kind::set_rule || kind == Kind::remove_rule))
+            derived = kind == Kind::set_rule;
+    return derived;
+}
+
 void Transaction::Impl::unstage() noexcept {
     pages.erase(staged.pages.back().page);
     staged.pages.pop_back();
@@ -287,13 +298,15 @@ void Transaction::apply(Page page, const Delta& delta) {
 }
 
 void Transaction::restore(const View& view, PageList pages) {
-    auto& bus = impl().at().at();
-    bus.catalog.follow_logged(bus);
-    log::Lsn head = 0;
-    const auto graph = bus.catalog.graph(head);
+    // What may throw comes first: then nothing is staged.
+    std::vector<std::pair<Page, std::span<const std::byte>>> wanted;
     for (const auto& page : pages.get()) {
-        if (graph->rule(page.id())) continue;
-        const auto bytes = view.bytes(page.id());
+        detail::check_same_bus(page, impl().bus);
+        if (impl().will_be_derived(page)) continue;
+        wanted.emplace_back(page, view.bytes(page.id()));
+        static_cast<void>(size(page));
+    }
+    for (const auto& [page, bytes] : wanted) {
         if (bytes.size() != size(page)) resize(page, bytes.size());
         update(page, bytes);
     }
@@ -359,15 +372,19 @@ void Transaction::set_metadata(Page page, std::string_view key, std::string_view
 }
 
 CommitOutcome Transaction::try_commit(const CommitOptions& options) {
+    impl().at().refuse_writing();
     const detail::ClearAtEnd always{impl()};
     try {
         return impl().commit(options);
     } catch (const Busy&) {
         return {.status = CommitStatus::busy};
+    } catch (const Conflict& e) {  // of what derived pages are computed from
+        return {.status = CommitStatus::conflict, .page = e.page()};
     }
 }
 
 Committed Transaction::commit(const CommitOptions& options) {
+    impl().at().refuse_writing();
     const detail::ClearAtEnd always{impl()};
     const auto outcome = impl().commit(options);
     if (outcome.status == CommitStatus::conflict)

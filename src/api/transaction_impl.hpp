@@ -67,6 +67,8 @@ struct Transaction::Impl {
     /// Remembers the version that was read; throws Conflict where it does not go with what was read
     /// before.
     void watch(PageId page, std::uint32_t line, Epoch epoch);
+    /// As its formulas are by now, with what is staged.
+    [[nodiscard]] bool will_be_derived(PageId page) const;
     /// Live bytes of [offset, offset + out.size()), watched; zeros behind the live end.
     void read_live(const Page& page, std::span<std::byte> out, std::uint64_t offset);
     [[nodiscard]] std::uint64_t live_size(const Page& page);

@@ -17,7 +17,7 @@ using detail::Bus;
 namespace detail {
 
 View Bus::view(std::unique_ptr<View::Impl> impl) { return View(std::move(impl)); }
-const View::Impl& Bus::impl_of(const View& view) noexcept { return *view.impl_; }
+const View::Impl& Bus::impl_of(const View& view) { return view.impl(); }
 
 void throw_not_there(PageId page, Sequence at) {
     throw PageNotFound(
@@ -118,65 +118,70 @@ View::View(View&&) noexcept = default;
 View& View::operator=(View&&) noexcept = default;
 View::~View() = default;
 
-Sequence View::sequence() const noexcept { return impl_->sequence; }
+const View::Impl& View::impl() const {
+    if (!impl_) detail::throw_moved_from("view");
+    return *impl_;
+}
+
+Sequence View::sequence() const noexcept { return impl_ ? impl_->sequence : Sequence::zero; }
 
 Time View::time() const {
-    const std::lock_guard lock(impl_->mutex);
-    auto& at = Bus::get(impl_->bus).at();
-    if (!impl_->all && at.logging && impl_->sequence > state::oldest_view(at)) {
-        const auto commit = state::record_at(at, state::start_of(at, impl_->sequence));
+    const std::lock_guard lock(impl().mutex);
+    auto& at = Bus::get(impl().bus).at();
+    if (!impl().all && at.logging && impl().sequence > state::oldest_view(at)) {
+        const auto commit = state::record_at(at, state::start_of(at, impl().sequence));
         return detail::time_of(commit.record());
     }
-    return Time(std::chrono::nanoseconds(impl_->image({replay::Keep::Which::none, {}}).time_ns()));
+    return Time(std::chrono::nanoseconds(impl().image({replay::Keep::Which::none, {}}).time_ns()));
 }
 
 std::optional<PageInfo> View::find_page(std::string_view name) const {
-    const std::lock_guard lock(impl_->mutex);
+    const std::lock_guard lock(impl().mutex);
     const auto find_in = [&](const auto& pages) -> std::optional<PageInfo> {
         for (const auto& [id, page] : pages)
-            if (!name.empty() && page.name == name) return impl_->info(id);
+            if (!name.empty() && page.name == name) return impl().info(id);
         return std::nullopt;
     };
-    if (const auto* known = impl_->structure(); known != nullptr) return find_in(known->pages);
-    return find_in(impl_->image({replay::Keep::Which::none, {}}).pages());
+    if (const auto* known = impl().structure(); known != nullptr) return find_in(known->pages);
+    return find_in(impl().image({replay::Keep::Which::none, {}}).pages());
 }
 
 PageInfo View::info(PageId page) const {
-    const std::lock_guard lock(impl_->mutex);
-    return impl_->info(page);
+    const std::lock_guard lock(impl().mutex);
+    return impl().info(page);
 }
 
 std::vector<PageInfo> View::pages() const {
-    const std::lock_guard lock(impl_->mutex);
+    const std::lock_guard lock(impl().mutex);
     std::vector<PageInfo> all;
-    if (impl_->infos(all)) return all;
+    if (impl().infos(all)) return all;
     all.clear();
-    const auto& image = impl_->image({replay::Keep::Which::none, {}});
+    const auto& image = impl().image({replay::Keep::Which::none, {}});
     for (const auto& [id, page] : image.pages()) all.push_back(image.info(id, page));
     return all;
 }
 
 std::vector<Edge> View::edges() const {
-    const std::lock_guard lock(impl_->mutex);
-    const auto* known = impl_->structure();
+    const std::lock_guard lock(impl().mutex);
+    const auto* known = impl().structure();
     const auto& [added, formulas] =
         known != nullptr ? known->dependencies
-                         : impl_->image({replay::Keep::Which::none, {}}).dependencies();
+                         : impl().image({replay::Keep::Which::none, {}}).dependencies();
     auto all = added;
     for (const auto& [child, formula] : formulas)
         for (const auto parent : formula.parents) all.insert({parent, child, EdgeType::data});
     return {all.begin(), all.end()};
 }
 
-std::span<const std::byte> View::bytes(PageId page) const& { return impl_->bytes(page); }
+std::span<const std::byte> View::bytes(PageId page) const& { return impl().bytes(page); }
 
 std::span<const std::byte> View::typed(PageId page, std::size_t size, bool exactly) const {
-    const auto bytes = impl_->bytes(page);
+    const auto bytes = impl().bytes(page);
     if (exactly ? bytes.size() != size : bytes.size() % size != 0)
         throw TypeMismatch(
             ErrorCode::type_mismatch,
             fmt::format("page {} had {} bytes at sequence {}", number(page), bytes.size(),
-                        number(impl_->sequence)),
+                        number(impl().sequence)),
             {.page = page,
              .expected = fmt::format("{}{} bytes", exactly ? "" : "a multiple of ", size),
              .found = fmt::format("{}", bytes.size())});

@@ -78,30 +78,56 @@ private:
     std::map<PageId, std::vector<Change>> changes_{};
 };
 
+// What the pages were at some moment, and how they depended on each other; going back in time.
+class StructureThen {
+public:
+    StructureThen(state::Attachment& bus, Sequence at) : bus_(bus) { read(at); }
+    [[nodiscard]] const replay::Structure& get() const noexcept { return then_; }
+    void go_back_to(Sequence at) {
+        if (!is_as_of(at)) read(at);
+    }
+
+private:
+    // Has nothing of it come behind that?
+    [[nodiscard]] bool is_as_of(Sequence at) const {
+        return then_.head == 0 || then_.head < state::kept_from(bus_) ||
+               state::record_at(bus_, then_.head).record().sequence <= at;
+    }
+    void read(Sequence at) {
+        auto found = state::structure_at(bus_, at);
+        then_ = found ? *std::move(found)
+                      : structure_of(state::image_at(bus_, at, {replay::Keep::Which::none, {}}));
+    }
+
+    state::Attachment& bus_;
+    replay::Structure then_{};
+};
+
 }  // namespace
 
 std::vector<Cause> ShadowPageGraph::why(PageId page, Sequence at) const {
     auto& bus = Bus::get(bus_).at();
     if (at == Sequence::newest) at = state::newest(bus).sequence;
     state::check_view(bus, at);
-    auto then = state::structure_at(bus, at);
-    if (!then) then = structure_of(state::image_at(bus, at, {replay::Keep::Which::none, {}}));
-    const auto& [pages, formulas] = std::tie(then->pages, then->dependencies.formulas);
-    if (!pages.contains(page)) detail::throw_not_there(page, at);
+    StructureThen then(bus, at);
+    if (!then.get().pages.contains(page)) detail::throw_not_there(page, at);
     std::vector<Cause> causes;
-    const LastChanges last(bus_, formulas, page, at);
+    const LastChanges last(bus_, then.get().dependencies.formulas, page, at);
     auto change = last.upto(page, at);
     while (change) {
         auto& cause = causes.emplace_back();
         cause.page = page;
         cause.change = *change;
+        const auto upto = change->sequence;
+        then.go_back_to(upto);  // by what it was computed then
+        const auto& [pages, formulas] =
+            std::tie(then.get().pages, then.get().dependencies.formulas);
         if (const auto there = pages.find(page); there != pages.end())
             cause.name = there->second.name;
         const auto formula = formulas.find(page);
         if (formula == formulas.end()) break;
         cause.formula = {formula->second.function, formula->second.arguments};
         // Its newest parent then.
-        const auto upto = change->sequence;
         change.reset();
         for (const auto parent : formula->second.parents) {
             auto its = last.upto(parent, upto);

@@ -112,6 +112,20 @@ public:
     void check_invariants() const;
 
 private:
+    // Always has room for all nodes, in a copy as well: so that a node goes without memory.
+    struct Free : std::vector<Node> {
+        Free() = default;
+        Free(const Free& other) : std::vector<Node>() { *this = other; }
+        Free& operator=(const Free& other) {
+            reserve(other.capacity());
+            std::vector<Node>::operator=(other);
+            return *this;
+        }
+        Free(Free&&) noexcept = default;
+        Free& operator=(Free&&) noexcept = default;
+        ~Free() = default;
+    };
+
     class Links;
     struct Parent {
         Node node = no_node;
@@ -144,7 +158,7 @@ private:
     [[nodiscard]] std::vector<PageId> reached(PageId page, bool up) const;
 
     std::vector<NodeData> nodes_{};
-    std::vector<Node> free_{};
+    Free free_{};
     PageIndex by_page_{};
     Order order_{};
     std::size_t edges_ = 0, rules_ = 0;

@@ -103,6 +103,28 @@ struct Timer {
     std::atomic<std::uint32_t> awake{0};  ///< futex; 0: asleep.
     std::atomic<bool> stopping{false};
     std::atomic<std::int64_t> sync_every_ns{0};  ///< 0: no handle has Durability::interval.
+    /// By commits that have it for themselves: up to where the disk is to have the log, and how
+    /// soon.
+    std::atomic<Lsn> asked_lsn{0};
+    std::atomic<std::int64_t> asked_ns{0};
+};
+
+/// Who is told of notices: what each State of this bus in this process was given. Threads: any. A
+/// function may do what leads to another notice.
+class Notices {
+public:
+    using Function = std::function<void(const Notice&)>;
+    using Pointer = std::shared_ptr<const Function>;  ///< The function may be empty.
+
+    void add(Pointer function);
+    /// It is not running when this returns, and will not run, unless it is what calls this.
+    void remove(const Pointer& function) noexcept;
+    /// Where there is none, a warning goes to stderr.
+    void tell(Notice::Level level, const std::string& text) noexcept;
+
+private:
+    std::recursive_mutex mutex_{};
+    std::vector<Pointer> functions_{};
 };
 
 /// The fields of the bus header that processes change, as last read or written here.
@@ -153,7 +175,7 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     arena::Tail tail{};
     /// Likewise of what is in the files: as it was when it last agreed with its seal.
     arena::FilesTail files_seen{};
-    std::function<void(const Notice&)> on_notice{};
+    mutable Notices notices{};
     /// Of the handle that opened it, for what is done for all of them: flushing, leaving.
     std::chrono::milliseconds lock_timeout{5000};
 
@@ -181,6 +203,7 @@ struct HandleOptions {
     Durability durability = Durability::process;
     std::chrono::milliseconds lock_timeout{5000};
     bool instrumentation = false;
+    std::chrono::milliseconds interval{10};
 };
 
 /// A newest committed record: where it ends and its number.

@@ -167,6 +167,16 @@ void count_propagation(arena::Control& words, const Made& made) noexcept {
         words.propagation_ns.load(relaxed) + static_cast<std::uint64_t>(made.ns), relaxed);
 }
 
+// Has somebody changed what this was made of?
+bool is_conflict(Attachment& bus, const Staged& staged, Outcome& outcome) {
+    const auto conflict = validate(bus, staged);
+    if (!conflict) return false;
+    bus.words().conflicts.fetch_add(1, relaxed);
+    outcome.result.status = CommitStatus::conflict;
+    outcome.result.conflict = conflict->page;
+    return true;
+}
+
 void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_lock,
                  Outcome& outcome) {
     outcome.again = outcome.moved = false;
@@ -174,12 +184,7 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
     auto& words = bus.words();
     if (words.poison.load(relaxed) != 0) throw_poisoned(bus);
     bus.catalog.follow(bus, bus.tail.structure);
-    if (const auto conflict = validate(bus, staged)) {
-        words.conflicts.store(words.conflicts.load(relaxed) + 1, relaxed);
-        outcome.result.status = CommitStatus::conflict;
-        outcome.result.conflict = conflict->page;
-        return;
-    }
+    if (is_conflict(bus, staged, outcome)) return;
     if (!still_derived(bus, staged)) {
         outcome.moved = true;
         return;
@@ -249,6 +254,22 @@ private:
     int moves_ = 0;
 };
 
+// False: once more, or it is a conflict.
+bool run(Derivation& derivation, Attachment& bus, const Staged& staged, Outcome& outcome) {
+    const auto has_moved = [&] {
+        bus.catalog.follow_logged(bus);
+        return is_conflict(bus, staged, outcome);
+    };
+    try {
+        if (derivation.run()) return true;
+        if (!has_moved()) derivation.moved();
+    } catch (const std::exception&) {
+        // What was computed from halves of two states, or did not fit them, is no error of its own.
+        if (!has_moved()) throw;
+    }
+    return false;
+}
+
 }  // namespace
 
 Durability durability_of(const Attachment& bus, const HandleOptions& handle,
@@ -286,8 +307,8 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     for (int round = 0;;) {
         if (needs_derive(bus, staged)) [[unlikely]] {
             if (!derivation) derivation.emplace(bus, staged, options);
-            if (!derivation->run()) {
-                derivation->moved();
+            if (!run(*derivation, bus, staged, outcome)) {
+                if (outcome.result.status == CommitStatus::conflict) return outcome.result;
                 continue;
             }
         } else if (derivation) {  // the edges are gone
@@ -309,6 +330,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;
     if (bus.is_lost()) throw_lost_committed(bus, outcome.result.committed.sequence);
     wake(bus, outcome.wakes);
+    if (durability == Durability::interval) sync_within(bus, outcome.end, handle.interval);
     wake_timer(bus);
     if (bus.is_private) fold_past(bus, false);
     if (durability == Durability::sync) {
@@ -316,7 +338,8 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
             outcome.late.emplace(
                 not_durable(bus, outcome.result.committed.sequence, handle.lock_timeout));
         std::exception_ptr why;
-        if (!wait_until_durable(bus, outcome.end, handle.lock_timeout, handle.lock_timeout, why)) {
+        if (!wait_until_durable(bus, outcome.end, handle.lock_timeout, handle.lock_timeout, why,
+                                [] {})) {
             if (why) throw_not_durable(bus, outcome.result.committed.sequence, why);
             throw NotDurable(*outcome.late);
         }

@@ -87,9 +87,15 @@ void Computing::look_ahead(graph::Node next, graph::Node node) const noexcept {
     pages_.look_ahead(next);
 }
 
+// Another one has done it since it was chosen, and nothing has changed behind that.
+bool Computing::is_refreshed(const PageState& page, std::uint8_t why) const noexcept {
+    return staged_.refresh && why == graph::asked && !page.was_stale;
+}
+
 graph::Fate Computing::visit(graph::Node node, std::uint8_t why) {
     auto& page = pages_.of(node);
     if (graph_.rule_of(node) == nullptr) return visit_bound(page, why);
+    if (is_refreshed(page, why)) return Fate::unchanged;
     const auto* function = function_for(node, page, why);
     if (function == nullptr) return leave(page, why);
     prepare(memory_->job, node, page, *function);
@@ -108,7 +114,7 @@ void Computing::visit_all(std::span<graph::Propagation::Visited> nodes) {
         auto& job = memory_->jobs[i];
         const auto& [node, why, fate] = nodes[i];
         auto& page = pages_.of(node);
-        job.function = function_for(node, page, why);
+        job.function = is_refreshed(page, why) ? nullptr : function_for(node, page, why);
         if (job.function == nullptr) continue;
         prepare(job, node, page, *job.function);
         jobs.push_back(&job);
@@ -120,7 +126,8 @@ void Computing::visit_all(std::span<graph::Propagation::Visited> nodes) {
         auto& [node, why, fate] = nodes[i];
         auto& job = memory_->jobs[i];
         if (job.function == nullptr) {
-            fate = leave(pages_.of(node), why);
+            auto& page = pages_.of(node);
+            fate = is_refreshed(page, why) ? Fate::unchanged : leave(page, why);
             continue;
         }
         fate = settle(job, why);

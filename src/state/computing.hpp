@@ -75,6 +75,7 @@ private:
     }
     [[nodiscard]] bool is_heavy(graph::Node node);
     inline void look_ahead(graph::Node next, graph::Node node) const noexcept;
+    [[nodiscard]] inline bool is_refreshed(const PageState& page, std::uint8_t why) const noexcept;
     // (inline: of what is called in one place, once a page, the compiler makes one function.)
     inline Fate visit(graph::Node node, std::uint8_t why);
     void visit_all(std::span<graph::Propagation::Visited> nodes);

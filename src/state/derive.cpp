@@ -42,7 +42,8 @@ public:
         const bool rules_change = std::ranges::any_of(net, [](const GraphChange& change) {
             return change.kind == Kind::set_rule || change.kind == Kind::remove_rule;
         });
-        if (!rules_change) return propagate(*view, {});
+        // Edges count as they are behind this commit; where only they change, nothing follows.
+        if (net.empty() || (!rules_change && staged_.pages.empty())) return propagate(*view, {});
         const auto seeds = seeds_of(net);
         propagate(reachable(*view, net, seeds), net);
     }

@@ -329,7 +329,8 @@ void throw_not_durable(const Attachment& bus, Sequence sequence, const std::exce
 }
 
 bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeout,
-                        std::chrono::nanoseconds patience, std::exception_ptr& why) {
+                        std::chrono::nanoseconds patience, std::exception_ptr& why,
+                        FunctionRef<void()> each_round) {
     auto& words = bus.words();
     const auto began = os::steady_ns();
     const auto end = timeout.count() < std::numeric_limits<std::int64_t>::max() - began
@@ -337,6 +338,7 @@ bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeo
                          : std::numeric_limits<std::int64_t>::max();
     std::int64_t failing_since = 0;
     for (;;) {
+        each_round();
         if (is_done(bus, Flush::sync, lsn)) return true;
         os::RobustLock::Outcome outcome{};
         why = nullptr;

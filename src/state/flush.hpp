@@ -43,9 +43,11 @@ void prepare(Attachment& bus, Lsn upto, std::chrono::nanoseconds timeout);
 void throw_not_durable(const Attachment& bus, Sequence sequence, const std::exception_ptr& why);
 /// Until the disk has everything up to `lsn`. False: not within `timeout`; or, for `patience`, this
 /// process could not write and no other did (no descriptors, no memory): `why` has the error then.
-/// Throws Poisoned, and Corrupt where the shared memory is lost.
+/// Throws Poisoned, Corrupt where the shared memory is lost, and what `each_round` throws, which is
+/// called every 10 ms.
 bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeout,
-                        std::chrono::nanoseconds patience, std::exception_ptr& why);
+                        std::chrono::nanoseconds patience, std::exception_ptr& why,
+                        FunctionRef<void()> each_round);
 
 /// Of the newest record that the disk has. Throws Corrupt where the words were written over.
 [[nodiscard]] Sequence durable_sequence(const Attachment& bus);
@@ -56,6 +58,10 @@ bool wait_until_durable(Attachment& bus, Lsn lsn, std::chrono::nanoseconds timeo
 /// Durability::interval.
 void start_timer(Attachment& bus);
 void stop_timer(Attachment& bus) noexcept;
+/// From now on, with the shortest interval of all who say so.
+void sync_every(Attachment& bus, std::chrono::nanoseconds interval) noexcept;
+/// Once: the log up to `lsn`, within the interval. Before wake_timer().
+void sync_within(Attachment& bus, Lsn lsn, std::chrono::nanoseconds interval) noexcept;
 /// There is something to flush. Costs a load where the timer is awake.
 void wake_timer(Attachment& bus) noexcept;
 

@@ -4,6 +4,7 @@
 #include "state/start_thread.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace mmsb::state {
 
@@ -18,19 +19,28 @@ void tell_stuck(const Attachment& bus, const std::exception& e) noexcept {
     }
 }
 
+// 0: nobody asks for the disk.
+std::int64_t interval_of(const Attachment& bus) noexcept {
+    const auto always = bus.timer.sync_every_ns.load();
+    if (bus.timer.asked_lsn.load() <= bus.words().durable.load()) return always;
+    const auto asked = bus.timer.asked_ns.load();
+    return always == 0 ? asked : std::min(always, asked);
+}
+
 void timer_loop(Attachment& bus) {
     auto& words = bus.words();
     auto& timer = bus.timer;
     auto last_sync = os::steady_ns();
     bool told = false;
     while (!timer.stopping.load() && !bus.is_lost()) {
-        const auto every = timer.sync_every_ns.load();
+        const auto every = interval_of(bus);
         const auto logged = words.logged.load();
         const auto behind = every != 0 ? words.durable.load() : words.flushed.load();
         if (behind >= logged || words.poison.load() != 0) {
             timer.awake.store(0);
             // A commit between the look and the store found the timer awake and did not wake it.
-            if (words.logged.load() == logged && !timer.stopping.load())
+            if (words.logged.load() == logged && interval_of(bus) == every &&
+                !timer.stopping.load())
                 os::futex_wait(timer.awake, 0, forever);
             timer.awake.store(1);
             continue;
@@ -63,6 +73,26 @@ void stop_timer(Attachment& bus) noexcept {
     bus.timer.awake.store(2);
     os::futex_wake(bus.timer.awake);
     bus.timer.thread.join();
+}
+
+void sync_every(Attachment& bus, std::chrono::nanoseconds interval) noexcept {
+    auto& every = bus.timer.sync_every_ns;
+    auto known = every.load();
+    while ((known == 0 || interval.count() < known) &&
+           !every.compare_exchange_weak(known, interval.count())) {
+    }
+}
+
+void sync_within(Attachment& bus, Lsn lsn, std::chrono::nanoseconds interval) noexcept {
+    auto& timer = bus.timer;
+    auto asked = timer.asked_lsn.load();
+    const bool is_first = asked <= bus.words().durable.load();
+    auto known = timer.asked_ns.load();
+    while ((is_first || interval.count() < known) &&
+           !timer.asked_ns.compare_exchange_weak(known, interval.count())) {
+    }
+    while (asked < lsn && !timer.asked_lsn.compare_exchange_weak(asked, lsn)) {
+    }
 }
 
 void wake_timer(Attachment& bus) noexcept {

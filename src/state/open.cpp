@@ -17,7 +17,6 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <bit>
-#include <iostream>
 
 namespace mmsb::state {
 
@@ -282,13 +281,7 @@ Attachment::~Attachment() {
 }
 
 void Attachment::notice(Notice::Level level, const std::string& text) const noexcept {
-    try {
-        if (on_notice)
-            on_notice({level, text});
-        else if (level == Notice::Level::warning)
-            std::cerr << "mmsb: " << text << '\n';
-    } catch (...) {  // a notice is never an error
-    }
+    notices.tell(level, text);
 }
 
 namespace {
@@ -297,7 +290,8 @@ namespace {
 std::shared_ptr<Attachment> try_attach(const OpenOptions& options) {
     const auto& config = options.config;
     auto bus = std::make_shared<Attachment>();
-    bus->on_notice = config.on_notice;
+    const auto told = notices_of(options);
+    bus->notices.add(told);
     bus->lock_timeout = config.lock_timeout;
     if (config.path.empty()) {
         open_private(*bus, options);
@@ -316,6 +310,7 @@ std::shared_ptr<Attachment> try_attach(const OpenOptions& options) {
         if (config.open == Open::create) throw_exists(config.path);
         if (config.survive_lost_memory && !shared->guard) guard_memory(*shared);
         start_keeper(*shared, config.checkpoint_interval);
+        shared->notices.add(told);
         return shared;
     }
     if (!open_path(*bus, options, std::move(plan))) return nullptr;
@@ -346,9 +341,14 @@ std::shared_ptr<Attachment> view_again(Attachment& rebuilt, const Config& config
     }
 }
 
-void leave(std::shared_ptr<Attachment>&& bus) {
+void leave(std::shared_ptr<Attachment>&& bus, const Notices::Pointer& told) {
     auto mine = std::move(bus);
-    const std::lock_guard lock(registry().mutex);
+    std::unique_lock lock(registry().mutex);
+    if (mine.use_count() > 1) {
+        lock.unlock();  // his function may be running, and opening a bus
+        mine->notices.remove(told);
+        lock.lock();
+    }
     if (mine.use_count() > 1) {
         mine.reset();  // under the lock, so that of two who leave at once one is the last
         return;

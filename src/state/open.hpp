@@ -13,7 +13,9 @@ namespace mmsb::state {
 struct OpenOptions {
     Config config{};
     limits::Geometry geometry{};
+    Notices::Pointer on_notice{};  ///< Instead of the Config's, where it is given.
 };
+[[nodiscard]] Notices::Pointer notices_of(const OpenOptions& options);
 
 /// Of a bus without a path that keeps as much as `config` says.
 [[nodiscard]] limits::Geometry private_geometry(const Config& config);
@@ -26,8 +28,8 @@ struct OpenOptions {
 [[nodiscard]] std::shared_ptr<Attachment> view_again(Attachment& rebuilt,
                                                      const Config& config) noexcept;
 /// Gives it up; the last one of the process leaves the bus, the last one of all closes its log.
-/// Throws what the flush throws; it is left all the same.
-void leave(std::shared_ptr<Attachment>&& bus);
+/// Throws what the flush throws; it is left all the same. `told` is not told of more.
+void leave(std::shared_ptr<Attachment>&& bus, const Notices::Pointer& told);
 
 /// Removes the bus in that folder, its shared memory with it; a folder that holds other things,
 /// too, stays with them. Killed midway, it can be called again. Throws NotABus, Busy (it is open

@@ -267,7 +267,10 @@ void start_keeper(Attachment& bus, std::chrono::nanoseconds every) {
     if (bus.is_private || bus.read_only || every.count() <= 0) return;
     const auto known = bus.keeper.every_ns.load();
     bus.keeper.every_ns.store(known == 0 ? every.count() : std::min(known, every.count()));
-    if (bus.keeper.thread.joinable()) return;
+    if (bus.keeper.thread.joinable()) {
+        os::futex_wake(bus.keeper.stopping);  // it may sleep for a longer one
+        return;
+    }
     bus.keeper.thread = start_thread(bus, keep);
 }
 

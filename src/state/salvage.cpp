@@ -167,7 +167,7 @@ std::shared_ptr<Attachment> open_files(const OpenOptions& options) {
     const auto& config = to_read.config;
     auto attachment = std::make_shared<Attachment>();
     auto& bus = *attachment;
-    bus.on_notice = config.on_notice;
+    bus.notices.add(notices_of(to_read));
     bus.path = config.path;
     bus.is_private = false;
     bus.read_only = bus.rebuilt_privately = true;

@@ -244,6 +244,8 @@ void StagedStates::look_again() {
         const auto* line = bus_.arena->line(read.line);
         if (line == nullptr || line->lsn.load(std::memory_order_acquire) != read.lsn) throw Moved{};
     }
+    // What is written was made of what this transaction has read.
+    if (validate(bus_, staged_)) throw Moved{};
     as_of_ = now;
 }
 

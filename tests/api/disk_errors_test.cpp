@@ -6,7 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
+#include <thread>
 
 namespace mmsb::test {
 namespace {
@@ -56,6 +58,28 @@ TEST(AStoppedProcess, ThatHoldsTheWritersLockMakesWritersBusyButNoReaders) {
     page.write(0, bytes_of("mine"));
     EXPECT_TRUE(bus.verify().good);
     stop(std::move(bus));
+}
+
+TEST(AStoppedProcess, ThatSyncsKeepsNobodyFromStopping) {
+    const TempFolder folder;
+    Child child(stopping_at(folder, os::Call::sync, Durability::sync));
+    ASSERT_TRUE(child.wait_until_stopped());
+    auto bus = start_with(impatient(folder));
+    bus.create_page(1);
+    std::atomic<bool> waits{false};
+    std::thread waiting([&] {
+        waits = true;
+        thrown<BusClosed>([&] { static_cast<void>(bus.wait_durable(Sequence::newest)); });
+    });
+    while (!waits) std::this_thread::yield();
+    std::this_thread::sleep_for(20ms);
+    try {
+        stop(std::move(bus));
+    } catch (const std::exception&) {  // it could not flush
+    }
+    waiting.join();
+    child.signal(SIGKILL);
+    child.wait();
 }
 
 TEST(AStoppedProcess, ThatSyncsMakesCommitsNotDurableWhichAreThereAllTheSame) {

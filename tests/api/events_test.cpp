@@ -304,6 +304,26 @@ TEST(ASubscription, IsToldOfAGapWhereThePastIsDroppedBeforeIt) {
     EXPECT_THAT(types_of(told.events()), testing::Contains(Type::gap));
 }
 
+TEST(ASubscription, IsToldOfAGapWhateverItsFilterSays) {
+    const auto bus = start_with({.max_tlog_records = 4});
+    const auto page = bus.create_page(1);
+    for (const EventFilter& filter :
+         {EventFilter{.pages = {page.id()}}, EventFilter{.types = {Type::page_changed}},
+          EventFilter{.to = Sequence{1'000'000}}}) {
+        Told told;
+        std::atomic<bool> go{false};
+        const auto subscription = bus.subscribe(filter, [&](const Event& event) {
+            told(event);
+            while (!go) std::this_thread::sleep_for(1ms);
+        });
+        Committed last;
+        for (int i = 0; i < 20'000; ++i) last = page.update(byte(i % 251));
+        go = true;
+        EXPECT_TRUE(subscription.wait_for(Sequence::newest, 20s));
+        EXPECT_THAT(types_of(told.events()), testing::Contains(Type::gap));
+    }
+}
+
 TEST(SubscriptionsAcrossProcesses, AreToldOfWhatOthersCommit) {
     const TempFolder folder;
     const auto bus = start(at(folder));
@@ -353,32 +373,6 @@ TEST(SubscriptionsAcrossProcesses, KeepFreshWhatOthersHaveNoFunctionFor) {
     EXPECT_EQ(other.wait(), 0);
     EXPECT_FALSE(b.info().stale || c.info().stale);
     EXPECT_TRUE(bus.verify({.recompute_every = 1}).good);
-}
-
-TEST(Why, NamesTheWayFromTheCommitThatCausedIt) {
-    const auto bus = start({.source = "sensor"});
-    add_next(bus);
-    const auto a = bus.create_page(1, {.name = "a"}), other = bus.create_page(1),
-               b = bus.create_page(1, {.name = "b"}), c = bus.create_page(2);
-    bus.graph().derive(b, {a}, formula::call("test.next/1"));
-    bus.graph().derive(c, {other, b}, formula::concatenate());
-    const auto cause = a.update(byte(9), {.label = "measured"}).sequence;
-    other.update(byte(1));
-    const auto then = bus.graph().why(c, cause);
-    ASSERT_EQ(then.size(), 3U);
-    EXPECT_EQ(then[0].page, c.id());
-    EXPECT_EQ(then[0].formula.function, "mmsb.concatenate/1");
-    EXPECT_EQ(then[1].name, "b");
-    EXPECT_EQ(then[2].name, "a");
-    EXPECT_TRUE(then[2].formula.function.empty());
-    for (const auto& each : then) EXPECT_EQ(each.change.sequence, cause);
-    EXPECT_EQ(then[2].change.label, "measured");
-    const auto now = bus.graph().why(c);
-    ASSERT_EQ(now.size(), 2U);
-    EXPECT_EQ(now[1].page, other.id());
-    EXPECT_TRUE(bus.graph().why(a, Sequence{1}).empty());
-    EXPECT_THROW(static_cast<void>(bus.graph().why(PageId{99})), PageNotFound);
-    EXPECT_THROW(static_cast<void>(bus.graph().why(a, Sequence{99})), InvalidArgument);
 }
 
 }  // namespace

@@ -8,6 +8,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+#include <thread>
+
 namespace mmsb::test {
 namespace {
 
@@ -186,6 +190,69 @@ TEST(AFunctionThatThrows, FailsTheCommitOrLeavesThePageStale) {
     EXPECT_EQ(byte_of(c), 7);
     EXPECT_FALSE(c.info().stale);
     EXPECT_TRUE(bus.verify().good);
+}
+
+// A function that does not like two halves of different commits never gets them for an error.
+TEST(ATransactionThatWasOvertaken, IsRunAgainWhateverItsDerivedPagesSay) {
+    const auto bus = start();
+    const auto page = bus.create_page(2), first = bus.create_page(1);
+    bus.register_recompute("test.same/1", [](Recompute& r) {
+        if (r.parent(0).empty()) return;
+        for (const auto byte : r.parent(0))
+            if (byte != r.parent(0)[0]) throw std::runtime_error("two halves");
+        r.out()[0] = r.parent(0)[0];
+    });
+    bus.graph().derive(first, {page}, formula::call("test.same/1"));
+    int runs = 0;
+    const auto overtake = [&runs](const std::function<void()>& by) {
+        if (++runs == 1) std::thread(by).join();
+    };
+    bus.transact([&](Transaction& tx) {
+        const auto now = tx.read(page);
+        overtake([&] { page.update(filled(2, 5)); });
+        tx.write(page, 1, std::span(now).last(1));
+    });
+    EXPECT_EQ(runs, 2);
+    EXPECT_EQ(page.read(), filled(2, 5));
+    runs = 0;
+    page.update([&](std::span<std::byte> bytes) {
+        overtake([&] { page.resize(1); });
+        std::ranges::fill(bytes, std::byte{7});
+    });
+    EXPECT_EQ(runs, 2);
+    EXPECT_EQ(page.read(), filled(1, 7));
+    page.resize(0);
+    page.resize(2);
+    auto tx = bus.transaction();
+    static_cast<void>(tx.read(page));
+    page.update(filled(2, 8));
+    tx.write(page, 1, bytes_of("x"));
+    const auto outcome = tx.try_commit();
+    EXPECT_EQ(outcome.status, CommitStatus::conflict);
+    EXPECT_EQ(outcome.page, page.id());
+    thrown<RecomputeFailed>([&] { page.write(1, bytes_of("x")); });  // his own doing
+    EXPECT_EQ(byte_of(first), 8);
+}
+
+TEST(AnEdgeOfACommit, CountsInItWhateverElseChanges) {
+    for (const bool with_formula : {false, true}) {
+        const auto bus = start();
+        const auto gate = bus.create_page(1), page = bus.create_page(1), x = bus.create_page(1),
+                   y = bus.create_page(1);
+        bus.transact([&](Transaction& tx) {
+            tx.write(gate, 0, bytes_of("1"));
+            tx.add_dependency(gate, page, EdgeType::control);
+            if (with_formula) tx.derive(x, {y}, formula::copy());
+        });
+        EXPECT_TRUE(page.read_versioned().version.stale) << with_formula;
+        page.write(0, bytes_of("1"));
+        bus.transact([&](Transaction& tx) {
+            tx.write(gate, 0, bytes_of("2"));
+            tx.remove_dependency(gate, page);
+            if (with_formula) tx.underive(x);
+        });
+        EXPECT_FALSE(page.read_versioned().version.stale) << with_formula;
+    }
 }
 
 TEST(AFunctionThatCommits, IsRefused) {

@@ -318,6 +318,47 @@ TEST(Transactions, RestoreGoesBackByGoingOn) {
     EXPECT_TRUE(bus.verify().good);
 }
 
+TEST(Transactions, ARestoreThatThrowsStagesNothing) {
+    const auto bus = start();
+    const auto a = bus.create_page(4, {.contents = bytes_of("then")});
+    const auto then = bus.at(bus.sequence());
+    a.update(bytes_of("now!"));
+    const auto later = bus.create_page(4);
+    auto tx = bus.transaction();
+    thrown<PageNotFound>([&] { tx.restore(then, {a, later}); });
+    const auto another = start();
+    const auto foreign = another.create_page(4);
+    thrown<InvalidArgument>([&] { tx.restore(then, {a, foreign}); });
+    EXPECT_FALSE(tx.commit().changed());
+    EXPECT_EQ(a.read(), to_bytes("now!"));
+}
+
+TEST(Transactions, RestoreGoesByTheFormulasThatThePageWillHave) {
+    const auto bus = start();
+    const auto a = bus.create_page(1), b = bus.create_page(1);
+    a.update(bytes_of("1"));
+    b.update(bytes_of("0"));
+    const auto then = bus.at(bus.sequence());
+    bus.graph().derive(b, {a}, formula::copy());
+    bus.transact([&](Transaction& tx) {
+        tx.restore(then, {b});  // derived: it follows
+        tx.underive(b);
+        tx.restore(then, {b});
+    });
+    EXPECT_EQ(b.read(), to_bytes("0"));
+}
+
+TEST(Transactions, ACommitInsideTheirFunctionIsRefusedAndTakesNothing) {
+    const auto bus = start();
+    const auto page = bus.create_page(1);
+    bus.transact([&](Transaction& tx) {
+        tx.update(page, bytes_of("x"));
+        thrown<WrongContext>([&] { tx.commit(); });
+        thrown<WrongContext>([&] { static_cast<void>(tx.try_commit()); });
+    });
+    EXPECT_EQ(page.read(), to_bytes("x"));
+}
+
 TEST(Transactions, NoPageIsFoundByNoName) {
     const auto bus = start();
     const auto page = bus.create_page(1, {.name = "named"});

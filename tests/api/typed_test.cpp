@@ -40,6 +40,23 @@ TEST(TypedPages, AValueComesBack) {
     EXPECT_EQ(pose.page().info().metadata.at("mmsb_type"), "pose.v1");
 }
 
+TEST(TypedPages, ThatWereResizedAreNeitherEditedNorReadBeyondTheirEnd) {
+    const auto bus = start();
+    const auto pose = bus.create<Pose>({.name = "pose"});
+    const auto committed = pose.page().resize(8).sequence;
+    bool ran = false;
+    thrown<InvalidArgument>([&] { pose.update([&](Pose& p) { p.tick = ran = true; }); });
+    thrown<InvalidArgument>([&] { pose.update(Pose{}); });
+    thrown<InvalidArgument>([&] { static_cast<void>(pose.read()); });
+    thrown<InvalidArgument>([&] { static_cast<void>(bus.transaction().read(pose)); });
+    EXPECT_FALSE(ran);
+    EXPECT_EQ(bus.sequence(), committed);
+    pose.page().resize(100);
+    EXPECT_EQ(pose.read().tick, 0U);
+    thrown<InvalidArgument>([&] { pose.update([&](Pose& p) { p.tick = ran = true; }); });
+    EXPECT_FALSE(ran);
+}
+
 TEST(TypedPages, ManyValuesComeBack) {
     const auto bus = start();
     const auto row = bus.create<std::uint32_t[]>(5);

@@ -1,0 +1,123 @@
+// Several States of one bus in one process: what each was given counts for what it counts for. And
+// what is left of objects that were moved from.
+#include "support/raises.hpp"
+#include "support/temp_bus.hpp"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace mmsb::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Whatever makes it so happens on a thread of the bus.
+template <class F>
+bool comes(const F& it) {
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (!it() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(1ms);
+    return it();
+}
+
+Config with(const TempFolder& folder, Config config) {
+    config.path = folder.path();
+    return config;
+}
+
+TEST(ACommit, MayAskForAnIntervalByItself) {
+    const TempFolder folder;
+    const auto bus = start_with(with(folder, {.interval = 5ms}));
+    const auto page = bus.create_page(1);
+    for (unsigned i = 0; i < 20; ++i) {
+        const auto committed = page.update(pattern(1, i), {.durability = Durability::interval});
+        ASSERT_TRUE(comes([&] { return bus.durable_sequence() >= committed.sequence; }));
+    }
+}
+
+TEST(SeveralStates, ShareTheShortestInterval) {
+    const TempFolder folder;
+    const auto shortest =
+        start_with(with(folder, {.durability = Durability::interval, .interval = 5ms}));
+    const auto longest =
+        start_with(with(folder, {.durability = Durability::interval, .interval = 1h}));
+    const auto page = shortest.create_page(1);
+    for (unsigned i = 0; i < 20; ++i) {
+        const auto committed = page.update(pattern(1, i));
+        ASSERT_TRUE(comes([&] { return shortest.durable_sequence() >= committed.sequence; }));
+    }
+}
+
+TEST(SeveralStates, ShareTheShortestTimeBetweenCheckpoints) {
+    const TempFolder folder;
+    const auto seldom = start_with(with(folder, {.checkpoint_interval = 24h}));
+    std::this_thread::sleep_for(20ms);  // its thread sleeps by now
+    const auto often = start_with(with(folder, {.checkpoint_interval = 1s}));
+    std::atomic<bool> is_made{false};
+    const auto told = seldom.subscribe({.types = {EventType::checkpoint_done}},
+                                       [&](const Event&) { is_made = true; });
+    const auto page = often.create_page(10'000);
+    for (unsigned i = 0; i < 400; ++i) page.update(pattern(10'000, i));  // what is worth one
+    EXPECT_TRUE(comes([&] { return is_made.load(); }));
+}
+
+TEST(SeveralStates, AreToldOfNoticesEachUntilItIsStopped) {
+    const TempFolder folder;
+    int first = 0, second = 0;
+    auto a = start_with(with(folder, {.on_notice = [&](const Notice&) { ++first; }}));
+    const auto b = start_with(with(folder, {.on_notice = [&](const Notice&) { ++second; }}));
+    const int before = first - second;  // of opening
+    b.create_page(1, {.location = Location::gpu});
+    EXPECT_EQ(first - second, before);
+    EXPECT_GT(second, 0);
+    const int until_stopped = first, then = second;
+    stop(std::move(a));
+    b.create_page(1, {.location = Location::gpu});
+    EXPECT_EQ(first, until_stopped);
+    EXPECT_GT(second, then);
+}
+
+TEST(ALockTimeout, MayBeLongerThanAnybodyLives) {
+    const TempFolder folder;
+    const auto bus = start_with(with(folder, {.interval = std::chrono::milliseconds::max(),
+                                              .checkpoint_interval = std::chrono::seconds::max(),
+                                              .lock_timeout = std::chrono::milliseconds::max()}));
+    const auto page = bus.create_page(8);
+    const auto work = [&](unsigned from) {
+        for (unsigned i = 0; i < 2000; ++i)
+            page.write(from, pattern(1, i), {.durability = Durability::process});
+    };
+    std::thread other(work, 0U);
+    work(4);
+    other.join();
+    EXPECT_TRUE(bus.verify().good);
+}
+
+TEST(WhatWasMovedFrom, SaysSo) {
+    const auto bus = start();
+    const auto page = bus.create_page(100);
+    page.update(pattern(100, 1));
+    auto view = bus.snapshot({page});
+    const auto taken = std::move(view);
+    // NOLINTBEGIN(bugprone-use-after-move,clang-analyzer-cplusplus.Move): that is what is tested
+    EXPECT_EQ(view.sequence(), Sequence::zero);
+    thrown<WrongContext>([&] { static_cast<void>(view.bytes(page)); });
+    thrown<WrongContext>([&] { static_cast<void>(view.pages()); });
+    thrown<WrongContext>([&] { static_cast<void>(diff(view, taken)); });
+    auto log = bus.tlog();
+    auto its = std::move(log);
+    thrown<WrongContext>([&] { static_cast<void>(log.next(Timeout::zero())); });
+    EXPECT_TRUE(its.next(Timeout::zero()));
+    auto delta = diff(pattern(100, 1), pattern(100, 2));
+    const auto same = std::move(delta);
+    EXPECT_TRUE(delta.empty());
+    EXPECT_TRUE(delta.runs().empty());
+    EXPECT_EQ(delta.page_size(), 0U);
+    delta.apply_to({});
+    // NOLINTEND(bugprone-use-after-move,clang-analyzer-cplusplus.Move)
+    delta = same;
+    EXPECT_EQ(delta.runs().size(), same.runs().size());
+}
+
+}  // namespace
+}  // namespace mmsb::test
