@@ -87,13 +87,13 @@ detail::TransactionPage Transaction::Impl::stage(const Page& page) {
 }
 
 bool Transaction::Impl::will_be_derived(PageId page) const {
-    using Kind = state::GraphChange::Kind;
+    using ChangeKind = state::GraphChange::Kind;
     auto& attachment = at().at();
     attachment.catalog.follow_logged(attachment);
     bool derived = attachment.catalog.is_derived(page);
     for (const auto& [kind, edge, rule] : staged.graph)
-        if (edge.child == page && (kind == Kind::set_rule || kind == Kind::remove_rule))
-            derived = kind == Kind::set_rule;
+        if (edge.child == page && kind >= ChangeKind::set_rule)
+            derived = kind == ChangeKind::set_rule;
     return derived;
 }
 
