@@ -164,8 +164,9 @@ public:
     Committed remove_dependency(Page parent, Page child, const CommitOptions& options = {}) const;
     /// Computes all that is stale, as far as this process has the code: in one commit for each
     /// RecomputeOptions::priority, the highest first, with the stale pages that those need; a page
-    /// once. How many functions ran. RecomputeFailed, Conflict, and what a commit throws: then
-    /// what is of less priority is still stale.
+    /// once. In several, parents first, where there are hundreds of thousands, or others keep
+    /// changing meanwhile what they are computed from. How many functions ran. RecomputeFailed,
+    /// Conflict, and what a commit throws: then the rest is still stale.
     std::size_t propagate() const;
 
     [[nodiscard]] std::optional<Formula> formula(PageId page) const;  ///< Nothing: not derived.

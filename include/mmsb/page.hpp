@@ -18,6 +18,7 @@
 #include <mmsb/stream.hpp>
 #include <mmsb/types.hpp>
 
+#include <algorithm>
 #include <new>
 
 namespace mmsb {

@@ -162,7 +162,8 @@ public:
     /// and asking for it is HistoryDropped from then on. Empty: of what the bus's retention does
     /// not keep. The log is kept back to the second newest checkpoint at least, against damage of
     /// the newest: oldest() says how far. May die anywhere: what is kept is not touched. Others may
-    /// go on reading and writing.
+    /// go on reading and writing. InvalidArgument (not committed yet; a sequence, on a bus without
+    /// a path), HistoryDropped (dropped before).
     void compact(std::optional<Sequence> oldest_kept = {}) const;
     /// How much of the past the bus keeps from now on, whoever writes to it; durable, and in the
     /// log, when it returns. What is more is dropped after the next checkpoint, or by compact().

@@ -120,8 +120,8 @@ public:
     void add_dependency(Page parent, Page child, EdgeType type);
     void remove_dependency(Page parent, Page child);
 
-    /// Whatever it throws, the object is empty then and may be used again; but for ReadOnly, and
-    /// WrongContext inside the function of a transact(), which leave it as it was.
+    /// Whatever it throws, the object is empty then and may be used again; but for ReadOnly,
+    /// BusClosed, and WrongContext inside the function of a transact(), which leave it as it was.
     Committed commit(const CommitOptions& options = {});
     /// The same, but Conflict and Busy are values.
     [[nodiscard]] CommitOutcome try_commit(const CommitOptions& options = {});

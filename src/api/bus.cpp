@@ -55,7 +55,7 @@ void Bus::look_for_arena_now() noexcept {
     if (now < due || !next_look_ns.compare_exchange_strong(due, now + pause.count())) return;
     const std::lock_guard lock(successor_mutex);
     if (successor) return;
-    successor = state::view_again(*attachment, config);
+    successor = state::view_again(*attachment, config, on_notice);
     if (successor) current.store(successor.get(), std::memory_order_release);
 }
 

@@ -32,7 +32,8 @@ log::Lsn behind(state::Attachment& bus, Sequence commit) {
 
 EventSource::EventSource(state::Attachment& bus, EventFilter filter) : filter_(std::move(filter)) {
     const auto oldest = state::oldest_view(bus);
-    if (filter_.from == Sequence::newest) filter_.from = state::newest(bus).sequence;
+    if (filter_.from == Sequence::newest)
+        filter_.from = std::max(state::newest(bus).sequence, oldest + 1);
     const bool from_now = !filter_.from;
     if (!bus.logging || (!from_now && *filter_.from <= oldest && oldest != Sequence::zero))
         throw HistoryDropped(

@@ -176,10 +176,15 @@ std::size_t ShadowPageGraph::propagate() const {
     bus.refuse_writing();
     std::size_t computed = 0;
     for (const int priority : state::stale_priorities(bus.at())) {
-        state::Staged staged;
-        staged.refresh = priority;
-        bus.commit(staged, {});
-        computed += staged.made.computed;
+        state::Refresh refresh{.priority = priority};
+        do {
+            state::Staged staged;
+            staged.refresh = refresh;
+            bus.commit(staged, {});
+            refresh = *staged.refresh;
+            computed += staged.made.computed;
+            if (staged.made.computed == 0) refresh.most *= 2;  // of these it has no function
+        } while (refresh.is_part);
     }
     return computed;
 }

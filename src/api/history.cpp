@@ -306,8 +306,9 @@ std::shared_ptr<Stream<Record>::Impl> open_tlog(Handle handle, const LogFilter& 
     const auto bus = Bus::bare(handle);
     auto& attachment = Bus::get(bus).at();
     Bounds bounds{filter.from, filter.to, filter.since, filter.until, filter.source};
-    if (bounds.from == Sequence::newest) bounds.from = state::newest(attachment).sequence;
     const auto oldest = oldest_of(attachment);
+    if (bounds.from == Sequence::newest)
+        bounds.from = std::max(state::newest(attachment).sequence, oldest + 1);
     if (bounds.from != Sequence::zero && bounds.from <= oldest) throw_dropped(oldest);
     if (filter.structure && !attachment.is_private)
         return stream_records(std::make_shared<ChosenCommits>(bus, bounds), filter);

@@ -102,55 +102,6 @@ void Transaction::Impl::unstage() noexcept {
     staged.pages.pop_back();
 }
 
-void Transaction::Impl::watch(PageId page, std::uint32_t line, Epoch epoch) {
-    auto& attachment = at().at();
-    const auto conflict = [&](PageId which) {
-        throw Conflict(
-            ErrorCode::conflict,
-            fmt::format("page {} has changed since this transaction read it", number(which)),
-            {.page = which, .expected = "what was read before", .found = "a newer version"});
-    };
-    const auto [known, fresh] = reads.emplace(page, state::WatchedPage{page, line, epoch});
-    if (!fresh && known->second.epoch != epoch) conflict(page);
-    const auto logged = attachment.words().logged.load(std::memory_order_acquire);
-    if (fresh && reads.size() > 1 && logged != as_of) {
-        for (auto& [id, read] : reads) {
-            try {
-                if (state::read_line(attachment, id, read.line).epoch != number(read.epoch))
-                    conflict(id);
-            } catch (const PageNotFound&) {
-                conflict(id);
-            }
-        }
-    }
-    if (fresh) as_of = logged;
-}
-
-std::uint64_t Transaction::Impl::live_size(const Page& page) {
-    auto line = Bus::handle_of(page).line;
-    const auto now = state::read_line(at().at(), page.id(), line);
-    watch(page.id(), line, Epoch{now.epoch});
-    return now.size;
-}
-
-void Transaction::Impl::read_live(const Page& page, std::span<std::byte> out,
-                                  std::uint64_t offset) {
-    const auto& handle = Bus::handle_of(page);
-    auto line = handle.line;
-    const auto live = live_size(page);
-    const auto there = std::min<std::uint64_t>(out.size(), live - std::min(offset, live));
-    std::ranges::fill(out.subspan(static_cast<std::size_t>(there)), std::byte{0});
-    if (there == 0) return;
-    try {
-        const auto part = out.first(static_cast<std::size_t>(there));
-        const auto read = state::read_into(at().at(), page.id(), line, handle.hint, part, offset);
-        watch(page.id(), line, read.epoch);
-    } catch (const InvalidArgument&) {
-        static_cast<void>(live_size(page));  // it became smaller since: that is a conflict
-        throw;
-    }
-}
-
 std::uint64_t Transaction::Impl::size_of(state::StagedPage& page) const {
     return page.size ? *page.size : state::read_line(at().at(), page.page, page.line).size;
 }
@@ -239,9 +190,11 @@ std::optional<Page> Transaction::find_page(std::string_view name) {
         if (!page.deleted && page.name && *page.name == name)
             return Bus::page(impl().bus, page.line, page.page);
     auto& bus = impl().at().at();
+    const auto logged = impl().logged();
     bus.catalog.follow_logged(bus);
     const auto found = bus.catalog.find(name);
     impl().names.emplace(std::string(name), found ? found->first : PageId::none);
+    impl().go_together(logged);
     if (!found) return std::nullopt;
     const auto staged = impl().pages.find(found->first);
     if (staged != impl().pages.end()) {

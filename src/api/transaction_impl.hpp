@@ -64,9 +64,12 @@ struct Transaction::Impl {
     /// Nothing where it is not staged. Throws as stage().
     [[nodiscard]] std::optional<detail::TransactionPage> find(const Page& page);
     [[nodiscard]] detail::TransactionPage there(StagedAt& page) const;
-    /// Remembers the version that was read; throws Conflict where it does not go with what was read
-    /// before.
-    void watch(PageId page, std::uint32_t line, Epoch epoch);
+    /// Remembers the version that was read, when `logged` had been looked at; throws Conflict where
+    /// it does not go with what was read before.
+    void watch(PageId page, std::uint32_t line, Epoch epoch, log::Lsn logged);
+    /// Likewise, of all that was read.
+    void go_together(log::Lsn logged);
+    [[nodiscard]] log::Lsn logged() const;
     /// As its formulas are by now, with what is staged.
     [[nodiscard]] bool will_be_derived(PageId page) const;
     /// Live bytes of [offset, offset + out.size()), watched; zeros behind the live end.

@@ -103,9 +103,7 @@ struct Timer {
     std::atomic<std::uint32_t> awake{0};  ///< futex; 0: asleep.
     std::atomic<bool> stopping{false};
     std::atomic<std::int64_t> sync_every_ns{0};  ///< 0: no handle has Durability::interval.
-    /// By commits that have it for themselves: up to where the disk is to have the log, and how
-    /// soon.
-    std::atomic<Lsn> asked_lsn{0};
+    /// By commits that have it for themselves: how soon the next sync is to be; 0: none asks.
     std::atomic<std::int64_t> asked_ns{0};
 };
 
@@ -123,7 +121,10 @@ public:
     void tell(Notice::Level level, const std::string& text) noexcept;
 
 private:
-    std::recursive_mutex mutex_{};
+    [[nodiscard]] Pointer at(std::size_t i) noexcept;  // nullptr: there are no more
+
+    std::mutex list_{};               // of the functions; nothing is waited for that has it
+    std::recursive_mutex telling_{};  // while one runs
     std::vector<Pointer> functions_{};
 };
 
@@ -139,8 +140,9 @@ struct Changing {
 /// The thread that makes checkpoints now and then.
 struct Keeper {
     std::thread thread{};
-    std::atomic<std::uint32_t> stopping{0};  ///< futex
-    std::atomic<std::int64_t> every_ns{0};   ///< 0: no handle wants checkpoints.
+    std::atomic<std::uint32_t> bell{0};  ///< futex: one of these has changed.
+    std::atomic<bool> stopping{false};
+    std::atomic<std::int64_t> every_ns{0};  ///< 0: no handle wants checkpoints.
 };
 
 struct Attachment : std::enable_shared_from_this<Attachment> {

@@ -243,6 +243,10 @@ public:
     }
     void moved() {
         if (++moves_ >= options_.attempts) throw_moved(moves_);
+        // What is stale need not be computed at once, and less of it takes less time.
+        constexpr int few = 3;
+        if (auto& refresh = staged_.refresh; refresh && moves_ >= few)
+            refresh->most = std::max<std::size_t>(std::min(refresh->most, refresh->chosen) / 2, 1);
         turn_.conflicted();
     }
 
@@ -257,6 +261,7 @@ private:
 // False: once more, or it is a conflict.
 bool run(Derivation& derivation, Attachment& bus, const Staged& staged, Outcome& outcome) {
     const auto has_moved = [&] {
+        bus.require_memory();
         bus.catalog.follow_logged(bus);
         return is_conflict(bus, staged, outcome);
     };
@@ -330,7 +335,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     if (outcome.result.status == CommitStatus::conflict) return outcome.result;
     if (bus.is_lost()) throw_lost_committed(bus, outcome.result.committed.sequence);
     wake(bus, outcome.wakes);
-    if (durability == Durability::interval) sync_within(bus, outcome.end, handle.interval);
+    if (durability == Durability::interval) sync_once(bus, handle.interval);
     wake_timer(bus);
     if (bus.is_private) fold_past(bus, false);
     if (durability == Durability::sync) {

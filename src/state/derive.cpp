@@ -37,13 +37,19 @@ public:
         const auto view = bus_.catalog.graph(staged_.made.graph_head);
         const auto net = net_changes(*view);
         check_changes(*view, net);
-        if (staged_.refresh) choose(*view, *staged_.refresh);
+        if (staged_.refresh) {
+            choose(*view, staged_.refresh->priority);
+            take_part(*view, *staged_.refresh);
+        }
         staged_.made.graph = net;
         const bool rules_change = std::ranges::any_of(net, [](const GraphChange& change) {
             return change.kind == Kind::set_rule || change.kind == Kind::remove_rule;
         });
-        // Edges count as they are behind this commit; where only they change, nothing follows.
-        if (net.empty() || (!rules_change && staged_.pages.empty())) return propagate(*view, {});
+        // Edges count as they are behind this commit. (Of others than these nothing becomes stale.)
+        const bool bounds_change = std::ranges::any_of(net, [](const GraphChange& change) {
+            return change.edge.type == EdgeType::control || change.edge.type == EdgeType::compiler;
+        });
+        if (!rules_change && (staged_.pages.empty() || !bounds_change)) return propagate(*view, {});
         const auto seeds = seeds_of(net);
         propagate(reachable(*view, net, seeds), net);
     }
@@ -135,6 +141,20 @@ private:
             if (is_needed || (function != nullptr && function->priority >= priority))
                 chosen_.insert(page);
         }
+    }
+
+    // The first of them: what a page needs comes before it.
+    void take_part(const graph::Graph& view, Refresh& refresh) {
+        refresh.is_part = chosen_.size() > refresh.most;
+        if (refresh.is_part) {
+            Computing::Pages first;
+            for (const auto page : view.derived()) {
+                if (first.size() == refresh.most) break;
+                if (chosen_.contains(page)) first.insert(page);
+            }
+            chosen_.swap(first);
+        }
+        refresh.chosen = chosen_.size();
     }
 
     void propagate(const graph::Graph& graph, std::span<const GraphChange> net) {

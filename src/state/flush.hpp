@@ -60,8 +60,8 @@ void start_timer(Attachment& bus);
 void stop_timer(Attachment& bus) noexcept;
 /// From now on, with the shortest interval of all who say so.
 void sync_every(Attachment& bus, std::chrono::nanoseconds interval) noexcept;
-/// Once: the log up to `lsn`, within the interval. Before wake_timer().
-void sync_within(Attachment& bus, Lsn lsn, std::chrono::nanoseconds interval) noexcept;
+/// All that is logged by now, within that time. Before wake_timer().
+void sync_once(Attachment& bus, std::chrono::nanoseconds within) noexcept;
 /// There is something to flush. Costs a load where the timer is awake.
 void wake_timer(Attachment& bus) noexcept;
 

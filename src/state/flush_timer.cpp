@@ -20,11 +20,27 @@ void tell_stuck(const Attachment& bus, const std::exception& e) noexcept {
 }
 
 // 0: nobody asks for the disk.
-std::int64_t interval_of(const Attachment& bus) noexcept {
-    const auto always = bus.timer.sync_every_ns.load();
-    if (bus.timer.asked_lsn.load() <= bus.words().durable.load()) return always;
-    const auto asked = bus.timer.asked_ns.load();
-    return always == 0 ? asked : std::min(always, asked);
+std::int64_t interval_of(const Timer& timer) noexcept {
+    const auto always = timer.sync_every_ns.load(), asked = timer.asked_ns.load();
+    return always == 0 || asked == 0 ? std::max(always, asked) : std::min(always, asked);
+}
+
+void make_shorter(std::atomic<std::int64_t>& interval, std::int64_t ns) noexcept {
+    auto known = interval.load();
+    while ((known == 0 || ns < known) && !interval.compare_exchange_weak(known, ns)) {
+    }
+}
+
+// Whoever asks meanwhile is heard the next time; where it fails, so is who asked before.
+void flush_by_timer(Attachment& bus, Flush what) {
+    auto& asked = bus.timer.asked_ns;
+    const auto once = what == Flush::sync ? asked.exchange(0) : 0;
+    try {
+        flush(bus, what, bus.words().logged.load(), bus.lock_timeout);
+    } catch (...) {
+        if (once != 0) make_shorter(asked, once);
+        throw;
+    }
 }
 
 void timer_loop(Attachment& bus) {
@@ -33,13 +49,13 @@ void timer_loop(Attachment& bus) {
     auto last_sync = os::steady_ns();
     bool told = false;
     while (!timer.stopping.load() && !bus.is_lost()) {
-        const auto every = interval_of(bus);
+        const auto every = interval_of(timer);
         const auto logged = words.logged.load();
         const auto behind = every != 0 ? words.durable.load() : words.flushed.load();
         if (behind >= logged || words.poison.load() != 0) {
             timer.awake.store(0);
             // A commit between the look and the store found the timer awake and did not wake it.
-            if (words.logged.load() == logged && interval_of(bus) == every &&
+            if (words.logged.load() == logged && interval_of(timer) == every &&
                 !timer.stopping.load())
                 os::futex_wait(timer.awake, 0, forever);
             timer.awake.store(1);
@@ -50,7 +66,7 @@ void timer_loop(Attachment& bus) {
             MMSB_STEP("timer.turn");
             const bool sync = every != 0 && os::steady_ns() - last_sync >= every;
             if (sync) last_sync = os::steady_ns();
-            flush(bus, sync ? Flush::sync : Flush::write, words.logged.load(), bus.lock_timeout);
+            flush_by_timer(bus, sync ? Flush::sync : Flush::write);
             told = false;
         } catch (const Corrupt& e) {
             // Words that contradict each other may stay so: not at once again, and told once.
@@ -76,23 +92,11 @@ void stop_timer(Attachment& bus) noexcept {
 }
 
 void sync_every(Attachment& bus, std::chrono::nanoseconds interval) noexcept {
-    auto& every = bus.timer.sync_every_ns;
-    auto known = every.load();
-    while ((known == 0 || interval.count() < known) &&
-           !every.compare_exchange_weak(known, interval.count())) {
-    }
+    make_shorter(bus.timer.sync_every_ns, interval.count());
 }
 
-void sync_within(Attachment& bus, Lsn lsn, std::chrono::nanoseconds interval) noexcept {
-    auto& timer = bus.timer;
-    auto asked = timer.asked_lsn.load();
-    const bool is_first = asked <= bus.words().durable.load();
-    auto known = timer.asked_ns.load();
-    while ((is_first || interval.count() < known) &&
-           !timer.asked_ns.compare_exchange_weak(known, interval.count())) {
-    }
-    while (asked < lsn && !timer.asked_lsn.compare_exchange_weak(asked, lsn)) {
-    }
+void sync_once(Attachment& bus, std::chrono::nanoseconds within) noexcept {
+    make_shorter(bus.timer.asked_ns, within.count());
 }
 
 void wake_timer(Attachment& bus) noexcept {

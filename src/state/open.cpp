@@ -327,18 +327,22 @@ std::shared_ptr<Attachment> attach(const OpenOptions& options) {
     throw_removed(options.config.path);
 }
 
-std::shared_ptr<Attachment> view_again(Attachment& rebuilt, const Config& config) noexcept {
+std::shared_ptr<Attachment> view_again(Attachment& rebuilt, const Config& config,
+                                       const Notices::Pointer& told) noexcept {
+    std::shared_ptr<Attachment> bus;
     try {
         ArenaFile place(rebuilt, config.arena_folder, config.permissions);
         arena::Stamps stamps;
         if (look_at(rebuilt, place.open(false), stamps) != Found::good) return nullptr;
-        auto bus = attach({.config = config});
-        if (!bus->arena || bus->rebuilt_privately) return nullptr;
-        bus->functions.add(rebuilt.functions);
-        return bus;
-    } catch (const std::exception&) {
-        return nullptr;
+        bus = attach({.config = config, .on_notice = told});
+        if (bus->arena && !bus->rebuilt_privately) {
+            bus->functions.add(rebuilt.functions);
+            return bus;
+        }
+    } catch (const std::exception&) {  // it stays with what it has
     }
+    if (bus) bus->notices.remove(told);
+    return nullptr;
 }
 
 void leave(std::shared_ptr<Attachment>&& bus, const Notices::Pointer& told) {

@@ -25,8 +25,8 @@ struct OpenOptions {
 [[nodiscard]] std::shared_ptr<Attachment> attach(const OpenOptions& options);
 /// For a viewer that had to rebuild the bus for itself: an attachment to the shared memory, where
 /// there is some by now and all is well with it; else nullptr.
-[[nodiscard]] std::shared_ptr<Attachment> view_again(Attachment& rebuilt,
-                                                     const Config& config) noexcept;
+[[nodiscard]] std::shared_ptr<Attachment> view_again(Attachment& rebuilt, const Config& config,
+                                                     const Notices::Pointer& told) noexcept;
 /// Gives it up; the last one of the process leaves the bus, the last one of all closes its log.
 /// Throws what the flush throws; it is left all the same. `told` is not told of more.
 void leave(std::shared_ptr<Attachment>&& bus, const Notices::Pointer& told);

@@ -234,11 +234,18 @@ bool is_time(const Attachment& bus, std::int64_t every_ns) {
            every_ns;
 }
 
+void ring_keeper(Attachment& bus) noexcept {
+    bus.keeper.bell.fetch_add(1);
+    os::futex_wake(bus.keeper.bell);
+}
+
 void keep(Attachment& bus) {
-    while (bus.keeper.stopping.load() == 0 && !bus.is_lost()) {
+    for (;;) {
+        const auto bell = bus.keeper.bell.load();
+        if (bus.keeper.stopping.load() || bus.is_lost()) return;
         const auto every = bus.keeper.every_ns.load();
-        os::futex_wait(bus.keeper.stopping, 0, std::chrono::nanoseconds(every));
-        if (bus.keeper.stopping.load() != 0) return;
+        os::futex_wait(bus.keeper.bell, bell, std::chrono::nanoseconds(every));
+        if (bus.keeper.stopping.load()) return;
         try {
             // Nine tenths: another process's keeper, or ours, may have slept a little shorter.
             if (!is_time(bus, every / 10 * 9) || !is_worth_it(bus)) continue;
@@ -267,17 +274,14 @@ void start_keeper(Attachment& bus, std::chrono::nanoseconds every) {
     if (bus.is_private || bus.read_only || every.count() <= 0) return;
     const auto known = bus.keeper.every_ns.load();
     bus.keeper.every_ns.store(known == 0 ? every.count() : std::min(known, every.count()));
-    if (bus.keeper.thread.joinable()) {
-        os::futex_wake(bus.keeper.stopping);  // it may sleep for a longer one
-        return;
-    }
+    if (bus.keeper.thread.joinable()) return ring_keeper(bus);  // it may sleep for a longer one
     bus.keeper.thread = start_thread(bus, keep);
 }
 
 void stop_keeper(Attachment& bus) noexcept {
     if (!bus.keeper.thread.joinable()) return;
-    bus.keeper.stopping.store(1);
-    os::futex_wake(bus.keeper.stopping);
+    bus.keeper.stopping.store(true);
+    ring_keeper(bus);
     bus.keeper.thread.join();
 }
 

@@ -165,14 +165,22 @@ struct Made {
     }
 };
 
+/// Of what is stale: pages of functions with this priority or more, and what those need.
+struct Refresh {
+    int priority = 0;
+    std::size_t most =
+        limits::pages_per_record / 4;  ///< Pages; less where others commit meanwhile.
+    std::size_t chosen = 0;            ///< So many it is,
+    bool is_part = false;              ///< and there are more.
+};
+
 struct Staged {
     std::vector<StagedPage> pages{};
     std::vector<WatchedPage> reads{};
     std::vector<WatchedName> names{};
     std::vector<GraphChange> graph{};
-    /// And compute what is stale: pages of functions with this priority or more, and what those
-    /// need.
-    std::optional<int> refresh{};
+    /// And compute what is stale.
+    std::optional<Refresh> refresh{};
     Made made{};
 
     void clear_made() noexcept {

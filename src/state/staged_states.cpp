@@ -70,9 +70,25 @@ StagedPage* StagedById::find(PageId page) const noexcept {
     return found == few_.end() ? nullptr : &*found;
 }
 
+namespace {
+
+// Was what is written made of what was read?
+bool is_made_of_reads(const Staged& staged) noexcept {
+    return !staged.reads.empty() || !staged.names.empty() ||
+           std::ranges::any_of(staged.pages,
+                               [](const StagedPage& page) { return page.expected.has_value(); });
+}
+
+}  // namespace
+
+// (Where it was, all of that is looked at before the first function.)
 StagedStates::StagedStates(Attachment& bus, Staged& staged, const StagedById& by_id,
                            const graph::Graph& graph)
-    : bus_(bus), staged_(staged), by_id_(by_id), graph_(graph), as_of_(logged()) {
+    : bus_(bus),
+      staged_(staged),
+      by_id_(by_id),
+      graph_(graph),
+      as_of_(is_made_of_reads(staged) ? 0 : logged()) {
     if (memory_->places.size() < graph.node_slots()) memory_->places.resize(graph.node_slots());
     if (memory_->by_node.size() < graph.node_slots()) memory_->by_node.resize(graph.node_slots());
 }

@@ -1,5 +1,6 @@
 // Many changes, one commit: what is seen inside, what is watched, what becomes of it.
 #include "support/contents.hpp"
+#include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
@@ -192,6 +193,30 @@ TEST(Transactions, ReadsAreOfOneSequence) {
         other.write(b, 0, bytes_of("1"));
     });
     EXPECT_THROW(static_cast<void>(tx.read(b)), Conflict);
+}
+
+TEST(Transactions, NamesAreOfThatSequenceToo) {
+    const auto bus = start();
+    const auto a = bus.create_page(1), named = bus.create_page(1, {.name = "x"});
+    const auto move_on = [&](const char* name) {
+        bus.transact([&](Transaction& tx) {
+            tx.update(a, bytes_of(name));
+            tx.rename(named, name);
+        });
+    };
+    auto tx = bus.transaction();
+    static_cast<void>(tx.read(a));
+    move_on("y");
+    thrown<Conflict>([&] { static_cast<void>(tx.find_page("x")); });
+    tx.discard();
+    EXPECT_TRUE(tx.find_page("y"));
+    move_on("z");
+    thrown<Conflict>([&] { static_cast<void>(tx.read(a)); });
+    tx.discard();
+    EXPECT_TRUE(tx.find_page("z"));
+    static_cast<void>(tx.read(a));
+    EXPECT_FALSE(tx.find_page("x"));
+    EXPECT_FALSE(tx.commit().changed());
 }
 
 TEST(Transactions, ReadingOnlyCommitsNothing) {
