@@ -74,6 +74,8 @@ bool EventSource::begin_by_structure(state::Attachment& bus, Sequence at) {
     std::set<PageId> children;  // these may be stale; others only if their edge is gone
     for (const auto& edge : edges) children.insert(edge.child);
     for (const auto& [child, formula] : formulas) children.insert(child);
+    for (const auto& [page, then] : structure->pages)
+        if (bus.catalog.may_have_edges(page)) children.insert(page);
     begin(structure->dependencies);
     std::size_t changed = 0;
     for (const auto child : children) {

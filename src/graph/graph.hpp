@@ -115,10 +115,10 @@ private:
     // Always has room for all nodes, in a copy as well: so that a node goes without memory.
     struct Free : std::vector<Node> {
         Free() = default;
-        Free(const Free& other) : std::vector<Node>() { *this = other; }
+        Free(const Free& other) : std::vector<Node>(other) { reserve(other.capacity()); }
         Free& operator=(const Free& other) {
-            reserve(other.capacity());
             std::vector<Node>::operator=(other);
+            reserve(other.capacity());
             return *this;
         }
         Free(Free&&) noexcept = default;

@@ -1,8 +1,6 @@
 // Image::apply. A record is walked and checked whole, then everything that needs memory is made
 // ready (Staging), then the change itself is made of steps that cannot fail.
-#include "base/assert.hpp"
 #include "base/limits.hpp"
-#include "delta/codec.hpp"
 #include "replay/image.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,5 @@
 // Derived pages that are computed later: when they are asked for, the urgent ones first.
 #include "api/derived.hpp"
-#include "support/raises.hpp"
-#include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
 

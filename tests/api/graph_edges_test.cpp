@@ -283,6 +283,10 @@ TEST(APageThatStaysStaleWithoutItsEdge, IsToldAsFreshToWhoCameAfterwards) {
     ASSERT_TRUE(event);
     EXPECT_EQ(event->type, EventType::page_fresh);
     EXPECT_EQ(event->page, page.id());
+    // And to who comes when that has happened, too.
+    auto late = bus.events({.from = event->sequence});
+    EXPECT_EQ(late.next(Timeout::zero()), event);
+    EXPECT_FALSE(late.next(Timeout::zero()));
 }
 
 TEST(AWait, SaysWhetherThePageIsStale) {
