@@ -340,11 +340,7 @@ Committed Transaction::commit(const CommitOptions& options) {
     impl().at().refuse_writing();
     const detail::ClearAtEnd always{impl()};
     const auto outcome = impl().commit(options);
-    if (outcome.status == CommitStatus::conflict)
-        throw Conflict(
-            ErrorCode::conflict,
-            fmt::format("page {} has changed since this transaction read it", number(outcome.page)),
-            {.page = outcome.page, .expected = "what was read", .found = "a newer version"});
+    if (outcome.status == CommitStatus::conflict) detail::throw_changed(outcome.page);
     return outcome.committed;
 }
 

@@ -11,6 +11,9 @@ namespace mmsb {
 
 namespace detail {
 
+/// Conflict: of what a transaction has read.
+[[noreturn]] void throw_changed(PageId page);
+
 /// A page that a transaction changes. Valid until it stages another one.
 struct TransactionPage {
     state::StagedPage& staged;

@@ -8,16 +8,13 @@
 namespace mmsb {
 
 using detail::Bus;
+using detail::throw_changed;
 
-namespace {
-
-[[noreturn]] void throw_changed(PageId page) {
+void detail::throw_changed(PageId page) {
     throw Conflict(ErrorCode::conflict,
                    fmt::format("page {} has changed since this transaction read it", number(page)),
-                   {.page = page, .expected = "what was read before", .found = "a newer version"});
+                   {.page = page, .expected = "what was read", .found = "a newer version"});
 }
-
-}  // namespace
 
 void Transaction::Impl::watch(PageId page, std::uint32_t line, Epoch epoch, log::Lsn logged) {
     const auto [known, fresh] = reads.emplace(page, state::WatchedPage{page, line, epoch});

@@ -35,9 +35,11 @@ std::string_view to_string(EventType type) noexcept {
 
 std::ostream& operator<<(std::ostream& out, const Event& event) {
     out << fmt::format("sequence {} {}", number(event.sequence), to_string(event.type));
-    if (event.page != PageId::none) out << fmt::format(" page {}", number(event.page));
-    if (event.page != PageId::none && event.type != EventType::device_sync_needed)
-        out << fmt::format(" epoch {}", number(event.epoch));
+    if (event.page != PageId::none) {
+        out << fmt::format(" page {}", number(event.page));
+        if (event.type != EventType::device_sync_needed)
+            out << fmt::format(" epoch {}", number(event.epoch));
+    }
     return out << (event.source.empty() ? "" : " ") << event.source;
 }
 
