@@ -84,54 +84,67 @@ public:
     explicit AloneByStretches(const Shape& shape)
         : shape_(shape),
           pages_(shape.parents.size()),
-          changed_(shape.parents.size()),
-          computed_(shape.parents.size()),
-          graph_(graph_of(shape)) {}
+          nodes_(shape.parents.size()),
+          graph_(graph_of(shape)) {
+        for (std::size_t node = 0; node != nodes_.size(); ++node) {
+            nodes_[node].page = &pages_[node];
+            for (const auto parent : shape.parents[node]) {
+                nodes_[node].parents.push_back(&pages_[parent]);
+                nodes_[node].bytes.emplace_back(pages_[parent]);
+            }
+        }
+    }
     void update(std::uint64_t value) override {
+        ++update_;
         std::memcpy(pages_[0].data(), &value, sizeof value);
-        changed_[0].assign(1, {0, sizeof value});
+        nodes_[0].changed.assign(1, {0, sizeof value});
+        nodes_[0].changed_in = update_;
         mmsb::graph::Propagation propagation(graph_);
         propagation.has(id_of(0), mmsb::graph::Fate::changed);
         propagation.run([&](mmsb::graph::Node at, std::uint8_t) {
             return visit(static_cast<std::size_t>(mmsb::number(graph_.page_of(at))) - 1);
         });
-        for (const auto node : visited_) changed_[node].clear();
-        visited_.clear();
     }
     Page read(std::size_t node) override { return pages_[node]; }
 
 private:
-    mmsb::graph::Fate visit(std::size_t node) {
-        parents_.clear();
-        ranges_.clear();
-        sizes_.clear();
-        const bool first = !computed_[node];
-        for (const auto parent : shape_.parents[node]) {
-            parents_.push_back(&pages_[parent]);
-            sizes_.emplace_back(pages_[parent]);
-            ranges_.push_back(first ? std::span(&whole, 1) : std::span(changed_[parent]));
+    struct Node {
+        Page* page = nullptr;
+        std::vector<const Page*> parents{};
+        std::vector<std::span<const std::byte>> bytes{};  // of the parents
+        std::vector<mmsb::ByteRange> changed{};           // in that update
+        std::uint64_t changed_in = 0;
+        bool computed = false;
+    };
+
+    mmsb::graph::Fate visit(std::size_t at) {
+        auto& node = nodes_[at];
+        ranges_.resize(node.parents.size());
+        for (std::size_t i = 0; i != node.parents.size(); ++i) {
+            const auto& from = nodes_[shape_.parents[at][i]];
+            ranges_[i] = !node.computed               ? std::span(&whole, 1)
+                         : from.changed_in == update_ ? std::span(from.changed)
+                                                      : std::span<mmsb::ByteRange>();
         }
-        auto& page = pages_[node];
-        const mmsb::graph::Call call{.parents = sizes_, .changed = ranges_, .out = page};
+        auto& page = *node.page;
+        const mmsb::graph::Call call{.parents = node.bytes, .changed = ranges_, .out = page};
         if (!mmsb::graph::reached_ranges(mmsb::Locality::lane_wise, call, reached_))
             throw std::logic_error("pages of one size have the same lanes");
         for (const auto& [offset, size] : reached_)
             std::memcpy(before_.data() + offset, page.data() + offset, size);
-        compute_changed(shape_, node, parents_, ranges_[0], page);
-        mmsb::delta::changed_ranges(before_, page, reached_, changed_[node]);
-        computed_[node] = true;
-        visited_.push_back(node);
-        return changed_[node].empty() ? mmsb::graph::Fate::unchanged : mmsb::graph::Fate::changed;
+        compute_changed(shape_, at, node.parents, ranges_[0], page);
+        mmsb::delta::changed_ranges(before_, page, reached_, node.changed);
+        node.computed = true;
+        if (node.changed.empty()) return mmsb::graph::Fate::unchanged;
+        node.changed_in = update_;
+        return mmsb::graph::Fate::changed;
     }
 
     Shape shape_;
     std::vector<Page> pages_;
-    std::vector<std::vector<mmsb::ByteRange>> changed_;
-    std::vector<bool> computed_;
+    std::vector<Node> nodes_;
     mmsb::graph::Graph graph_;
-    std::vector<std::size_t> visited_{};
-    std::vector<const Page*> parents_{};
-    std::vector<std::span<const std::byte>> sizes_{};
+    std::uint64_t update_ = 0;
     std::vector<std::span<const mmsb::ByteRange>> ranges_{};
     std::vector<mmsb::ByteRange> reached_{};
     Page before_{};

@@ -14,42 +14,46 @@ namespace {
 constexpr std::size_t at_a_time = 64;  // windows
 
 // [first, end), in a window that begins at `begin`.
-void add(std::size_t begin, std::size_t first, std::size_t end, std::vector<ByteRange>& ranges) {
+inline void add(std::size_t begin, std::size_t first, std::size_t end,
+                std::vector<ByteRange>& ranges) {
     if (!ranges.empty() && ranges.back().offset + ranges.back().size + window > begin)
         ranges.back().size = end - ranges.back().offset;
     else
         ranges.push_back({first, end - first});
 }
 
-// The first and the last byte that are another, and those between them.
-struct Differing {
-    std::size_t first = 0, end = 0;
+constexpr std::size_t word = sizeof(std::uint64_t);
 
-    void add(std::uint64_t differs, std::size_t at) noexcept {
-        if (differs == 0) return;
-        if (end == 0) first = at + static_cast<std::size_t>(std::countr_zero(differs)) / 8;
-        end = at + (static_cast<std::size_t>(std::bit_width(differs)) + 7) / 8;
-    }
-};
+// The bits in which `n` bytes differ.
+std::uint64_t differing(const std::byte* before, const std::byte* now,
+                        std::size_t n = word) noexcept {
+    std::uint64_t was = 0, is = 0;
+    std::memcpy(&was, before, n);
+    std::memcpy(&is, now, n);
+    return was ^ is;
+}
 
-// Of no more than a window: what is found of it needs no mask.
-void add_one_window(const Part& part, std::vector<ByteRange>& out) {
-    constexpr std::size_t word = sizeof(std::uint64_t);
-    const auto* const before = part.before.data();
-    const auto* const after = part.after.data();
-    const auto size = part.after.size();
-    Differing differing;
-    std::size_t at = 0;
-    for (; at + word <= size; at += word)
-        differing.add(load<std::uint64_t>(before + at) ^ load<std::uint64_t>(after + at), at);
-    if (at != size) {
-        std::uint64_t was = 0, is = 0;
-        std::memcpy(&was, before + at, size - at);
-        std::memcpy(&is, after + at, size - at);
-        differing.add(was ^ is, at);
+// Of no more than a window. Each byte is looked at once, as others may write `before` meanwhile. By
+// words: what has just been computed was stored by words, mostly, and what reads more at once would
+// wait for these stores. By branches: they are foreseen, and who goes on with what is found need
+// not wait for it.
+inline void add_one_window(std::size_t offset, const std::byte* before, const std::byte* now,
+                           std::size_t size, std::vector<ByteRange>& out) {
+    const auto words = size / word * word;
+    const auto at = [&](std::size_t i) { return differing(before + i, now + i); };
+    std::size_t first = 0, last = words;
+    std::uint64_t in_first = 0;
+    while (first != words && (in_first = at(first)) == 0) first += word;
+    auto in_last = words == size ? 0 : differing(before + words, now + words, size - words);
+    if (in_first == 0) in_first = in_last;  // first == words
+    if (in_first == 0) return;
+    while (in_last == 0) {
+        last -= word;
+        in_last = last == first ? in_first : at(last);
     }
-    if (differing.end != 0)
-        add(part.offset, part.offset + differing.first, part.offset + differing.end, out);
+    const auto begin = first + static_cast<std::size_t>(std::countr_zero(in_first)) / 8;
+    const auto end = last + (static_cast<std::size_t>(std::bit_width(in_last)) + 7) / 8;
+    add(offset, offset + begin, offset + end, out);
 }
 
 void add_windows(const Part& part, std::vector<ByteRange>& out) {
@@ -64,8 +68,12 @@ void add_windows(const Part& part, std::vector<ByteRange>& out) {
 }
 
 // (inline: of what is called for each page, twice, the compiler makes one function.)
-inline void add_part(const Part& part, std::vector<ByteRange>& out) {
-    part.after.size() <= window ? add_one_window(part, out) : add_windows(part, out);
+inline void add_part(std::size_t offset, const std::byte* before, const std::byte* now,
+                     std::size_t size, std::vector<ByteRange>& out) {
+    if (size <= window)
+        add_one_window(offset, before, now, size, out);
+    else
+        add_windows({offset, {before, size}, {now, size}}, out);
 }
 
 }  // namespace
@@ -78,7 +86,9 @@ void add_ranges(std::span<const Window> windows, std::vector<ByteRange>& ranges)
     }
 }
 
-void add_changed_ranges(const Part& part, std::vector<ByteRange>& out) { add_part(part, out); }
+void add_changed_ranges(const Part& part, std::vector<ByteRange>& out) {
+    add_part(part.offset, part.before.data(), part.after.data(), part.after.size(), out);
+}
 
 void changed_ranges(std::span<const std::byte> before, std::span<const std::byte> now,
                     std::vector<ByteRange>& out) {
@@ -91,7 +101,7 @@ void changed_ranges(std::span<const std::byte> before, std::span<const std::byte
     if (before.size() != now.size()) return out.assign(1, {0, now.size()});
     out.clear();
     for (const auto& [offset, size] : within)
-        add_part({offset, before.subspan(offset, size), now.subspan(offset, size)}, out);
+        add_part(offset, before.data() + offset, now.data() + offset, size, out);
 }
 
 }  // namespace mmsb::delta

@@ -1,7 +1,5 @@
 #include "graph/locality.hpp"
 
-#include "base/bytes.hpp"
-
 #include <algorithm>
 #include <bit>
 
@@ -9,25 +7,34 @@ namespace mmsb::graph {
 
 namespace {
 
-constexpr std::size_t lanes = 64;  // bytes: a whole number of lanes, of whatever size they are
-
+// To what comes before it, where it begins in that or right behind: mostly it is the same of each
+// parent.
 void add(std::size_t begin, std::size_t end, std::size_t size, std::vector<ByteRange>& out) {
     end = std::min(end, size);
-    if (begin < end) out.push_back({begin, end - begin});
+    if (begin >= end) return;
+    if (!out.empty() && begin >= out.back().offset && begin - out.back().offset <= out.back().size)
+        out.back().size = std::max(out.back().size, end - out.back().offset);
+    else
+        out.push_back({begin, end - begin});
 }
 
-bool add_lanes(std::size_t parent, std::span<const ByteRange> changed, std::size_t size,
-               std::vector<ByteRange>& out) {
-    // A page has as many lanes as each parent: their sizes are in the same proportion.
+// A lane begins at the same place in both.
+inline void add_same_lanes(std::span<const ByteRange> changed, std::size_t size,
+                           std::vector<ByteRange>& out) {
+    for (const auto& [offset, n] : changed)
+        add(offset / lanes_size * lanes_size, base::round_up(offset + n, lanes_size), size, out);
+}
+
+// A page has as many lanes as each parent: their sizes are in the same proportion.
+bool add_scaled_lanes(std::size_t parent, std::span<const ByteRange> changed, std::size_t size,
+                      std::vector<ByteRange>& out) {
     const auto larger = std::max(parent, size), smaller = std::min(parent, size);
-    std::size_t times = 1;
-    if (larger != smaller) {  // mostly not: dividing takes as long as all the rest
-        if (smaller == 0 || larger % smaller != 0) return false;
-        times = larger / smaller;
-        if (!std::has_single_bit(times) || times > lanes) return false;
-    }
+    if (smaller == 0 || larger % smaller != 0) return false;
+    const auto times = larger / smaller;
+    if (!std::has_single_bit(times) || times > lanes_size) return false;
     for (const auto& [offset, n] : changed) {
-        const auto begin = offset / lanes * lanes, end = base::round_up(offset + n, lanes);
+        const auto begin = offset / lanes_size * lanes_size,
+                   end = base::round_up(offset + n, lanes_size);
         if (size == larger)
             add(begin * times, end * times, size, out);
         else
@@ -36,9 +43,9 @@ bool add_lanes(std::size_t parent, std::span<const ByteRange> changed, std::size
     return true;
 }
 
-// Of several parents they come mixed.
+// Of several parents they may come mixed.
 void put_in_order(std::vector<ByteRange>& ranges) {
-    if (ranges.size() < 2) return;
+    if (std::ranges::is_sorted(ranges, {}, &ByteRange::offset)) return;
     std::ranges::sort(ranges, {}, &ByteRange::offset);
     auto last = ranges.begin();
     for (auto at = last + 1; at != ranges.end(); ++at) {
@@ -53,7 +60,9 @@ void put_in_order(std::vector<ByteRange>& ranges) {
 
 }  // namespace
 
-bool reached_ranges(Locality locality, const Call& call, std::vector<ByteRange>& out) {
+namespace detail {
+
+bool find_reached_ranges(Locality locality, const Call& call, std::vector<ByteRange>& out) {
     out.clear();
     const auto size = call.out.size();
     switch (locality) {
@@ -74,12 +83,19 @@ bool reached_ranges(Locality locality, const Call& call, std::vector<ByteRange>&
             break;
         }
         case Locality::lane_wise:
-            for (std::size_t i = 0; i != call.parents.size(); ++i)
-                if (!add_lanes(call.parents[i].size(), call.changed[i], size, out)) return false;
+            for (std::size_t i = 0; i != call.parents.size(); ++i) {
+                const auto parent = call.parents[i].size();
+                if (parent == size)
+                    add_same_lanes(call.changed[i], size, out);
+                else if (!add_scaled_lanes(parent, call.changed[i], size, out))
+                    return false;
+            }
             break;
     }
     put_in_order(out);
     return true;
 }
+
+}  // namespace detail
 
 }  // namespace mmsb::graph

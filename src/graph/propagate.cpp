@@ -6,12 +6,6 @@
 
 namespace mmsb::graph {
 
-namespace {
-
-constexpr std::size_t bits = 64;
-
-}  // namespace
-
 Propagation::Propagation(const Graph& graph) : graph_(graph) {
     auto& why = memory_->why;
     auto& marked = memory_->marked;
@@ -20,21 +14,14 @@ Propagation::Propagation(const Graph& graph) : graph_(graph) {
     const auto words = graph.order().end() / bits + 1;
     if (marked.size() < words) marked.resize(words);
     if (summary.size() < words / bits + 1) summary.resize(words / bits + 1);
-    at_ = summary.size();
+    why_ = why.data();
+    marked_ = marked.data();
+    summary_ = summary.data();
+    word_ = end_ = summary.size() * bits;
 }
 
 Propagation::~Propagation() {
-    if (at_ != memory_->summary.size()) memory_.drop();  // it was left in the middle
-}
-
-void Propagation::mark(Node node, std::uint8_t why) noexcept {
-    auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = *memory_;
-    whys[node] = static_cast<std::uint8_t>(whys[node] | why);
-    const auto position = graph_.order().position(node);
-    const auto word = position / bits;
-    marked[word] |= std::uint64_t{1} << (position % bits);
-    summary[word / bits] |= std::uint64_t{1} << (word % bits);
-    at_ = std::min<std::size_t>(at_, word / bits);
+    if (word_ != end_ || lone_ != no_node) memory_.drop();  // it was left in the middle
 }
 
 void Propagation::has(PageId page, Fate fate) {
@@ -45,50 +32,26 @@ void Propagation::ask(PageId page) {
     if (const auto node = graph_.node_of(page); node != no_node) mark(node, asked);
 }
 
-void Propagation::mark_children(Node node, Fate fate) noexcept {
-    if (fate == Fate::unchanged) return;
-    constexpr Kinds bound =
-        static_cast<Kinds>(kind_of(EdgeType::control) | kind_of(EdgeType::compiler));
-    for (const auto& [child, at, kinds] : graph_.children_of(node)) {
-        std::uint8_t why = 0;
-        const bool computed = (kinds & by_formula) != 0;
-        if (fate == Fate::changed)
-            why = static_cast<std::uint8_t>((computed ? dirty : 0) |
-                                            ((kinds & bound) != 0 ? invalid : 0));
-        else if (fate == Fate::stale)
-            why = computed || (kinds & bound) != 0 ? spoiled : 0;
-        else
-            why = computed ? refreshed : 0;
-        if (why != 0) mark(child, why);
-    }
-}
-
-Node Propagation::next() noexcept {
-    auto& marked = memory_->marked;
-    auto& summary = memory_->summary;
-    for (; at_ != summary.size(); ++at_) {
-        if (summary[at_] == 0) continue;
-        const auto word = at_ * bits + static_cast<std::size_t>(std::countr_zero(summary[at_]));
-        const auto bit = static_cast<std::size_t>(std::countr_zero(marked[word]));
-        marked[word] &= marked[word] - 1;
-        if (marked[word] == 0) summary[at_] &= summary[at_] - 1;
-        return graph_.order().at(static_cast<Position>(word * bits + bit));
-    }
-    return no_node;
-}
-
 Node Propagation::peek() const noexcept {
-    const auto& marked = memory_->marked;
-    const auto& summary = memory_->summary;
-    // What is further away than a word of the summary is not looked for.
-    if (at_ == summary.size() || summary[at_] == 0) return no_node;
-    const auto word = at_ * bits + static_cast<std::size_t>(std::countr_zero(summary[at_]));
-    const auto bit = static_cast<std::size_t>(std::countr_zero(marked[word]));
-    return graph_.order().at(static_cast<Position>(word * bits + bit));
+    if (lone_ != no_node) return lone_;
+    // What is in another word is not looked for.
+    return word_ == end_ || marked_[word_] == 0 ? no_node : first_marked();
+}
+
+// To the next word in which something is marked. False: there is none. REQUIRES that nothing is in
+// the word at hand.
+bool Propagation::go_on() noexcept {
+    auto at = word_ / bits;
+    summary_[at] &= ~(std::uint64_t{1} << (word_ % bits));
+    while (at != end_ / bits && summary_[at] == 0) ++at;
+    word_ = at * bits;
+    if (word_ == end_) return false;
+    word_ += static_cast<std::size_t>(std::countr_zero(summary_[at]));
+    return true;
 }
 
 void Propagation::take(Node node) {
-    memory_->batch.push_back({node, std::exchange(memory_->why[node], std::uint8_t{0})});
+    memory_->batch.push_back({node, std::exchange(why_[node], std::uint8_t{0})});
 }
 
 // All that a node leads to. False: that is more than is worth going through.
@@ -115,13 +78,12 @@ bool Propagation::shade(Node node) {
 void Propagation::gather(FunctionRef<bool(Node)> is_heavy) {
     constexpr std::size_t most = 4096;
     constexpr std::size_t worth = 512;  // edges a heavy page: some µs
-    const auto is_marked = [](std::uint64_t word) { return word != 0; };
-    if (std::ranges::none_of(std::span(memory_->summary).subspan(at_), is_marked)) return;
+    if (!find_word()) return;
     auto& [whys, marked, summary, batch, shaded, way, shaded_nodes] = *memory_;
     if (shaded.size() < whys.size()) shaded.resize(whys.size());
     edges_left_ += worth;
     bool goes_on = shade(batch.front().node);
-    for (auto s = at_; goes_on && s < summary.size(); ++s) {
+    for (auto s = word_ / bits; goes_on && s < summary.size(); ++s) {
         for (auto words = summary[s]; goes_on && words != 0; words &= words - 1) {
             const auto word = s * bits + static_cast<std::size_t>(std::countr_zero(words));
             for (auto left = marked[word]; goes_on && left != 0; left &= left - 1) {

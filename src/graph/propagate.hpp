@@ -11,6 +11,8 @@
 #include "base/spare.hpp"
 #include "graph/graph.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace mmsb::graph {
@@ -39,15 +41,15 @@ public:
     Propagation(const Propagation&) = delete;
     Propagation& operator=(const Propagation&) = delete;
 
-    /// What has happened already. A page without an edge is passed over.
+    /// What has happened already, before run(). A page without an edge is passed over.
     void has(PageId page, Fate fate);
-    /// It is visited whatever becomes of its parents.
+    /// It is visited whatever becomes of its parents. Before run().
     void ask(PageId page);
     /// Calls `visit(node, why)`, why a set of Why, for each page that is reached, until none is.
     template <class Visit>
     void run(const Visit& visit) {
         for (auto node = next(); node != no_node; node = next()) {
-            const auto why = std::exchange(memory_->why[node], std::uint8_t{0});
+            const auto why = std::exchange(why_[node], std::uint8_t{0});
             mark_children(node, visit(node, why));
         }
     }
@@ -64,14 +66,13 @@ public:
     template <class IsHeavy, class Visit, class VisitAll>
     void run(const IsHeavy& is_heavy, const Visit& visit, const VisitAll& visit_all) {
         for (auto node = next(); node != no_node; node = next()) {
+            const auto why = std::exchange(why_[node], std::uint8_t{0});
             if (!is_heavy(node)) {
-                const auto why = std::exchange(memory_->why[node], std::uint8_t{0});
                 mark_children(node, visit(node, why));
                 continue;
             }
             auto& batch = memory_->batch;
-            batch.clear();
-            take(node);
+            batch.assign(1, {node, why});
             gather(is_heavy);
             visit_all(std::span(batch));
             for (const auto& visited : batch) mark_children(visited.node, visited.fate);
@@ -79,9 +80,58 @@ public:
     }
 
 private:
-    void mark(Node node, std::uint8_t why) noexcept;
-    void mark_children(Node node, Fate fate) noexcept;
-    Node next() noexcept;
+    static constexpr std::size_t bits = 64;  // of a word
+
+    void mark(Node node, std::uint8_t why) noexcept {
+        why_[node] = static_cast<std::uint8_t>(why_[node] | why);
+        if (word_ != end_) return put(node);
+        if (lone_ == no_node || lone_ == node) {
+            lone_ = node;
+            return;
+        }
+        put(std::exchange(lone_, no_node));
+        put(node);
+    }
+    void put(Node node) noexcept {
+        const auto position = graph_.order().position(node);
+        const auto word = position / bits;
+        marked_[word] |= std::uint64_t{1} << (position % bits);
+        summary_[word / bits] |= std::uint64_t{1} << (word % bits);
+        word_ = std::min<std::size_t>(word_, word);
+    }
+    void mark_children(Node node, Fate fate) noexcept {
+        if (fate == Fate::unchanged) return;
+        constexpr auto bound = kind_of(EdgeType::control) | kind_of(EdgeType::compiler);
+        const auto [computed_why, bound_why] = whys_by(fate);
+        for (const auto& [child, at, kinds] : graph_.children_of(node)) {
+            const auto why = ((kinds & by_formula) != 0 ? computed_why : 0U) |
+                             ((kinds & bound) != 0 ? bound_why : 0U);
+            if (why != 0) mark(child, static_cast<std::uint8_t>(why));
+        }
+    }
+    // Why a child is visited whose formula names the page, and one that is bound to it.
+    static constexpr std::pair<unsigned, unsigned> whys_by(Fate fate) noexcept {
+        if (fate == Fate::changed) return {dirty, invalid};
+        if (fate == Fate::stale) return {spoiled, spoiled};
+        return {refreshed, 0};
+    }
+    Node next() noexcept {
+        if (lone_ != no_node) return std::exchange(lone_, no_node);
+        if (!find_word()) return no_node;
+        const auto first = first_marked();
+        marked_[word_] &= marked_[word_] - 1;
+        return first;
+    }
+    // REQUIRES that the word has one.
+    [[nodiscard]] Node first_marked() const noexcept {
+        const auto bit = static_cast<std::size_t>(std::countr_zero(marked_[word_]));
+        return graph_.order().at(static_cast<Position>(word_ * bits + bit));
+    }
+    // False: nothing is marked (but what is lone).
+    [[nodiscard]] bool find_word() noexcept {
+        return word_ != end_ && (marked_[word_] != 0 || go_on());
+    }
+    [[nodiscard]] bool go_on() noexcept;
     void take(Node node);
     void gather(FunctionRef<bool(Node)> is_heavy);
     [[nodiscard]] bool shade(Node node);
@@ -89,7 +139,7 @@ private:
     // All zero where nothing is marked: so a thread keeps it for its next propagation.
     struct Memory {
         std::vector<std::uint8_t> why{};                 // by node
-        std::vector<std::uint64_t> marked{}, summary{};  // by position; by word of that
+        std::vector<std::uint64_t> marked{}, summary{};  // by position; by word, if it has one
         std::vector<Visited> batch{};
         std::vector<std::uint8_t> shaded{};  // by node: something marked leads to it
         std::vector<Node> way{}, shaded_nodes{};
@@ -97,7 +147,14 @@ private:
 
     const Graph& graph_;
     base::Spare<Memory> memory_{};
-    std::size_t at_ = 0;               // the summary's word that is scanned
+    // Of it: what is written meanwhile could be the vectors, for all that the compiler knows.
+    std::uint8_t* why_ = nullptr;
+    std::uint64_t *marked_ = nullptr, *summary_ = nullptr;
+    // The word of the bitmap that is scanned: in those before it nothing is marked. end_: in none.
+    std::size_t word_ = 0, end_ = 0;
+    // What is marked where nothing else is: along a path the bitmap is not needed, and to write a
+    // bit and to find it again takes longer than all the rest. REQUIRES word_ == end_.
+    Node lone_ = no_node;
     std::size_t edges_left_ = 16'384;  // that gather() may go along
 };
 

@@ -53,6 +53,25 @@ TEST(Locality, OfASliceIsShiftedByItsArgument) {
     EXPECT_FALSE(reached(Locality::slice, {9, 9}, {{{0, 1}}, {}}, 9, offset(0)));
 }
 
+TEST(Locality, OfLanesOfSeveralParentsIsPutTogether) {
+    const auto of_two = [](const Ranges& first, const Ranges& second) {
+        return *reached(Locality::lane_wise, {1024, 1024}, {first, second}, 1024);
+    };
+    EXPECT_THAT(of_two({{70, 8}}, {{64, 2}}), ElementsAre(ByteRange{64, 64}));
+    EXPECT_THAT(of_two({{70, 60}}, {{500, 30}}),
+                ElementsAre(ByteRange{64, 128}, ByteRange{448, 128}));
+    EXPECT_THAT(of_two({{500, 1}}, {{3, 2}}), ElementsAre(ByteRange{0, 64}, ByteRange{448, 64}));
+    EXPECT_THAT(of_two({{70, 8}}, {{130, 8}}), ElementsAre(ByteRange{64, 128}));
+    EXPECT_THAT(of_two({{130, 8}}, {{70, 8}}), ElementsAre(ByteRange{64, 128}));
+    EXPECT_THAT(of_two({{130, 8}}, {}), ElementsAre(ByteRange{128, 64}));
+    EXPECT_THAT(of_two({}, {{130, 8}}), ElementsAre(ByteRange{128, 64}));
+    EXPECT_THAT(of_two({}, {}), ElementsAre());
+    EXPECT_THAT(of_two({{0, 8}, {256, 8}}, {{64, 8}}),
+                ElementsAre(ByteRange{0, 128}, ByteRange{256, 64}));
+    EXPECT_THAT(*reached(Locality::lane_wise, {1000}, {{{990, 8}}}, 1000),
+                ElementsAre(ByteRange{960, 40}));
+}
+
 TEST(Locality, OfLanesIsInProportion) {
     EXPECT_THAT(*reached(Locality::lane_wise, {1024}, {{{130, 1}}}, 128),  // f64 to u8
                 ElementsAre(ByteRange{16, 8}));
