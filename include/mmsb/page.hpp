@@ -19,6 +19,7 @@
 #include <mmsb/types.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <new>
 
 namespace mmsb {
@@ -93,7 +94,8 @@ public:
         return result;
     }
 
-    // -- changing. Finds the delta itself; equal bytes commit nothing (Committed::changed).
+    // -- changing. Finds the delta itself; equal bytes commit nothing (Committed::changed), but
+    // that a page that was stale by a control or compiler edge is fresh again.
     /// Replaces all. Last writer wins. InvalidArgument unless `bytes` has the page's size.
     Committed update(std::span<const std::byte> bytes, const CommitOptions& options = {}) const;
     /// Lets `edit(std::span<std::byte>)` change a private copy and commits what differs. No lock
@@ -165,6 +167,12 @@ private:
 };
 
 namespace detail {
+/// As many bytes as `count` of `size` have; more than any page has where that is too large to say.
+[[nodiscard]] constexpr std::size_t bytes_in(std::size_t count, std::size_t size) noexcept {
+    constexpr auto most = std::numeric_limits<std::size_t>::max();
+    return count > most / size ? most : count * size;
+}
+
 /// InvalidArgument: a typed page has another size than its type.
 [[noreturn]] void throw_resized(PageId page, std::size_t expected, std::size_t found);
 
@@ -195,8 +203,8 @@ protected:
 template <class T>
 class TypedPage : public detail::TypedBase {
     static_assert(Plain<T>,
-                  "T must be trivially copyable, of standard layout, no pointer, and "
-                  "without padding bytes (name the gaps as members)");
+                  "T must be trivially copyable, of standard layout, no pointer, without padding "
+                  "bytes (name the gaps as members), and aligned to 16 bytes at most");
 
 public:
     using value_type = T;
@@ -251,8 +259,8 @@ public:
 template <class T>
 class TypedPage<T[]> : public detail::TypedBase {
     static_assert(Plain<T>,
-                  "T must be trivially copyable, of standard layout, no pointer, and "
-                  "without padding bytes (name the gaps as members)");
+                  "T must be trivially copyable, of standard layout, no pointer, without padding "
+                  "bytes (name the gaps as members), and aligned to 16 bytes at most");
 
 public:
     using value_type = T;

@@ -15,7 +15,6 @@
 #include <functional>
 #include <initializer_list>
 #include <iosfwd>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -114,19 +113,16 @@ concept NoPadding = requires {
     typename std::bool_constant<(
         static_cast<void>(std::bit_cast<std::array<signed char, sizeof(T)>>(T{})), true)>;
 };
-
-/// As many bytes as `count` of `size` have; more than any page has where that is too large to say.
-[[nodiscard]] constexpr std::size_t bytes_in(std::size_t count, std::size_t size) noexcept {
-    constexpr auto most = std::numeric_limits<std::size_t>::max();
-    return count > most / size ? most : count * size;
-}
 }  // namespace detail
 
 /// What may live in a page: bytes that mean the same in every process. Padding is refused because
-/// its garbage would be logged as changes and make equal states differ: name it as a member.
+/// its garbage would be logged as changes and make equal states differ: name it as a member. So is
+/// what asks for more alignment than memory has by default: a view's copy of a page, and what a
+/// recompute function sees, lie somewhere.
 template <class T>
 concept Plain = std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T> &&
-                !std::is_pointer_v<T> && detail::NoPadding<T>;
+                !std::is_pointer_v<T> && detail::NoPadding<T> &&
+                alignof(std::remove_all_extents_t<T>) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
 /// A function that changes a T in place. One that takes T or const T& would edit a copy and lose
 /// it: refused, by asking whether it also takes a temporary.

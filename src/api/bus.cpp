@@ -26,6 +26,34 @@ Slots& slots() {
     return *s;
 }
 
+void give_back(Bus* bus) noexcept {
+    auto& s = slots();
+    const std::lock_guard lock(s.mutex);
+    s.free.push_back(bus);  // has room for all
+}
+
+// One for a bus that is being opened.
+class Slot {
+public:
+    Slot() {
+        auto& s = slots();
+        const std::lock_guard lock(s.mutex);
+        s.free.reserve(s.all.size() + 1);
+        if (s.free.empty()) s.free.push_back(&s.all.emplace_back());
+        bus_ = s.free.back();
+        s.free.pop_back();
+    }
+    ~Slot() {
+        if (bus_ != nullptr) give_back(bus_);
+    }
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+    [[nodiscard]] Bus* keep() noexcept { return std::exchange(bus_, nullptr); }
+
+private:
+    Bus* bus_ = nullptr;
+};
+
 [[noreturn]] void throw_closed() {
     throw BusClosed(ErrorCode::closed, "the State of this handle was stopped",
                     {.expected = "an open bus", .found = "a stopped one"});
@@ -80,26 +108,24 @@ void shorten_times(Config& config) {
 }  // namespace
 
 Handle Bus::open(const state::OpenOptions& options) {
-    auto path = whole_path(options.config.path);
-    auto arena_folder = whole_path(options.config.arena_folder);
     const bool good_prefix = options.config.open == Open::good_prefix;
     auto asked = options;
     asked.on_notice = state::notices_of(options);
     shorten_times(asked.config);
+    auto config = asked.config;
+    config.path = whole_path(config.path);
+    config.arena_folder = whole_path(config.arena_folder);
+    if (config.source.empty()) config.source = os::program_name();
+    if (config.path.empty() && config.max_tlog_size == 0)
+        config.max_tlog_size = limits::private_history;
+    state::HandleOptions handle{config.source, config.durability, config.lock_timeout,
+                                config.enable_instrumentation, config.interval};
+    Slot slot;
     auto attachment = good_prefix ? state::attach_good_prefix(asked) : state::attach(asked);
-    auto& s = slots();
-    const std::lock_guard lock(s.mutex);
-    if (s.free.empty()) s.free.push_back(&s.all.emplace_back());
-    Bus* bus = s.free.back();
-    s.free.pop_back();
-    bus->config = asked.config;
-    bus->config.path = std::move(path);
-    bus->config.arena_folder = std::move(arena_folder);
-    if (bus->config.source.empty()) bus->config.source = os::program_name();
-    if (bus->config.path.empty() && bus->config.max_tlog_size == 0)
-        bus->config.max_tlog_size = limits::private_history;
-    bus->handle = {bus->config.source, bus->config.durability, bus->config.lock_timeout,
-                   bus->config.enable_instrumentation, bus->config.interval};
+    // It is open: nothing that fails may come any more.
+    Bus* const bus = slot.keep();
+    bus->config = std::move(config);
+    bus->handle = std::move(handle);
     bus->read_only = good_prefix || options.config.open == Open::read_only;
     if (bus->config.durability == Durability::interval)
         state::sync_every(*attachment, bus->config.interval);
@@ -131,11 +157,7 @@ void Bus::close(const Handle& handle) {
     const auto on_notice = std::move(bus.on_notice);
     bus.attachment.reset();
     bus.successor.reset();
-    {
-        auto& s = slots();
-        const std::lock_guard lock(s.mutex);
-        s.free.push_back(&bus);
-    }
+    give_back(&bus);
     if (successor) state::leave(std::move(successor), on_notice);
     state::leave(std::move(attachment), on_notice);
 }

@@ -1,4 +1,5 @@
 #include "state/examine.hpp"
+#include "state/outside.hpp"
 
 namespace mmsb {
 
@@ -36,6 +37,9 @@ std::string_view to_string(FileHealth health) noexcept {
     return "unknown";
 }
 
-Diagnosis examine(const std::string& path) { return state::examine(path); }
+Diagnosis examine(const std::string& path) {
+    state::require_path(path);
+    return state::examine(path);
+}
 
 }  // namespace mmsb

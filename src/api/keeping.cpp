@@ -78,6 +78,7 @@ Sequence State::checkpoint(const std::string& file) const {
 
 Sequence State::copy_to(const std::string& folder) const {
     const auto& open = Bus::get(bus_);
+    state::require_path(folder);
     return state::copy_bus(open.at(), {.folder = folder,
                                        .permissions = open.config.permissions,
                                        .lock_timeout = open.config.lock_timeout});

@@ -1,6 +1,7 @@
 #include "api/bus.hpp"
 #include "api/transaction_impl.hpp"
 #include "state/commit.hpp"
+#include "state/outside.hpp"
 #include "state/past.hpp"
 #include "state/read.hpp"
 #include "state/turn.hpp"
@@ -27,8 +28,8 @@ void check_config(const Config& config) {
                               {.expected = expected, .found = found});
     };
     const bool has_path = !config.path.empty();
-    if (config.path.find('\0') != std::string::npos)
-        refuse("a path with a byte of zero", "a path", "one that ends before it does");
+    for (const auto* path : {&config.path, &config.arena_folder, &config.from_checkpoint})
+        state::require_path(*path);
     if (config.durability > Durability::sync || config.open > Open::good_prefix)
         refuse("there is no such Durability or Open", "Durability and Open as they are named",
                fmt::format("{} and {}", static_cast<unsigned>(config.durability),
@@ -116,8 +117,14 @@ Page open_or_make(const State& state, const detail::Handle& handle, std::string_
     named.name = name;
     for (;;) {
         if (const auto found = state.find_page(name)) {
-            check(*found);
-            return *found;
+            try {
+                check(*found);
+                return *found;
+            } catch (const PageNotFound&) {
+                const auto now = state.find_page(name);
+                if (now && now->id() == found->id()) throw;  // its line was written over
+                continue;                                    // deleted since
+            }
         }
         if (const auto made = create_one(handle, size, named, true)) return *made;
     }
@@ -149,7 +156,10 @@ void stop(State&& state, const std::string& checkpoint_file) {
     if (failed) std::rethrow_exception(failed);
 }
 
-void remove_bus(const std::string& path) { state::remove_bus(path); }
+void remove_bus(const std::string& path) {
+    state::require_path(path);
+    state::remove_bus(path);
+}
 
 namespace {
 

@@ -43,7 +43,19 @@ void flush_by_timer(Attachment& bus, Flush what) {
     }
 }
 
+// How long there is nothing to do if nobody commits: all is written, and what is to be synced has
+// time.
+std::chrono::nanoseconds idle_time(const arena::Control& words, Lsn logged, std::int64_t every,
+                                   std::int64_t last_sync) {
+    if (words.poison.load() != 0) return forever;
+    if (words.flushed.load() < logged) return {};
+    if (every == 0 || words.durable.load() >= logged) return forever;
+    return std::chrono::nanoseconds(every - (os::steady_ns() - last_sync));
+}
+
 void timer_loop(Attachment& bus) {
+    // What is less is not slept through: whoever commits meanwhile would have to wake the timer.
+    constexpr auto short_time = std::chrono::milliseconds(20);
     auto& words = bus.words();
     auto& timer = bus.timer;
     auto last_sync = os::steady_ns();
@@ -51,13 +63,12 @@ void timer_loop(Attachment& bus) {
     while (!timer.stopping.load() && !bus.is_lost()) {
         const auto every = interval_of(timer);
         const auto logged = words.logged.load();
-        const auto behind = every != 0 ? words.durable.load() : words.flushed.load();
-        if (behind >= logged || words.poison.load() != 0) {
+        if (const auto idle = idle_time(words, logged, every, last_sync); idle > short_time) {
             timer.awake.store(0);
             // A commit between the look and the store found the timer awake and did not wake it.
             if (words.logged.load() == logged && interval_of(timer) == every &&
                 !timer.stopping.load())
-                os::futex_wait(timer.awake, 0, forever);
+                os::futex_wait(timer.awake, 0, idle);
             timer.awake.store(1);
             continue;
         }
@@ -93,6 +104,7 @@ void stop_timer(Attachment& bus) noexcept {
 
 void sync_every(Attachment& bus, std::chrono::nanoseconds interval) noexcept {
     make_shorter(bus.timer.sync_every_ns, interval.count());
+    wake_timer(bus);  // it may sleep for as long as the one of before
 }
 
 void sync_once(Attachment& bus, std::chrono::nanoseconds within) noexcept {

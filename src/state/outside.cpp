@@ -28,7 +28,14 @@ bool is_bus(const fs::path& folder) {
 
 }  // namespace
 
+void require_path(const std::string& path) {
+    if (path.find('\0') == std::string::npos) return;
+    throw InvalidArgument(ErrorCode::invalid_argument, "a path with a byte of zero",
+                          {.expected = "a path", .found = "one that ends before it does"});
+}
+
 void require_outside(const std::string& folder) {
+    require_path(folder);
     std::error_code error;
     const auto whole = fs::weakly_canonical(folder, error);
     if (error) return;  // who opens it says what is wrong
@@ -42,6 +49,7 @@ void require_outside(const std::string& folder) {
 }
 
 std::string file_outside(const std::string& path) {
+    require_path(path);
     std::error_code error;
     fs::path target = path;
     for (int links = 0; links != most_links && fs::is_symlink(target, error); ++links) {

@@ -1,12 +1,14 @@
 #include "state/recompute.hpp"
 
+#include "state/commit.hpp"
+
 #include <algorithm>
 
 namespace mmsb::state {
 
 std::optional<Recomputer::Difference> Recomputer::recompute(const replay::Image& image, PageId page,
                                                             const replay::Formula& formula) {
-    const auto function = functions_.find(formula.function);
+    const auto function = bus_.functions.find(formula.function);
     if (!function || function->accumulates) {
         skipped_[page] = true;
         return std::nullopt;
@@ -26,6 +28,7 @@ std::optional<Recomputer::Difference> Recomputer::recompute(const replay::Image&
     Bytes out = bytes;
     ++calls_;
     try {
+        const InsideFunction inside(bus_);
         function->call({page, parents, changed, formula.arguments, out});
     } catch (const std::exception& e) {
         return Difference{page, 0, formula.function, e.what()};

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "replay/image.hpp"
-#include "state/functions.hpp"
+#include "state/attachment.hpp"
 
 #include <map>
 #include <optional>
@@ -15,7 +15,7 @@ namespace mmsb::state {
 /// or that accumulate (they need what was before). Threads: one.
 class Recomputer {
 public:
-    explicit Recomputer(const Functions& functions) : functions_(functions) {}
+    explicit Recomputer(const Attachment& bus) : bus_(bus) {}
 
     struct Difference {
         PageId page = PageId::none;
@@ -33,7 +33,7 @@ private:
     [[nodiscard]] std::optional<Difference> recompute(const replay::Image& image, PageId page,
                                                       const replay::Formula& formula);
 
-    const Functions& functions_;
+    const Attachment& bus_;
     Sequence seen_ = Sequence::zero;
     log::Lsn structure_ = 0;                        ///< Of what was seen,
     std::map<PageId, replay::Formula> formulas_{};  ///< and its formulas.

@@ -162,7 +162,7 @@ private:
     replay::Image image_;
     Replayer replayer_;
     IndexCheck indexes_{bus_, from_};
-    Recomputer recomputer_{bus_.functions};
+    Recomputer recomputer_{bus_};
 };
 
 }  // namespace

@@ -127,6 +127,20 @@ TEST(Verify, FindsAFunctionThatIsNotPure) {
     EXPECT_EQ(bus.verify({.recompute_every = 1}).error, "no");
 }
 
+TEST(Verify, LetsNoFunctionCommit) {
+    const auto bus = start();
+    const auto a = bus.create_page(1), b = bus.create_page(1), other = bus.create_page(1);
+    bus.register_recompute("test.sly/1", [](Recompute&) {});
+    bus.graph().derive(b, {a}, formula::call("test.sly/1"));
+    bus.register_recompute("test.sly/1", [&](Recompute&) { other.update(byte(7)); });
+    const auto before = bus.sequence();
+    const auto found = bus.verify({.recompute_every = 1});
+    EXPECT_FALSE(found.good);
+    EXPECT_EQ(found.page, b.id());
+    EXPECT_FALSE(found.error.empty());
+    EXPECT_EQ(bus.sequence(), before);
+}
+
 // A function that lies about its locality is found out as any that is not pure.
 TEST(Locality, IsWhatIsLookedAtAndVerified) {
     const auto bus = start();

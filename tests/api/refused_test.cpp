@@ -192,11 +192,24 @@ TEST(WhatWasMovedFrom, IsClosed) {
     thrown<BusClosed>([&] { static_cast<void>(other.sequence()); });
 }
 
-TEST(APathWithAZero, IsRefused) {
-    const TempFolder folder;
-    auto config = at(folder);
-    config.path += std::string("\0x", 2);
-    thrown<InvalidArgument>([&] { static_cast<void>(start(config)); });
+TEST(APathWithAByteOfZero, IsRefusedWhoeverTakesIt) {
+    using namespace std::string_literals;
+    const TempFolder folder, others;
+    const auto cut = others.path() + "\0 or not"s;
+    thrown<InvalidArgument>([&] { static_cast<void>(start({.path = cut})); });
+    thrown<InvalidArgument>(
+        [&] { static_cast<void>(start({.path = folder.path(), .arena_folder = cut})); });
+    thrown<InvalidArgument>(
+        [&] { static_cast<void>(start({.path = folder.path(), .from_checkpoint = cut})); });
+    const auto bus = start(at(folder));
+    bus.create_page(4);
+    raises<InvalidArgument>(bus, [&] { bus.checkpoint(cut); });
+    raises<InvalidArgument>(bus, [&] { bus.copy_to(cut); });
+    raises<InvalidArgument>(bus, [&] { bus.snapshot().export_to(cut); });
+    thrown<InvalidArgument>([&] { static_cast<void>(examine(cut)); });
+    stop(start(at(others)));
+    thrown<InvalidArgument>([&] { remove_bus(cut); });
+    EXPECT_TRUE(fs::exists(others.path() + "/bus"));
 }
 
 TEST(AFileForAUser, LiesOutsideOfEveryBus) {

@@ -4,6 +4,7 @@
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <thread>
 
@@ -35,6 +36,36 @@ TEST(ACommit, MayAskForAnIntervalByItself) {
     }
 }
 
+// Longer than who syncs stays awake for.
+TEST(ACommit, IsOnTheDiskWhenALongerIntervalIsOver) {
+    const TempFolder folder;
+    const auto bus =
+        start_with(with(folder, {.durability = Durability::interval, .interval = 60ms}));
+    const auto page = bus.create_page(1);
+    for (unsigned i = 0; i < 4; ++i) {
+        const auto committed = page.update(pattern(1, i));
+        ASSERT_TRUE(comes([&] { return bus.durable_sequence() >= committed.sequence; }));
+    }
+}
+
+// How often a process waits the system counts. (Never more often for being slow.)
+TEST(WhoSyncs, SleepsForAsLongAsAnIntervalIs) {
+    const TempFolder folder;
+    const auto bus = start_with(with(folder, {.durability = Durability::interval, .interval = 1h}));
+    const auto page = bus.create_page(1);
+    static_cast<void>(bus.wait_durable(page.update(pattern(1, 1)).sequence));
+    const auto last = page.update(pattern(1, 2)).sequence;
+    const auto waits_in_a_moment = [] {
+        rusage before{}, after{};
+        getrusage(RUSAGE_SELF, &before);
+        std::this_thread::sleep_for(100ms);
+        getrusage(RUSAGE_SELF, &after);
+        return after.ru_nvcsw - before.ru_nvcsw;
+    };
+    EXPECT_TRUE(comes([&] { return waits_in_a_moment() < 30; }));
+    EXPECT_LT(bus.durable_sequence(), last);
+}
+
 TEST(SeveralStates, ShareTheShortestInterval) {
     const TempFolder folder;
     const auto shortest =
@@ -46,6 +77,20 @@ TEST(SeveralStates, ShareTheShortestInterval) {
         const auto committed = page.update(pattern(1, i));
         ASSERT_TRUE(comes([&] { return shortest.durable_sequence() >= committed.sequence; }));
     }
+}
+
+TEST(SeveralStates, OfWhichOneIsOpenedLaterShortenTheIntervalAtOnce) {
+    const TempFolder folder;
+    const auto longest =
+        start_with(with(folder, {.durability = Durability::interval, .interval = 1h}));
+    const auto page = longest.create_page(1);
+    static_cast<void>(longest.wait_durable(page.update(pattern(1, 1)).sequence));
+    const auto last = page.update(pattern(1, 2)).sequence;
+    std::this_thread::sleep_for(50ms);  // who syncs sleeps by now
+    EXPECT_LT(longest.durable_sequence(), last);
+    const auto shortest =
+        start_with(with(folder, {.durability = Durability::interval, .interval = 5ms}));
+    EXPECT_TRUE(comes([&] { return longest.durable_sequence() >= last; }));
 }
 
 TEST(SeveralStates, ShareTheShortestTimeBetweenCheckpoints) {

@@ -329,6 +329,18 @@ TEST(BusesInThreads, OpenAndCloseOnTheirOwn) {
     stop(std::move(bus));
 }
 
+TEST(APageOpenedByItsName, MayBeDeletedByOthersAllTheTime) {
+    const auto bus = start();
+    std::atomic<bool> done{false};
+    std::thread deleter([&] {
+        while (!done.load())
+            if (const auto page = bus.find_page("p")) bus.delete_page(*page);
+    });
+    for (unsigned i = 0; i != rounds; ++i) EXPECT_NO_THROW(bus.open_page("p", 8));
+    done = true;
+    deleter.join();
+}
+
 // What a page is, and what a clone is made of, is of one moment.
 TEST(WhatAPageIs, IsNeverHalfOfTwoCommits) {
     const auto bus = start();

@@ -22,8 +22,12 @@ struct Padded {
     char c;
     int i;
 };
+struct alignas(32) Aligned {
+    double lanes[4];
+};
 
-static_assert(Plain<Pose> && !Plain<Padded> && !Plain<int*> && !Plain<std::string>);
+static_assert(Plain<Pose> && !Plain<Padded> && !Plain<Aligned> && !Plain<int*> &&
+              !Plain<std::string>);
 static_assert(EditOf<decltype([](Pose&) {}), Pose>);
 static_assert(!EditOf<decltype([](Pose) {}), Pose> && !EditOf<decltype([](const Pose&) {}), Pose>);
 

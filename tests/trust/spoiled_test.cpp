@@ -214,5 +214,21 @@ TEST(SharedMemoryThatWasWrittenOver, IsNotBuiltFromALogThatIsDamaged) {
     EXPECT_EQ(start_with(config).pages().size(), 4U);
 }
 
+// Its id stands in the log, and what the log says of it is not there: nobody waits for that.
+TEST(APageWhoseLineWasWrittenOver, IsRefusedToWhoOpensItByItsName) {
+    const TempFolder folder;
+    const auto bus = start_with(at(folder));
+    const auto page = bus.create_page(8, {.name = "p"});
+    const ForeignMap map(arena_of(folder.path()));
+    ASSERT_TRUE(map);
+    std::uint32_t number_of_line = 0;
+    while (map.line(number_of_line).id.load() != number(page.id()))
+        ASSERT_LT(++number_of_line, map.control().lines_used.load());
+    map.line(number_of_line).id.store(0);
+    thrown<Error>([&] { bus.open_page("p", 8); });
+    map.line(number_of_line).id.store(number(page.id()));
+    EXPECT_EQ(bus.open_page("p", 8), page);
+}
+
 }  // namespace
 }  // namespace mmsb::test
