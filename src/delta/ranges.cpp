@@ -1,11 +1,11 @@
 #include "delta/ranges.hpp"
 
-#include "delta/layout.hpp"
 #include "delta/windows.hpp"
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 
 namespace mmsb::delta {
 
