@@ -105,11 +105,13 @@ public:
     /// The code for a formula's function, for all handles of this bus in this process; in place of
     /// what the name had. Computes what is stale for want of it (ShadowPageGraph::propagate),
     /// unless this State only reads. What processes without the code leave stale from then on is
-    /// computed by this one's next commit that reaches it; at once, where it subscribes to that:
+    /// computed by this one's next commit that reaches it; at once, where it subscribes to that,
+    /// before it registers the code, so that nothing comes between:
     ///
     ///     auto fresh = bus.subscribe({.types = {EventType::page_stale}},
     ///                                [&](const Event&) { bus.graph().propagate(); });
     ///
+    /// (A page that is stale is not told of again: where propagate() throws, try it again later.)
     /// It stays, with what it captures, until another one has its name, or the last State of this
     /// bus in this process is closed. InvalidArgument (a name that is empty, too long, or begins
     /// with "mmsb."), and what propagate() throws: it is registered all the same.

@@ -234,7 +234,7 @@ enum class Locality : std::uint8_t {
 struct CommitOptions {
     std::string_view source{};  ///< Who; empty: Config::source. Few different ones: it is indexed.
     std::string_view label{};   ///< Why, in the user's words. Any number of different ones.
-    std::uint64_t tag = 0;  ///< The program's own number: tick, step, request. 0: none. Indexed.
+    std::uint64_t tag = 0;      ///< The program's own number: tick, step, request. 0: none.
     std::optional<Durability> durability{};  ///< More than the bus's; less is InvalidArgument.
     std::optional<Epoch> expected{};  ///< One page only: Conflict unless the page has this epoch.
     int attempts = 1000;  ///< How often an edit or transact may run its function, then Conflict.
@@ -304,7 +304,8 @@ struct Config {
         false;  ///< Time applies, for Stats: the first 64 after a reset, then about each eighth.
     unsigned permissions = 0600;
     /// Told of what is no error, also of other States of this bus in this process, on any thread,
-    /// one at a time, until stop() returns. It must not stop a State. Empty: warnings to stderr.
+    /// one at a time, until stop() returns. It must not stop a State or end a Subscription. Empty:
+    /// warnings to stderr.
     std::function<void(const Notice&)> on_notice{};
 };
 

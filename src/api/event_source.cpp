@@ -50,6 +50,11 @@ EventSource::EventSource(state::Attachment& bus, EventFilter filter) : filter_(s
 void EventSource::begin(state::Attachment& bus, Sequence at) {
     queue_.clear();
     reads_ = &bus;
+    begin_at(bus, at);
+    is_half_ = false;
+}
+
+void EventSource::begin_at(state::Attachment& bus, Sequence at) {
     if (state::look_while_kept(bus, at, [&] { return begin_by_structure(bus, at); })) return;
     const auto image = state::image_at(bus, at, {replay::Keep::Which::none, {}});
     begin(image.dependencies());
@@ -130,19 +135,23 @@ void EventSource::take(const log::Record& record, std::span<const std::byte> bod
     made_.clear();
     maker_.take(record, body, source == sources_.end() ? std::string_view() : source->second,
                 made_);
+    if ((!filter_.from || record.sequence >= *filter_.from) &&
+        (!filter_.to || record.sequence <= *filter_.to))
+        for (auto& event : made_)
+            if (admits(event)) queue_.push_back(std::move(event));
     sequence_ = record.sequence;
-    if ((filter_.from && record.sequence < *filter_.from) ||
-        (filter_.to && record.sequence > *filter_.to))
-        return;
-    for (auto& event : made_)
-        if (admits(event)) queue_.push_back(std::move(event));
 }
 
-bool EventSource::next(state::Attachment& bus, Event& event) {
+bool EventSource::next(state::Attachment& bus, Event& event, std::size_t& records) {
     bus.require_memory();
+    // What is known of it may be half of what it does: as of the one before, once more.
+    if (is_half_) begin(bus, sequence_);
     while (queue_.empty()) {
-        if (ended() || !cursor_->next()) return false;
+        if (ended() || records == 0 || !cursor_->next()) return false;
+        --records;
+        is_half_ = true;
         take(cursor_->record(), cursor_->body());
+        is_half_ = false;
     }
     event = std::move(queue_.front());
     queue_.pop_front();

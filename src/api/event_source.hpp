@@ -14,9 +14,10 @@ class EventSource {
 public:
     /// Throws HistoryDropped where the filter begins in what is not kept, or there is no log.
     EventSource(state::Attachment& bus, EventFilter filter);
-    /// The next one of what is known to be committed. Throws HistoryDropped where it was folded
-    /// away meanwhile, and what reading throws.
-    bool next(state::Attachment& bus, Event& event);
+    /// The next one of what is known to be committed, if it takes no more than so many records to
+    /// find it; `records` becomes what is left of them. Throws HistoryDropped where it was folded
+    /// away meanwhile, and what reading throws: the next call is for the same event again.
+    bool next(state::Attachment& bus, Event& event, std::size_t& records);
     /// Goes on with what is there now, as if it had begun there: after HistoryDropped.
     void skip_to_now(state::Attachment& bus);
     /// Takes in what has been logged since. False: nothing.
@@ -30,6 +31,7 @@ public:
 private:
     // As of that commit; what comes then is walked.
     void begin(state::Attachment& bus, Sequence at);
+    void begin_at(state::Attachment& bus, Sequence at);
     void begin(const replay::Dependencies& dependencies);
     bool begin_by_structure(state::Attachment& bus, Sequence at);
     void take(const log::Record& record, std::span<const std::byte> body);
@@ -40,6 +42,7 @@ private:
     std::optional<state::Cursor> cursor_{};
     const state::Attachment* reads_ = nullptr;  ///< What the cursor reads: a viewer may go over.
     Sequence sequence_ = Sequence::zero;
+    bool is_half_ = false;       ///< The record at hand was not taken to its end.
     std::vector<Event> made_{};  // of one record
     std::deque<Event> queue_{};
 };

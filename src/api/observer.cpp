@@ -5,6 +5,7 @@
 #include <mmsb/state.hpp>
 
 #include <fmt/format.h>
+#include <limits>
 #include <system_error>
 
 namespace mmsb {
@@ -19,20 +20,37 @@ Subscriber::Subscriber(state::Attachment& bus, const EventFilter& filter,
     told_ = source_.sequence();
 }
 
+namespace {
+
+void warn(const state::Attachment& bus, std::string_view what, std::string_view why) noexcept {
+    try {
+        bus.notice(Notice::Level::warning, fmt::format("{}: {}", what, why));
+    } catch (const std::exception&) {  // no memory for the text
+    }
+}
+
+}  // namespace
+
 void Subscriber::call(state::Attachment& bus, const Event& event) noexcept {
     {
         const std::lock_guard lock(mutex_);
         if (ended_.load()) return;
         calling_ = true;
     }
+    constexpr std::string_view threw = "a function that was told of an event threw";
     try {
         function_(event);
+        called();
     } catch (const std::exception& e) {
-        bus.notice(Notice::Level::warning,
-                   fmt::format("a function that was told of an event threw: {}", e.what()));
+        called();  // first: who is told of it may be waiting for that
+        warn(bus, threw, e.what());
     } catch (...) {
-        bus.notice(Notice::Level::warning, "a function that was told of an event threw");
+        called();
+        warn(bus, threw, "what is no exception");
     }
+}
+
+void Subscriber::called() noexcept {
     const std::lock_guard lock(mutex_);
     calling_ = false;
     changed_.notify_all();
@@ -45,27 +63,29 @@ void Subscriber::told(Sequence sequence) noexcept {
     changed_.notify_all();
 }
 
-void Subscriber::tell(state::Attachment& bus) noexcept {
+bool Subscriber::tell(state::Attachment& bus) noexcept {
+    std::size_t records = 4096;  // then others have their turn, and who stops the thread
     try {
         source_.look(bus);
-        for (Event event; !is_ended() && source_.next(bus, event);) {
+        for (Event event; !is_ended() && source_.next(bus, event, records);) {
             told(event.sequence - 1);
             call(bus, event);
         }
         told(source_.ended() ? Sequence::newest : source_.sequence());
+        return records == 0 && !is_ended();
     } catch (const HistoryDropped&) {
         try {
             source_.skip_to_now(bus);
             call(bus, {.type = EventType::gap, .sequence = source_.sequence()});
             told(source_.sequence());
         } catch (const std::exception& e) {
-            bus.notice(Notice::Level::warning, e.what());  // and it is tried again
+            warn(bus, "what was folded away is tried again", e.what());
         }
     } catch (const std::exception& e) {
-        bus.notice(Notice::Level::warning,
-                   fmt::format("a subscription ends: the log cannot be read: {}", e.what()));
+        warn(bus, "a subscription ends: the log cannot be read", e.what());
         end(false);
     }
+    return false;
 }
 
 void Subscriber::tell_now(state::Attachment& bus, const Event& event) noexcept {
@@ -131,7 +151,10 @@ void Observer::remove(const std::shared_ptr<Subscriber>& subscriber) noexcept {
 
 void Observer::end() noexcept {
     const std::lock_guard control(control_);
-    for (const auto& subscriber : all()) subscriber->end(false);
+    {
+        const std::lock_guard lock(list_);
+        for (const auto& subscriber : subscribers_) subscriber->end(false);
+    }
     stop_thread();
     const std::lock_guard lock(list_);
     subscribers_.clear();
@@ -180,14 +203,19 @@ void Observer::round() {
     auto& bus = bus_.at();
     const auto& words = bus.words();
     const auto logged = words.logged.load();
-    const auto subscribers = all();
-    for (const auto& subscriber : subscribers) subscriber->tell(bus);
+    bool none = false, more = false;
+    {
+        const auto subscribers = all();  // not kept while this sleeps: their functions may be gone
+        for (const auto& subscriber : subscribers) more |= subscriber->tell(bus);
+        none = subscribers.empty();
+    }
     tell_of_checkpoint(bus);
     {
         const std::lock_guard lock(list_);
         std::erase_if(subscribers_, [](const auto& each) { return each->is_ended(); });
     }
-    if (subscribers.empty()) {
+    if (more) return;
+    if (none) {
         os::futex_wait(changes_, changes, forever);
         return;
     }
@@ -233,7 +261,8 @@ Events State::events(const EventFilter& filter) const {
     auto impl = std::make_shared<Events::Impl>();
     impl->bus = detail::Bus::bare(bus_);
     impl->next = [source, bus = impl->bus](Event& event) {
-        return source->next(detail::Bus::get(bus).at(), event);
+        auto records = std::numeric_limits<std::size_t>::max();
+        return source->next(detail::Bus::get(bus).at(), event, records);
     };
     impl->wait = [source](const detail::Pin& bus, const state::Deadline& end) {
         if (source->ended()) return false;

@@ -14,8 +14,8 @@ class Subscriber {
 public:
     Subscriber(state::Attachment& bus, const EventFilter& filter,
                std::function<void(const Event&)> function);
-    /// Tells of all that is committed by now.
-    void tell(state::Attachment& bus) noexcept;
+    /// Tells of what is committed by now, some thousand records at a time. True: there may be more.
+    bool tell(state::Attachment& bus) noexcept;
     /// Of an event that is not in the log.
     void tell_now(state::Attachment& bus, const Event& event) noexcept;
     /// It is not told any more. `wait`: nor does its function run when this returns.
@@ -26,6 +26,7 @@ public:
 
 private:
     void call(state::Attachment& bus, const Event& event) noexcept;
+    void called() noexcept;
     void told(Sequence sequence) noexcept;
 
     EventSource source_;

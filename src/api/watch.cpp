@@ -66,7 +66,8 @@ bool Watched::take(state::Attachment& bus, std::vector<PageChange>& changes) {
 }
 
 void Watched::take_pages(state::Attachment& bus, std::vector<PageChange>& changes) {
-    for (auto at = pages_.begin(); at != pages_.end();) {
+    auto pages = pages_;  // where something fails, nothing has been seen
+    for (auto at = pages.begin(); at != pages.end();) {
         auto& [page, seen] = *at;
         try {
             const auto now = state::read_line(bus, page, seen.line);
@@ -77,9 +78,10 @@ void Watched::take_pages(state::Attachment& bus, std::vector<PageChange>& change
             ++at;
         } catch (const PageNotFound& gone) {
             changes.push_back({page, {seen.epoch, gone.deleted_at()}});
-            at = pages_.erase(at);
+            at = pages.erase(at);
         }
     }
+    pages_ = std::move(pages);
 }
 
 void Watched::take_all(state::Attachment& bus, std::vector<PageChange>& changes) {
@@ -111,8 +113,8 @@ void Watched::take_all(state::Attachment& bus, std::vector<PageChange>& changes)
             }
         }
     }
-    seen_ = now;
     changes.reserve(found.size());
+    seen_ = now;
     for (const auto& [page, version] : found) changes.push_back({page, version});
 }
 

@@ -259,18 +259,28 @@ private:
 };
 
 // False: once more, or it is a conflict.
-bool run(Derivation& derivation, Attachment& bus, const Staged& staged, Outcome& outcome) {
-    const auto has_moved = [&] {
+bool run(Derivation& derivation, Attachment& bus, const Call& call, const Staged& staged,
+         Outcome& outcome) {
+    enum class Found : std::uint8_t { conflict, other_graph, nothing };
+    // Under the lock: who has it is waited for, and mended where he died in the middle. Else what
+    // he has logged, and not applied, would be a conflict for ever.
+    const auto look = [&] {
+        const WriterLock lock(bus, call.handle.lock_timeout);
         bus.require_memory();
-        bus.catalog.follow_logged(bus);
-        return is_conflict(bus, staged, outcome);
+        bus.catalog.follow(bus, bus.tail.structure);
+        if (is_conflict(bus, staged, outcome)) return Found::conflict;
+        return bus.catalog.graph_head() == staged.made.graph_head ? Found::nothing
+                                                                  : Found::other_graph;
     };
     try {
         if (derivation.run()) return true;
-        if (!has_moved()) derivation.moved();
+        if (look() != Found::conflict) derivation.moved();
     } catch (const std::exception&) {
-        // What was computed from halves of two states, or did not fit them, is no error of its own.
-        if (!has_moved()) throw;
+        // What was computed from halves of two states, or did not fit them, is no error of its own;
+        // nor what a formula of before says to a page of now.
+        const auto found = look();
+        if (found == Found::nothing) throw;
+        if (found == Found::other_graph) derivation.moved();
     }
     return false;
 }
@@ -312,7 +322,7 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     for (int round = 0;;) {
         if (needs_derive(bus, staged)) [[unlikely]] {
             if (!derivation) derivation.emplace(bus, staged, options);
-            if (!run(*derivation, bus, staged, outcome)) {
+            if (!run(*derivation, bus, call, staged, outcome)) {
                 if (outcome.result.status == CommitStatus::conflict) return outcome.result;
                 continue;
             }

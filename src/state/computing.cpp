@@ -50,10 +50,7 @@ void Computing::start(graph::Propagation& propagation, std::span<const GraphChan
 
 // It has no formula any more, and keeps its bytes: they are what they shall be.
 void Computing::set_free(PageId page, graph::Propagation& propagation) {
-    if (std::ranges::any_of(staged_.pages, [page](const StagedPage& staged) {
-            return staged.page == page && staged.deleted;
-        }))
-        return;
+    if (const auto* staged = by_id_.find(page); staged != nullptr && staged->deleted) return;
     auto& now = pages_.of(page);
     if (!now.was_stale) return;
     mark(now, false);

@@ -21,6 +21,7 @@ public:
               Propagation mode, const Pages& chosen)
         : bus_(bus),
           staged_(staged),
+          by_id_(by_id),
           graph_(graph),
           mode_(mode),
           chosen_(chosen),
@@ -106,6 +107,7 @@ private:
 
     Attachment& bus_;
     Staged& staged_;
+    const StagedById& by_id_;
     const graph::Graph& graph_;
     Propagation mode_;
     const Pages& chosen_;

@@ -162,6 +162,18 @@ TEST(ASubscription, FromThePastMissesNothingAndIsToldOfCheckpoints) {
     EXPECT_EQ(told.events().back().sequence, kept);
 }
 
+TEST(ASubscription, ThatIsFarBehindIsToldAllOfItInParts) {
+    const auto bus = start();
+    const auto page = bus.create_page(4), other = bus.create_page(4);
+    for (unsigned i = 0; i != 10'000; ++i) page.write(0, pattern(4, i));
+    Told told;
+    const auto all = bus.subscribe({.pages = {page}, .from = Sequence{1}}, std::ref(told));
+    const auto few = bus.subscribe({.pages = {other}, .from = Sequence{3}}, [](const Event&) {});
+    EXPECT_TRUE(all.wait_for(bus.sequence(), 60s));
+    EXPECT_TRUE(few.wait_for(bus.sequence(), 60s));
+    EXPECT_EQ(told.events(), all_of(bus.events({.pages = {page}, .from = Sequence{1}})));
+}
+
 TEST(ASubscription, ThatThrowsHarmsNobody) {
     std::atomic<int> notices{0};
     const auto bus = start({.on_notice = [&](const Notice&) { ++notices; }});

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """arguments_test.py PROGRAM: what is wrong in a command line is an error with its own code, and changes nothing."""
 
+import subprocess
+
 import tool
 
 
@@ -12,8 +14,9 @@ class WrongUse(tool.Tool):
             self.run_mmsb(*arguments, code=2)
 
     def test_a_bus_that_is_not_there_is_four_and_is_not_made(self):
-        for command in (["info"], ["pages"], ["log"], ["stats"], ["verify"]):
+        for command in (["info"], ["pages"], ["log"], ["stats"], ["verify"], ["compact"], ["checkpoint"]):
             self.run_mmsb(*command, "no.bus", code=4)
+        self.run_mmsb("compact", "no.bus", "--keep", "7d", code=4)
         self.run_mmsb("show", "no.bus", "a", code=4)
         self.run_mmsb("diff", "no.bus", 1, 2, code=4)
         self.run_mmsb("export", "no.bus", "out", code=4)
@@ -42,6 +45,31 @@ class WrongUse(tool.Tool):
         self.write("a", "x")
         self.mmsb("capture", "x.bus", "a")
         self.run_mmsb("export", "x.bus", "--at", 1000, "out", code=2)
+
+    def test_what_is_refused_has_set_nothing(self):
+        self.write("a", "x")
+        self.mmsb("capture", "x.bus", "a")
+        before = self.json("info", "x.bus")[0]
+        self.run_mmsb("compact", "x.bus", "--keep", "1000", "--before", "999999", code=2)
+        self.assertEqual(self.json("info", "x.bus")[0], before)
+
+    def test_a_name_in_brackets_is_one_name(self):
+        self.write("a", "x")
+        self.mmsb("capture", "x.bus", "a")
+        self.assertEqual(len(self.json("log", "x.bus", "--page", "a")), 1)
+        for name in ("[a]", "[a,a]"):
+            self.assertIn(name, self.run_mmsb("log", "x.bus", "--page", name, code=3).stderr)
+
+    def test_an_error_that_nobody_can_read_has_its_exit_code(self):
+        for command in (["info", "no.bus"], ["compact", "no.bus"]):
+            for shell in ('exec "$@" 2>&-', 'exec "$@" 0<&- 1>&- 2>&-', 'exec "$@" 2>/dev/full'):
+                answer = subprocess.run(["sh", "-c", shell, "sh", tool.PROGRAM, *command], cwd=self.folder, timeout=60)
+                self.assertEqual(answer.returncode, 4, shell)
+        self.write("a", "x")
+        answer = subprocess.run(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", tool.PROGRAM, "capture", "x.bus", "a"],
+                                cwd=self.folder, timeout=60)
+        self.assertEqual(answer.returncode, 0)
+        self.assertTrue(self.json("verify", "x.bus")[0]["good"])
 
     def test_an_empty_argument_is_wrong_use(self):
         """It is a variable that is not set. To the library a bus without a path is one in memory, gone at the end."""

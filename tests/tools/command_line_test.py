@@ -190,7 +190,10 @@ class Looking(tool.Tool):
         self.assertEqual(self.sequences("--until", "1h"), [])
         self.assertEqual(self.sequences("--since", "2001-01-01", "--until", "2001-01-02T00:00:00Z"), [])
         self.assertEqual(self.sequences("--reverse"), every[::-1])
-        self.assertEqual(self.sequences("--reverse", "--limit", "2"), [third, second])
+        for limit in range(1, len(every) + 3):
+            self.assertEqual(self.sequences("--reverse", "--limit", limit), every[::-1][:limit])
+            self.assertEqual(self.sequences("--reverse", "--limit", limit, "--to", second, "--from", first),
+                             [s for s in every[::-1] if first <= s <= second][:limit])
         self.assertEqual(self.sequences("--limit", "1"), [first])
 
     def test_log_says_who_and_why(self):
@@ -322,9 +325,15 @@ class Looking(tool.Tool):
         self.assertIn("x.bus", self.run_mmsb("remove", "x.bus", code=4).stderr)
         self.mmsb("capture", "y.bus", "a")
         self.write("y.bus/mine", "other")
+        self.write("y.bus/large", b"x" * 50_000_000)
         (gone,) = self.json("remove", "y.bus")
         self.assertEqual((gone["path"], gone["folder_left"]), ("y.bus", True))
+        self.assertLess(gone["disk_bytes"], 50_000_000)
         self.assertEqual(self.read("y.bus/mine"), b"other")
+        self.mmsb("capture", "z.bus", "a")
+        within = subprocess.run([tool.PROGRAM, "remove", ".", "--json"], cwd=self.folder / "z.bus", capture_output=True, check=True)
+        self.assertFalse(json.loads(within.stdout)["folder_left"])
+        self.assertFalse((self.folder / "z.bus").exists())
 
     def test_a_reader_that_leaves_early_is_no_error_message(self):
         for command in (["log", "x.bus"], ["show", "x.bus", "a"], ["log", "--help"]):

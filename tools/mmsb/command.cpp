@@ -205,7 +205,12 @@ void Command::option(const char* names, const char* value, const Setter& set, co
 }
 void Command::option(const char* names, const char* value, std::vector<std::string>& to,
                      const char* help) {
-    app_->add_option(names, to, help)->option_text(value)->expected(1)->take_all();
+    // (CLI11 would take [a,b] for two values.)
+    app_->add_option(names, to, help)
+        ->option_text(value)
+        ->expected(1)
+        ->take_all()
+        ->allow_extra_args(false);
 }
 void Command::flag(const char* names, bool& to, const char* help) {
     app_->add_flag(names, to, help);
@@ -225,7 +230,7 @@ Config config_for(const std::string& path, Open open) {
     Config config{.path = path, .open = open, .survive_lost_memory = true};
     config.on_notice = [](const Notice& notice) {
         if (notice.level != Notice::Level::warning) return;
-        fmt::print(stderr, "mmsb: warning: {}\n", printable(notice.text));
+        say("warning: " + notice.text);
     };
     return config;
 }
@@ -234,10 +239,33 @@ Config config_for(const std::string& path, Open open) {
 
 State open_to_read(const std::string& path) { return start(config_for(path, Open::read_only)); }
 
-State open_to_write(const std::string& path, const std::string& source) {
-    Config config = config_for(path, Open::create_or_open);
+namespace {
+
+State open_as(std::string_view source, Config config) {
     config.source = source.empty() ? "mmsb" : source;
     return start(config);
+}
+
+}  // namespace
+
+State open_to_keep(const std::string& path) {
+    return open_as({}, config_for(path, Open::existing));
+}
+
+State open_to_write(const std::string& path, const std::string& source) {
+    return open_as(source, config_for(path, Open::create_or_open));
+}
+
+std::string what_differs(const VerifyReport& report) {
+    if (report.page == PageId::none) return "the dependency graph differs from its log";
+    const auto page = fmt::format("page {}", number(report.page));
+    if (!report.error.empty())
+        return fmt::format("{}: {} threw: {}", page, printable(report.function),
+                           printable(report.error));
+    if (!report.function.empty())
+        return fmt::format("{} is not what {} gives at offset {}", page, printable(report.function),
+                           report.offset);
+    return fmt::format("{} differs from its log at offset {}", page, report.offset);
 }
 
 View view_at(const State& bus, Sequence at) {

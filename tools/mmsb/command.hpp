@@ -123,8 +123,12 @@ void add_describe(Program& program);  // completion, man
 
 /// Opens a bus that is there, to look at it.
 [[nodiscard]] State open_to_read(const std::string& path);
+/// Likewise, to write to what is there.
+[[nodiscard]] State open_to_keep(const std::string& path);
 /// Opens or makes one; `source` may be empty.
 [[nodiscard]] State open_to_write(const std::string& path, const std::string& source);
+/// REQUIRES a report that is not good.
+[[nodiscard]] std::string what_differs(const VerifyReport& report);
 /// The view at `at`; newest: now.
 [[nodiscard]] View view_at(const State& bus, Sequence at);
 /// "12" or "#12"; nothing where it is no page's number.

@@ -38,19 +38,30 @@ int run(const Options& options, Context& context) {
     for (const std::string& page : options.pages) chosen.push_back(page_in(view, page).id);
     ExportOptions how{.pages = std::move(chosen)};
     Json files = Json::array();
+    std::string lines;  // told when nothing is written over them any more
     how.on_file = [&](const PageInfo& page, const std::string& file, double done) {
         progress.set(done);
-        files.push_back({{"page", page_json(page)}, {"file", file}});
-        if (!context.json)
-            context.out.print("{}/{}  {}\n", printable(options.folder), printable(file),
-                              counted(page.size, "byte"));
+        if (context.json)
+            files.push_back({{"page", page_json(page)}, {"file", file}});
+        else
+            lines += fmt::format("{}/{}  {}\n", printable(options.folder), printable(file),
+                                 counted(page.size, "byte"));
+    };
+    const auto tell = [&] {
+        progress.end();
+        context.out.write(lines);
     };
     try {
         view.export_to(options.folder, how);
     } catch (const InvalidArgument& error) {
+        if (error.page() == PageId::none) throw;
         throw InvalidArgument(error.code(), fmt::format("{}: choose by --page", error.what()),
                               {.page = error.page()});
+    } catch (...) {
+        tell();  // they are there all the same
+        throw;
     }
+    tell();
     if (context.json)
         context.out.json({{"sequence", number(view.sequence())},
                           {"folder", options.folder},

@@ -239,7 +239,12 @@ int show_why(const WhyOptions& options, Context& context) {
         if (!change.label.empty()) line += fmt::format("  \"{}\"", printable(change.label));
         context.out.write(line + '\n');
     }
-    if (causes.empty()) context.out.print("{} has not changed since it was made\n", title(page));
+    if (causes.empty() && page.epoch == Epoch::zero)
+        context.out.print("{} has not changed since it was made\n", title(page));
+    else if (causes.empty())
+        context.out.print(
+            "the last change of {} is no longer kept: the past is, from sequence {} on\n",
+            title(page), number(bus.oldest()));
     return exit_ok;
 }
 

@@ -91,7 +91,7 @@ Json recovery_json(const Recovery& found) {
 }
 
 int info(const std::string& path, Context& context) {
-    const Progress progress("opening");
+    Progress progress("opening");
     const State bus = open_to_read(path);
     const View view = bus.snapshot();
     const bool empty = view.sequence() == Sequence::zero;
@@ -101,6 +101,7 @@ int info(const std::string& path, Context& context) {
     const std::uint64_t disk = folder_size(path);
     const Recovery& found = bus.recovery();
     const Retention kept = bus.retention();
+    progress.end();
     if (context.json) {
         context.out.json({{"path", path},
                           {"sequence", number(view.sequence())},
@@ -156,9 +157,10 @@ int pages(const std::string& path, Sequence at, Context& context) {
 }
 
 int stats(const std::string& path, Context& context) {
-    const Progress progress("opening");
+    Progress progress("opening");
     const State bus = open_to_read(path);
     const Stats s = bus.get_stats();
+    progress.end();
     const Json object{{"total_pages", s.total_pages},
                       {"cpu_pages", s.cpu_pages},
                       {"gpu_pages", s.gpu_pages},
@@ -189,18 +191,6 @@ int stats(const std::string& path, Context& context) {
     return exit_ok;
 }
 
-std::string what_differs(const VerifyReport& report) {
-    if (report.page == PageId::none) return "the dependency graph differs from its log";
-    const auto page = fmt::format("page {}", number(report.page));
-    if (!report.error.empty())
-        return fmt::format("{}: {} threw: {}", page, printable(report.function),
-                           printable(report.error));
-    if (!report.function.empty())
-        return fmt::format("{} is not what {} gives at offset {}", page, printable(report.function),
-                           report.offset);
-    return fmt::format("{} differs from its log at offset {}", page, report.offset);
-}
-
 int verify(const std::string& path, std::uint64_t recompute_every, Context& context) {
     Progress progress("verifying");
     const State bus = open_to_read(path);
@@ -209,6 +199,7 @@ int verify(const std::string& path, std::uint64_t recompute_every, Context& cont
                         progress.set(fraction);
                         return true;
                     }});
+    progress.end();
     if (context.json) {
         Json object{{"good", report.good},
                     {"records", report.records},
@@ -219,6 +210,7 @@ int verify(const std::string& path, std::uint64_t recompute_every, Context& cont
             object["page"] = number(report.page);
             object["offset"] = report.offset;
             object["function"] = report.function;
+            object["error"] = report.error;
         }
         context.out.json(object);
     } else if (report.good) {

@@ -70,22 +70,26 @@ constexpr CommandText remove_text{
 };
 
 int remove(const std::string& path, Context& context) {
-    const Progress progress("removing");
-    const std::uint64_t size = folder_size(path);
+    Progress progress("removing");
+    const std::string whole = whole_path(path);  // from within, "." is there also when it is gone
+    const std::uint64_t size = folder_size(whole);
     remove_bus(path);
-    const bool left = signature_of(path).has_value();
+    const bool left = signature_of(whole).has_value();
+    const std::uint64_t removed = size - (left ? std::min(size, folder_size(whole)) : 0);
+    progress.end();
     if (context.json)
-        context.out.json({{"path", path}, {"disk_bytes", size}, {"folder_left", left}});
+        context.out.json({{"path", path}, {"disk_bytes", removed}, {"folder_left", left}});
     else
-        context.out.print("removed {}, {}{}\n", printable(path), size_text(size),
+        context.out.print("removed {}, {}{}\n", printable(path), size_text(removed),
                           left ? "; the folder holds other things and stays" : "");
     return exit_ok;
 }
 
 int checkpoint(const std::string& path, const std::string& file, Context& context) {
-    const Progress progress("writing");
-    const State bus = file.empty() ? open_to_write(path, {}) : open_to_read(path);
+    Progress progress("writing");
+    const State bus = file.empty() ? open_to_keep(path) : open_to_read(path);
     const Sequence sequence = bus.checkpoint(file);
+    progress.end();
     if (context.json)
         context.out.json(
             {{"sequence", number(sequence)}, {"file", file.empty() ? Json(nullptr) : Json(file)}});
@@ -95,8 +99,9 @@ int checkpoint(const std::string& path, const std::string& file, Context& contex
 }
 
 int copy(const std::string& path, const std::string& to, Context& context) {
-    const Progress progress("copying");
+    Progress progress("copying");
     const Sequence sequence = open_to_read(path).copy_to(to);
+    progress.end();
     if (context.json)
         context.out.json({{"path", to}, {"sequence", number(sequence)}});
     else
@@ -111,10 +116,12 @@ struct Compact {
 };
 
 int compact(const Compact& options, Context& context) {
-    const Progress progress("compacting");
-    const State bus = open_to_write(options.bus, {});
+    Progress progress("compacting");
+    const State bus = open_to_keep(options.bus);
+    if (options.before) static_cast<void>(bus.at(*options.before));  // else nothing is set
     if (options.keep) bus.set_retention(*options.keep);
     bus.compact(options.before);
+    progress.end();
     const Retention kept = bus.retention();
     if (context.json)
         context.out.json({{"oldest", number(bus.oldest())},

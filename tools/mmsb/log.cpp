@@ -224,10 +224,24 @@ int watch(Options& options, Context& context) {
     return exit_ok;
 }
 
+// The last so many, where nothing else is asked for: each sequence has one commit, and what lies
+// before need not be read.
+void pass_over_older(const State& bus, Options& options) {
+    auto& filter = options.filter;
+    if (!options.reverse || !options.label.empty() || !filter.pages.empty() ||
+        !filter.source.empty() || filter.tag || filter.since || filter.until || filter.structure)
+        return;
+    const Sequence last = std::min(filter.to, bus.sequence());
+    if (number(last) < options.limit) return;
+    filter.from = std::max({filter.from, Sequence{number(last) - options.limit + 1},
+                            std::min(bus.oldest() + 1, last)});
+}
+
 int run(Options& options, Context& context) {
     const State bus = open_to_read(options.bus);
     if (options.limit == 0) return exit_ok;
     if (!options.pages.empty()) options.filter.pages = pages_named(bus, options.pages);
+    pass_over_older(bus, options);
     // First: it says where the kept past begins. NOLINTNEXTLINE(misc-const-correctness): begin()
     TLog log = bus.tlog(options.filter);
     PageNames names(bus, options.filter);

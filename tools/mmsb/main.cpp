@@ -11,8 +11,7 @@ namespace {
 using namespace mmsb::tool;
 
 int fail(int code, std::string_view what, std::string_view hint = {}) {
-    const std::string line = printable(what.substr(0, what.find('\n')));
-    fmt::print(stderr, "mmsb: {}{}\n", line, hint);
+    say(fmt::format("{}{}", what, hint));
     return code;
 }
 
@@ -53,6 +52,7 @@ int run(std::vector<std::string> arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    reserve_standard_files();
     // A reader that goes away is told by the write that fails, when everything is in order.
     survive_broken_pipes();
     try {

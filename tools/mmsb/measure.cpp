@@ -1,6 +1,7 @@
 #include "measure.hpp"
 
 #include "os_files.hpp"
+#include "output.hpp"
 
 #include <fmt/format.h>
 
@@ -115,7 +116,7 @@ Bench::~Bench() {
         }
         std::filesystem::remove_all(folder_);
     } catch (const std::exception& error) {
-        fmt::print(stderr, "mmsb: warning: {} may be left: {}\n", folder_, error.what());
+        say(fmt::format("warning: {} may be left: {}", folder_, error.what()));
     }
 }
 

@@ -146,4 +146,10 @@ std::uint64_t folder_size(const std::string& path) {
     return total;
 }
 
+std::string whole_path(const std::string& path) {
+    std::error_code error;
+    auto whole = std::filesystem::canonical(path, error).string();
+    return error ? path : whole;
+}
+
 }  // namespace mmsb::tool

@@ -39,6 +39,8 @@ struct FileContents {
 [[nodiscard]] bool in_memory(const std::string& path);
 /// Bytes on disk of all files below a folder; 0 where there is none.
 [[nodiscard]] std::uint64_t folder_size(const std::string& path);
+/// Absolute and without links; the path as it is where that cannot be said.
+[[nodiscard]] std::string whole_path(const std::string& path);
 /// Throws Io that says which call failed on which file.
 [[noreturn]] void throw_io(const std::string& what, const std::string& path, int error);
 

@@ -1,5 +1,6 @@
 #include "os_stream.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,6 +20,11 @@ int write_to(int file, std::string_view text) noexcept {
         }
     }
     return 0;
+}
+
+void reserve_standard_files() noexcept {
+    for (int file = 0; file <= standard_error; ++file)
+        if (::fcntl(file, F_GETFD) == -1) static_cast<void>(::open("/dev/null", O_RDWR));
 }
 
 void survive_broken_pipes() noexcept { std::signal(SIGPIPE, SIG_IGN); }

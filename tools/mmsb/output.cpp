@@ -104,6 +104,13 @@ std::string size_text(std::uint64_t bytes) {
     return fmt::format("{:.1f} {}", value, units.at(unit));
 }
 
+void say(std::string_view text) noexcept {
+    try {
+        static_cast<void>(write_to(standard_error, fmt::format("mmsb: {}\n", printable(text))));
+    } catch (const std::exception&) {  // no memory for it
+    }
+}
+
 std::string counted(std::uint64_t count, std::string_view noun) {
     return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }

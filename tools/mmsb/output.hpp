@@ -49,6 +49,8 @@ private:
 /// For people: control characters and what is not UTF-8 as \xNN, so that a name or a label can
 /// neither forge lines nor command the terminal.
 [[nodiscard]] std::string printable(std::string_view text);
+/// A line on stderr, "mmsb: " in front. Where that cannot be written there is nobody to tell.
+void say(std::string_view text) noexcept;
 /// "4711 bytes", "1.2 MiB".
 [[nodiscard]] std::string size_text(std::uint64_t bytes);
 /// "1 page", "2 pages".

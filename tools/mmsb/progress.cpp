@@ -26,7 +26,7 @@ Progress::Progress(std::string what) : what_(std::move(what)) {
     if (is_terminal(standard_error)) thread_ = std::thread([this] { show(); });
 }
 
-Progress::~Progress() {
+void Progress::end() noexcept {
     if (!thread_.joinable()) return;
     {
         const std::lock_guard lock(mutex_);

@@ -13,9 +13,11 @@ namespace mmsb::tool {
 class Progress {
 public:
     explicit Progress(std::string what);
-    ~Progress();
+    ~Progress() { end(); }
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
+    /// Takes its line away: before something else is written.
+    void end() noexcept;
     /// 0..1; until the first call only the time that has passed is shown. From any thread.
     void set(double fraction) noexcept { fraction_.store(fraction, std::memory_order_relaxed); }
 
