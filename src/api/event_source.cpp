@@ -105,8 +105,8 @@ bool EventSource::begin_by_structure(state::Attachment& bus, Sequence at) {
             maker_.add_stale(page);
     }
     sources_ = structure->sources;
-    sequence_ = at;
     cursor_.emplace(bus, behind(bus, at));
+    sequence_ = at;
     return true;
 }
 

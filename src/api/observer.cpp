@@ -5,6 +5,7 @@
 #include <mmsb/state.hpp>
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <limits>
 #include <system_error>
 
@@ -71,8 +72,9 @@ bool Subscriber::tell(state::Attachment& bus) noexcept {
             told(event.sequence - 1);
             call(bus, event);
         }
+        if (is_ended()) return false;
         told(source_.ended() ? Sequence::newest : source_.sequence());
-        return records == 0 && !is_ended();
+        return records == 0;
     } catch (const HistoryDropped&) {
         try {
             source_.skip_to_now(bus);
@@ -93,10 +95,13 @@ void Subscriber::tell_now(state::Attachment& bus, const Event& event) noexcept {
 }
 
 void Subscriber::end(bool wait) noexcept {
+    std::function<void(const Event&)> function;  // destroyed under no lock
     std::unique_lock lock(mutex_);
     ended_.store(true);
     changed_.notify_all();
-    if (wait) changed_.wait(lock, [this] { return !calling_; });
+    if (!wait) return;
+    changed_.wait(lock, [this] { return !calling_; });
+    function.swap(function_);
 }
 
 bool Subscriber::wait_for(Sequence sequence, const state::Deadline& end) const {
@@ -198,6 +203,16 @@ void Observer::run() noexcept {
     }
 }
 
+// What their functions have captured is destroyed under no lock.
+void Observer::forget_ended() {
+    std::vector<std::shared_ptr<Subscriber>> ended;
+    const std::lock_guard lock(list_);
+    for (const auto& each : subscribers_)
+        if (each->is_ended()) ended.push_back(each);
+    std::erase_if(subscribers_,
+                  [&](const auto& each) { return std::ranges::find(ended, each) != ended.end(); });
+}
+
 void Observer::round() {
     const auto changes = changes_.load();
     auto& bus = bus_.at();
@@ -210,10 +225,7 @@ void Observer::round() {
         none = subscribers.empty();
     }
     tell_of_checkpoint(bus);
-    {
-        const std::lock_guard lock(list_);
-        std::erase_if(subscribers_, [](const auto& each) { return each->is_ended(); });
-    }
+    forget_ended();
     if (more) return;
     if (none) {
         os::futex_wait(changes_, changes, forever);

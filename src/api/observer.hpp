@@ -56,6 +56,7 @@ private:
     void stop_thread() noexcept;
     void run() noexcept;
     void round();
+    void forget_ended();
     void tell_of_checkpoint(state::Attachment& bus);
     [[nodiscard]] std::vector<std::shared_ptr<Subscriber>> all();
 

@@ -66,22 +66,32 @@ bool Watched::take(state::Attachment& bus, std::vector<PageChange>& changes) {
 }
 
 void Watched::take_pages(state::Attachment& bus, std::vector<PageChange>& changes) {
-    auto pages = pages_;  // where something fails, nothing has been seen
-    for (auto at = pages.begin(); at != pages.end();) {
-        auto& [page, seen] = *at;
+    struct Now {
+        std::map<PageId, Seen>::iterator at;
+        std::optional<Seen> seen;
+    };
+    std::vector<Now> moved;  // where something fails, nothing has been seen
+    for (auto at = pages_.begin(); at != pages_.end(); ++at) {
+        const auto& [page, seen] = *at;
+        auto next = seen;
         try {
-            const auto now = state::read_line(bus, page, seen.line);
-            if (now.lsn != seen.lsn)
-                changes.push_back({page, {Epoch{now.epoch}, Sequence{now.sequence}, now.stale()}});
-            seen.lsn = now.lsn;
-            seen.epoch = Epoch{now.epoch};
-            ++at;
+            const auto now = state::read_line(bus, page, next.line);
+            if (now.lsn == seen.lsn) continue;
+            changes.push_back({page, {Epoch{now.epoch}, Sequence{now.sequence}, now.stale()}});
+            next.lsn = now.lsn;
+            next.epoch = Epoch{now.epoch};
+            moved.push_back({at, next});
         } catch (const PageNotFound& gone) {
             changes.push_back({page, {seen.epoch, gone.deleted_at()}});
-            at = pages.erase(at);
+            moved.push_back({at, std::nullopt});
         }
     }
-    pages_ = std::move(pages);
+    for (const auto& [at, seen] : moved) {
+        if (seen)
+            at->second = *seen;
+        else
+            pages_.erase(at);
+    }
 }
 
 void Watched::take_all(state::Attachment& bus, std::vector<PageChange>& changes) {

@@ -258,49 +258,56 @@ private:
     int moves_ = 0;
 };
 
+enum class Found : std::uint8_t { conflict, other_graph, nothing };
+
+// REQUIRES that the catalog follows.
+Found look_at(Attachment& bus, const Staged& staged) {
+    if (validate(bus, staged)) return Found::conflict;
+    return bus.catalog.graph_head() == staged.made.graph_head ? Found::nothing : Found::other_graph;
+}
+
+// Is nobody in the middle of a commit, and has nothing changed that this was made of?
+bool is_as_it_was(Attachment& bus, const Staged& staged) {
+    const auto& words = bus.words();
+    const auto logged = words.logged.load();
+    const auto at_rest = [&] {
+        return words.reserve.load() == logged && words.applied.load() == logged &&
+               words.logged.load() == logged;
+    };
+    if (!at_rest()) return false;
+    bus.catalog.follow_logged(bus);
+    return look_at(bus, staged) == Found::nothing && at_rest();
+}
+
 // False: once more, or it is a conflict.
 bool run(Derivation& derivation, Attachment& bus, const Call& call, const Staged& staged,
          Outcome& outcome) {
-    enum class Found : std::uint8_t { conflict, other_graph, nothing };
-    // Under the lock: who has it is waited for, and mended where he died in the middle. Else what
-    // he has logged, and not applied, would be a conflict for ever.
-    const auto look = [&] {
+    std::exception_ptr failure;
+    try {
+        if (derivation.run()) return true;
+    } catch (const std::exception&) {
+        failure = std::current_exception();
+    }
+    bus.require_memory();
+    // What is refused waits for nobody.
+    if (failure && is_as_it_was(bus, staged)) std::rethrow_exception(failure);
+    auto found = Found::nothing;
+    {
+        // Who has it is waited for, and mended where he died in the middle: else what he has
+        // logged, and not applied, would be a conflict for ever.
         const WriterLock lock(bus, call.handle.lock_timeout);
         bus.require_memory();
         bus.catalog.follow(bus, bus.tail.structure);
-        if (is_conflict(bus, staged, outcome)) return Found::conflict;
-        return bus.catalog.graph_head() == staged.made.graph_head ? Found::nothing
-                                                                  : Found::other_graph;
-    };
-    try {
-        if (derivation.run()) return true;
-        if (look() != Found::conflict) derivation.moved();
-    } catch (const std::exception&) {
-        // What was computed from halves of two states, or did not fit them, is no error of its own;
-        // nor what a formula of before says to a page of now.
-        const auto found = look();
-        if (found == Found::nothing) throw;
-        if (found == Found::other_graph) derivation.moved();
+        found = is_conflict(bus, staged, outcome) ? Found::conflict : look_at(bus, staged);
     }
+    // What was computed from halves of two states, or did not fit them, is no error of its own; nor
+    // what a formula of before says to a page of now.
+    if (failure && found == Found::nothing) std::rethrow_exception(failure);
+    if (found != Found::conflict) derivation.moved();
     return false;
 }
 
 }  // namespace
-
-Durability durability_of(const Attachment& bus, const HandleOptions& handle,
-                         const CommitOptions& options) {
-    const auto asked = options.durability.value_or(handle.durability);
-    if (asked < handle.durability || asked > Durability::sync)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              "a commit may ask for more durability than its State, not for less",
-                              {.expected = "Config::durability or more",
-                               .found = std::to_string(static_cast<int>(asked))});
-    if (bus.is_private && asked != Durability::process)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              "a bus without a path is private memory and survives no power loss",
-                              {.expected = "Durability::process", .found = "more"});
-    return asked;
-}
 
 CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged,
                     const CommitOptions& options) {

@@ -25,6 +25,7 @@ Config patient(const TempFolder& folder) {
 struct Stage {
     explicit Stage(bool by_transaction) : transacts(by_transaction) {
         bus.graph().derive(derived, {source}, formula::copy());
+        EXPECT_EQ(bus.graph().depth(), 1U);  // this process knows of it from here on
     }
     // Writes "a" in front, in another process, and gets no further than `step`.
     [[nodiscard]] std::unique_ptr<Child> write_up_to(const char* step, Action action) const {

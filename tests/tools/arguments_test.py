@@ -52,6 +52,7 @@ class WrongUse(tool.Tool):
         before = self.json("info", "x.bus")[0]
         self.run_mmsb("compact", "x.bus", "--keep", "1000", "--before", "999999", code=2)
         self.assertEqual(self.json("info", "x.bus")[0], before)
+        self.mmsb("compact", "x.bus", "--before", "newest")
 
     def test_a_name_in_brackets_is_one_name(self):
         self.write("a", "x")
@@ -66,9 +67,12 @@ class WrongUse(tool.Tool):
                 answer = subprocess.run(["sh", "-c", shell, "sh", tool.PROGRAM, *command], cwd=self.folder, timeout=60)
                 self.assertEqual(answer.returncode, 4, shell)
         self.write("a", "x")
-        answer = subprocess.run(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", tool.PROGRAM, "capture", "x.bus", "a"],
+        answer = subprocess.run(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", tool.PROGRAM, "capture", "x.bus", "a", "-q"],
                                 cwd=self.folder, timeout=60)
         self.assertEqual(answer.returncode, 0)
+        answer = subprocess.run(["sh", "-c", 'exec "$@" 1>&-', "sh", tool.PROGRAM, "log", "x.bus"], cwd=self.folder,
+                                capture_output=True, timeout=60)
+        self.assertEqual(answer.returncode, 8)
         self.assertTrue(self.json("verify", "x.bus")[0]["good"])
 
     def test_an_empty_argument_is_wrong_use(self):

@@ -57,7 +57,7 @@ int run(const Options& options, Context& context) {
         if (error.page() == PageId::none) throw;
         throw InvalidArgument(error.code(), fmt::format("{}: choose by --page", error.what()),
                               {.page = error.page()});
-    } catch (...) {
+    } catch (const Error&) {
         tell();  // they are there all the same
         throw;
     }

@@ -77,7 +77,8 @@ constexpr CommandText verify_text{
     .json =
         "  good, records, sequence, recomputed (calls), not_recomputed (derived pages that\n"
         "  could not be), and where it is not good: page (id; 0: the dependency graph),\n"
-        "  offset, function (of a derived page that is not what it gives; else empty)",
+        "  offset, function (of a derived page that is not what it gives; else empty),\n"
+        "  error (what it threw; else empty)",
 };
 
 Json recovery_json(const Recovery& found) {

@@ -118,9 +118,11 @@ struct Compact {
 int compact(const Compact& options, Context& context) {
     Progress progress("compacting");
     const State bus = open_to_keep(options.bus);
-    if (options.before) static_cast<void>(bus.at(*options.before));  // else nothing is set
+    auto before = options.before;
+    if (before == Sequence::newest) before = bus.sequence();
+    if (before) static_cast<void>(bus.at(*before));  // else nothing is set
     if (options.keep) bus.set_retention(*options.keep);
-    bus.compact(options.before);
+    bus.compact(before);
     progress.end();
     const Retention kept = bus.retention();
     if (context.json)

@@ -233,8 +233,8 @@ void pass_over_older(const State& bus, Options& options) {
         return;
     const Sequence last = std::min(filter.to, bus.sequence());
     if (number(last) < options.limit) return;
-    filter.from = std::max({filter.from, Sequence{number(last) - options.limit + 1},
-                            std::min(bus.oldest() + 1, last)});
+    const Sequence first{number(last) - options.limit + 1};
+    if (first > filter.from && first > bus.oldest()) filter.from = first;
 }
 
 int run(Options& options, Context& context) {

@@ -24,7 +24,8 @@ int write_to(int file, std::string_view text) noexcept {
 
 void reserve_standard_files() noexcept {
     for (int file = 0; file <= standard_error; ++file)
-        if (::fcntl(file, F_GETFD) == -1) static_cast<void>(::open("/dev/null", O_RDWR));
+        if (::fcntl(file, F_GETFD) == -1)
+            static_cast<void>(::open("/dev/null", file == 0 ? O_WRONLY : O_RDONLY));
 }
 
 void survive_broken_pipes() noexcept { std::signal(SIGPIPE, SIG_IGN); }
