@@ -95,12 +95,15 @@ void Subscriber::tell_now(state::Attachment& bus, const Event& event) noexcept {
 }
 
 void Subscriber::end(bool wait) noexcept {
-    std::function<void(const Event&)> function;  // destroyed under no lock
     std::unique_lock lock(mutex_);
     ended_.store(true);
     changed_.notify_all();
-    if (!wait) return;
-    changed_.wait(lock, [this] { return !calling_; });
+    if (wait) changed_.wait(lock, [this] { return !calling_; });
+}
+
+void Subscriber::drop_function() noexcept {
+    std::function<void(const Event&)> function;  // destroyed under no lock
+    const std::lock_guard lock(mutex_);
     function.swap(function_);
 }
 
@@ -155,6 +158,7 @@ void Observer::remove(const std::shared_ptr<Subscriber>& subscriber) noexcept {
 }
 
 void Observer::end() noexcept {
+    std::vector<std::shared_ptr<Subscriber>> all;  // destroyed under no lock
     const std::lock_guard control(control_);
     {
         const std::lock_guard lock(list_);
@@ -162,7 +166,7 @@ void Observer::end() noexcept {
     }
     stop_thread();
     const std::lock_guard lock(list_);
-    subscribers_.clear();
+    subscribers_.swap(all);
 }
 
 void Observer::wake() noexcept {
@@ -203,14 +207,15 @@ void Observer::run() noexcept {
     }
 }
 
-// What their functions have captured is destroyed under no lock.
-void Observer::forget_ended() {
+// What their functions have captured is destroyed under no lock. False: there were none.
+bool Observer::forget_ended() {
     std::vector<std::shared_ptr<Subscriber>> ended;
     const std::lock_guard lock(list_);
     for (const auto& each : subscribers_)
         if (each->is_ended()) ended.push_back(each);
     std::erase_if(subscribers_,
                   [&](const auto& each) { return std::ranges::find(ended, each) != ended.end(); });
+    return !ended.empty();
 }
 
 void Observer::round() {
@@ -219,14 +224,16 @@ void Observer::round() {
     const auto& words = bus.words();
     const auto logged = words.logged.load();
     bool none = false, more = false;
-    {
-        const auto subscribers = all();  // not kept while this sleeps: their functions may be gone
-        for (const auto& subscriber : subscribers) more |= subscriber->tell(bus);
-        none = subscribers.empty();
-    }
+    // (Not kept while this sleeps.)
+    for (const auto& subscriber : all()) more |= subscriber->tell(bus);
     tell_of_checkpoint(bus);
-    forget_ended();
+    while (forget_ended()) {  // a function may have owned another subscription
+    }
     if (more) return;
+    {
+        const std::lock_guard lock(list_);
+        none = subscribers_.empty();
+    }
     if (none) {
         os::futex_wait(changes_, changes, forever);
         return;
@@ -298,15 +305,19 @@ struct Subscription::Impl {
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
     ~Impl() {
+        const bool elsewhere = !observer->is_this_thread();
         try {
             const detail::Pin pin(bus);
             observer->remove(subscriber);
         } catch (const BusClosed&) {  // it is being stopped, and its function may still run
-            subscriber->end(!observer->is_this_thread());
-        } catch (const WrongContext&) {    // the parent's: no thread is here
+            subscriber->end(elsewhere);
+        } catch (const WrongContext&) {  // the parent's: no thread is here
+            return;
         } catch (const std::exception&) {  // its memory was taken away
-            subscriber->end(!observer->is_this_thread());
+            subscriber->end(elsewhere);
         }
+        // Without the pin: it may be what has the State.
+        if (elsewhere) subscriber->drop_function();
     }
 };
 

@@ -20,6 +20,8 @@ public:
     void tell_now(state::Attachment& bus, const Event& event) noexcept;
     /// It is not told any more. `wait`: nor does its function run when this returns.
     void end(bool wait) noexcept;
+    /// With all that it has captured. REQUIRES that it has ended, and does not run.
+    void drop_function() noexcept;
     [[nodiscard]] bool is_ended() const noexcept { return ended_.load(); }
     /// False: timeout, or it has ended.
     [[nodiscard]] bool wait_for(Sequence sequence, const state::Deadline& end) const;
@@ -56,7 +58,7 @@ private:
     void stop_thread() noexcept;
     void run() noexcept;
     void round();
-    void forget_ended();
+    bool forget_ended();
     void tell_of_checkpoint(state::Attachment& bus);
     [[nodiscard]] std::vector<std::shared_ptr<Subscriber>> all();
 

@@ -271,8 +271,7 @@ bool is_as_it_was(Attachment& bus, const Staged& staged) {
     const auto& words = bus.words();
     const auto logged = words.logged.load();
     const auto at_rest = [&] {
-        return words.reserve.load() == logged && words.applied.load() == logged &&
-               words.logged.load() == logged;
+        return words.applied.load() == logged && words.logged.load() == logged;
     };
     if (!at_rest()) return false;
     bus.catalog.follow_logged(bus);

@@ -239,6 +239,15 @@ TEST(ASubscription, EndsWithItsObject) {
     EXPECT_TRUE(refused);
 }
 
+TEST(ASubscription, MayHaveTheStateThatItIsOf) {
+    auto bus = std::make_shared<State>(start());
+    const std::weak_ptr<State> seen = bus;
+    std::optional<Subscription> subscription = bus->subscribe({}, [bus](const Event&) {});
+    bus.reset();
+    subscription.reset();
+    EXPECT_TRUE(seen.expired());
+}
+
 TEST(ASubscription, EndsWithItsState) {
     auto bus = start();
     const auto page = bus.create_page(1);

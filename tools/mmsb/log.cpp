@@ -231,6 +231,7 @@ void pass_over_older(const State& bus, Options& options) {
     if (!options.reverse || !options.label.empty() || !filter.pages.empty() ||
         !filter.source.empty() || filter.tag || filter.since || filter.until || filter.structure)
         return;
+    if (filter.from != Sequence::zero && filter.from <= bus.oldest()) return;  // is refused
     const Sequence last = std::min(filter.to, bus.sequence());
     if (number(last) < options.limit) return;
     const Sequence first{number(last) - options.limit + 1};
