@@ -258,12 +258,12 @@ private:
     int moves_ = 0;
 };
 
-enum class Found : std::uint8_t { conflict, other_graph, nothing };
+enum class Outdated : std::uint8_t { reads, graph, nothing };
 
 // REQUIRES that the catalog follows.
-Found look_at(Attachment& bus, const Staged& staged) {
-    if (validate(bus, staged)) return Found::conflict;
-    return bus.catalog.graph_head() == staged.made.graph_head ? Found::nothing : Found::other_graph;
+Outdated what_is_outdated(Attachment& bus, const Staged& staged) {
+    if (validate(bus, staged)) return Outdated::reads;
+    return bus.catalog.graph_head() == staged.made.graph_head ? Outdated::nothing : Outdated::graph;
 }
 
 // Is nobody in the middle of a commit, and has nothing changed that this was made of?
@@ -275,7 +275,7 @@ bool is_as_it_was(Attachment& bus, const Staged& staged) {
     };
     if (!at_rest()) return false;
     bus.catalog.follow_logged(bus);
-    return look_at(bus, staged) == Found::nothing && at_rest();
+    return what_is_outdated(bus, staged) == Outdated::nothing && at_rest();
 }
 
 // False: once more, or it is a conflict.
@@ -290,19 +290,19 @@ bool run(Derivation& derivation, Attachment& bus, const Call& call, const Staged
     bus.require_memory();
     // What is refused waits for nobody.
     if (failure && is_as_it_was(bus, staged)) std::rethrow_exception(failure);
-    auto found = Found::nothing;
+    auto found = Outdated::nothing;
     {
         // Who has it is waited for, and mended where he died in the middle: else what he has
         // logged, and not applied, would be a conflict for ever.
         const WriterLock lock(bus, call.handle.lock_timeout);
         bus.require_memory();
         bus.catalog.follow(bus, bus.tail.structure);
-        found = is_conflict(bus, staged, outcome) ? Found::conflict : look_at(bus, staged);
+        found = is_conflict(bus, staged, outcome) ? Outdated::reads : what_is_outdated(bus, staged);
     }
     // What was computed from halves of two states, or did not fit them, is no error of its own; nor
     // what a formula of before says to a page of now.
-    if (failure && found == Found::nothing) std::rethrow_exception(failure);
-    if (found != Found::conflict) derivation.moved();
+    if (failure && found == Outdated::nothing) std::rethrow_exception(failure);
+    if (found != Outdated::reads) derivation.moved();
     return false;
 }
 
