@@ -10,7 +10,7 @@
 
 namespace mmsb::graph {
 
-/// Lanes are of no more bytes, and a whole number of them is of as many.
+/// What a change reaches is rounded to so many bytes: a whole number of lanes, whatever their size.
 inline constexpr std::size_t lanes_size = 64;
 
 namespace detail {
@@ -18,7 +18,7 @@ namespace detail {
 // Of parents of the page's size, no more than one stretch of each, and all of them together: what
 // there is to say of most pages, which are visited one behind the other, so without a call. False:
 // it is not as simple as that.
-[[nodiscard]] inline bool is_one_stretch_of_lanes(const Call& call, ByteRange& out) noexcept {
+[[nodiscard]] inline bool find_one_stretch_of_lanes(const Call& call, ByteRange& out) noexcept {
     const auto size = call.out.size();
     const auto first = call.changed.front();
     if (size % lanes_size != 0 || call.parents.front().size() != size || first.size() != 1)
@@ -52,7 +52,7 @@ namespace detail {
 [[nodiscard]] inline bool reached_ranges(Locality locality, const Call& call,
                                          std::vector<ByteRange>& out) {
     ByteRange one;
-    if (locality == Locality::lane_wise && detail::is_one_stretch_of_lanes(call, one)) {
+    if (locality == Locality::lane_wise && detail::find_one_stretch_of_lanes(call, one)) {
         out.resize(1);
         out.front() = one;
         return true;

@@ -162,18 +162,6 @@ TEST(ASubscription, FromThePastMissesNothingAndIsToldOfCheckpoints) {
     EXPECT_EQ(told.events().back().sequence, kept);
 }
 
-TEST(ASubscription, ThatIsFarBehindIsToldAllOfItInParts) {
-    const auto bus = start();
-    const auto page = bus.create_page(4), other = bus.create_page(4);
-    for (unsigned i = 0; i != 10'000; ++i) page.write(0, pattern(4, i));
-    Told told;
-    const auto all = bus.subscribe({.pages = {page}, .from = Sequence{1}}, std::ref(told));
-    const auto few = bus.subscribe({.pages = {other}, .from = Sequence{3}}, [](const Event&) {});
-    EXPECT_TRUE(all.wait_for(bus.sequence(), 60s));
-    EXPECT_TRUE(few.wait_for(bus.sequence(), 60s));
-    EXPECT_EQ(told.events(), all_of(bus.events({.pages = {page}, .from = Sequence{1}})));
-}
-
 TEST(ASubscription, ThatThrowsHarmsNobody) {
     std::atomic<int> notices{0};
     const auto bus = start({.on_notice = [&](const Notice&) { ++notices; }});
@@ -237,15 +225,6 @@ TEST(ASubscription, EndsWithItsObject) {
     std::this_thread::sleep_for(20ms);
     EXPECT_EQ(calls, 1);
     EXPECT_TRUE(refused);
-}
-
-TEST(ASubscription, MayHaveTheStateThatItIsOf) {
-    auto bus = std::make_shared<State>(start());
-    const std::weak_ptr<State> seen = bus;
-    std::optional<Subscription> subscription = bus->subscribe({}, [bus](const Event&) {});
-    bus.reset();
-    subscription.reset();
-    EXPECT_TRUE(seen.expired());
 }
 
 TEST(ASubscription, EndsWithItsState) {

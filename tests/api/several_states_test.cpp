@@ -21,6 +21,14 @@ bool comes(const F& it) {
     return it();
 }
 
+void expect_each_is_synced(const State& bus, const Page& page, unsigned commits,
+                           const CommitOptions& options = {}) {
+    for (unsigned i = 0; i != commits; ++i) {
+        const auto committed = page.update(pattern(1, i), options);
+        ASSERT_TRUE(comes([&] { return bus.durable_sequence() >= committed.sequence; }));
+    }
+}
+
 Config with(const TempFolder& folder, Config config) {
     config.path = folder.path();
     return config;
@@ -30,10 +38,7 @@ TEST(ACommit, MayAskForAnIntervalByItself) {
     const TempFolder folder;
     const auto bus = start_with(with(folder, {.interval = 5ms}));
     const auto page = bus.create_page(1);
-    for (unsigned i = 0; i < 20; ++i) {
-        const auto committed = page.update(pattern(1, i), {.durability = Durability::interval});
-        ASSERT_TRUE(comes([&] { return bus.durable_sequence() >= committed.sequence; }));
-    }
+    expect_each_is_synced(bus, page, 20, {.durability = Durability::interval});
 }
 
 // Longer than who syncs stays awake for.
@@ -42,10 +47,7 @@ TEST(ACommit, IsOnTheDiskWhenALongerIntervalIsOver) {
     const auto bus =
         start_with(with(folder, {.durability = Durability::interval, .interval = 60ms}));
     const auto page = bus.create_page(1);
-    for (unsigned i = 0; i < 4; ++i) {
-        const auto committed = page.update(pattern(1, i));
-        ASSERT_TRUE(comes([&] { return bus.durable_sequence() >= committed.sequence; }));
-    }
+    expect_each_is_synced(bus, page, 4);
 }
 
 // How often a process waits the system counts. (Never more often for being slow.)
@@ -73,10 +75,7 @@ TEST(SeveralStates, ShareTheShortestInterval) {
     const auto longest =
         start_with(with(folder, {.durability = Durability::interval, .interval = 1h}));
     const auto page = shortest.create_page(1);
-    for (unsigned i = 0; i < 20; ++i) {
-        const auto committed = page.update(pattern(1, i));
-        ASSERT_TRUE(comes([&] { return shortest.durable_sequence() >= committed.sequence; }));
-    }
+    expect_each_is_synced(shortest, page, 20);
 }
 
 TEST(SeveralStates, OfWhichOneIsOpenedLaterShortenTheIntervalAtOnce) {

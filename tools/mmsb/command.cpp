@@ -248,7 +248,7 @@ State open_as(std::string_view source, Config config) {
 
 }  // namespace
 
-State open_to_keep(const std::string& path) {
+State open_existing(const std::string& path) {
     return open_as({}, config_for(path, Open::existing));
 }
 

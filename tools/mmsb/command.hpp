@@ -124,7 +124,7 @@ void add_describe(Program& program);  // completion, man
 /// Opens a bus that is there, to look at it.
 [[nodiscard]] State open_to_read(const std::string& path);
 /// Likewise, to write to what is there.
-[[nodiscard]] State open_to_keep(const std::string& path);
+[[nodiscard]] State open_existing(const std::string& path);
 /// Opens or makes one; `source` may be empty.
 [[nodiscard]] State open_to_write(const std::string& path, const std::string& source);
 /// REQUIRES a report that is not good.

@@ -87,7 +87,7 @@ int remove(const std::string& path, Context& context) {
 
 int checkpoint(const std::string& path, const std::string& file, Context& context) {
     Progress progress("writing");
-    const State bus = file.empty() ? open_to_keep(path) : open_to_read(path);
+    const State bus = file.empty() ? open_existing(path) : open_to_read(path);
     const Sequence sequence = bus.checkpoint(file);
     progress.end();
     if (context.json)
@@ -117,7 +117,7 @@ struct Compact {
 
 int compact(const Compact& options, Context& context) {
     Progress progress("compacting");
-    const State bus = open_to_keep(options.bus);
+    const State bus = open_existing(options.bus);
     auto before = options.before;
     if (before == Sequence::newest) before = bus.sequence();
     if (before) static_cast<void>(bus.at(*before));  // else nothing is set
