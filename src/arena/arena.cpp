@@ -26,18 +26,18 @@ std::optional<Stamps> read_stamps(const os::File& file) {
 }
 
 Arena::Arena(os::File file, const Stamps& stamps) : file_(std::move(file)) {
-    file_.allocate(ring_at, stamps.geometry.ring_size);
-    make(stamps);
+    make(stamps, stamps.geometry.ring_size);
 }
 
 Arena::Arena(os::File file, const Stamps& stamps, std::uint64_t log_begins)
     : file_(std::move(file)), log_begins_(log_begins), ring_backed_(log_begins) {
-    make(stamps);
+    make(stamps, 0);
 }
 
-void Arena::make(const Stamps& stamps) {
+void Arena::make(const Stamps& stamps, std::uint64_t of_ring) {
     file_.allocate(0, writers_lock_at + 2 * 4096);
     map(stamps);
+    ring_.allocate(file_, 0, of_ring);
     // The magic comes last: a file that was left half made is none of ours.
     control_->stamps = stamps;
     control_->stamps.layout = layout_fingerprint;
@@ -93,18 +93,24 @@ void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
         throw OutOfSpace(ErrorCode::out_of_space,
                          std::string("no address room for ") + region.name + " of the arena",
                          {.path = "address space", .needed = upto, .available = region.map.room()});
-    const auto grow = [&](std::uint64_t want) {
-        file_.allocate(region.at + have, want - have);
-        region.known.store(want, std::memory_order_release);
-        (control_->*region.word).store(want, std::memory_order_release);
+    const auto grow = [&](std::uint64_t want, bool in_parts) {
+        for (auto at = region.known.load(relaxed); at < want;) {
+            const auto part = base::round_up(region.at + at + 1, os::large_page) - region.at;
+            const auto next = in_parts ? std::min(want, part) : want;
+            region.map.allocate(file_, at, next - at);
+            region.known.store(next, std::memory_order_release);
+            (control_->*region.word).store(next, std::memory_order_release);
+            at = next;
+        }
     };
-    const auto exact = base::round_up(upto, 4096);
+    // Large pages as soon as a region is not the smallest any more: its beginning joins one then.
+    const auto unit = have == 0 ? 4096 : os::large_page;
     const auto want =
-        std::min(region.map.room(), base::round_up(std::max(upto, have + step), 4096));
+        std::min(region.map.room(), base::round_up(std::max(upto, have + step), unit));
     try {
-        grow(want);
+        grow(want, in_memory_);  // known part by part: a large page stays, if the next has no room
     } catch (const OutOfSpace&) {
-        grow(exact);
+        grow(base::round_up(upto, 4096), false);
     }
 }
 
@@ -112,9 +118,10 @@ std::uint64_t Arena::back_ring(std::uint64_t upto) {
     const auto lap = log_begins_ + ring_size_;
     while (ring_backed_ < std::min(upto, lap)) {
         const auto at = ring_backed_ & (ring_size_ - 1);
-        // Memory is zeroed as it is allocated: a large step would be a pause.
-        const auto step = std::min(256 * limits::kib, ring_size_ - at);
-        file_.allocate(ring_at + at, step);
+        // A large page is zeroed as it is allocated: more of them at once would be a pause.
+        const auto step =
+            std::min(os::large_page - (ring_at + at) % os::large_page, ring_size_ - at);
+        ring_.allocate(file_, at, step);
         ring_backed_ += step;
     }
     // Once around, and all of it is backed.
@@ -274,7 +281,7 @@ std::uint64_t Arena::take(std::uint64_t size) {
         if (const auto found = hole()) return *found;
     }
     const auto at = base::round_up(end, alignment);
-    const auto step = std::clamp<std::uint64_t>(end / 8, limits::mib, 64 * limits::mib);
+    const auto step = std::clamp<std::uint64_t>(end / 8, limits::mib, 16 * limits::mib);
     try {
         back(used_, base::round_up((at + place) / granule / 8 + 8, 8), 64 * limits::kib);
         back(heap_, at + place, step);
@@ -307,7 +314,8 @@ bool Arena::rebuild_allocator() noexcept {
     const auto bits = base::round_up(end / granule, 64);
     if (end != claimed || bits / 8 > backed(used_, bits / 8)) return false;
     // All of it: who died in take() may have left marks behind heap_end.
-    std::memset(used(), 0, backed(used_, bits / 8));
+    // He may also have backed more for them than is known here.
+    std::memset(used(), 0, look(used_));
     MMSB_STEP("allocator.cleared");
     std::uint64_t taken = 0, live = 0, total = 0, pages[3] = {0, 0, 0}, lines = 0;
     bool good = true;

@@ -98,7 +98,7 @@ private:
         mutable std::atomic<std::uint64_t> known{0};
     };
 
-    void make(const Stamps& stamps);
+    void make(const Stamps& stamps, std::uint64_t of_ring);
     void map(const Stamps& stamps);
     /// How much of the region is backed, as far as it matters for `upto`.
     [[nodiscard]] std::uint64_t backed(const Region& region, std::uint64_t upto) const noexcept {

@@ -2,9 +2,13 @@
 /// size.
 #pragma once
 
+#include "base/limits.hpp"
 #include "os/file.hpp"
 
 namespace mmsb::os {
+
+/// One entry of a processor's tables of addresses can stand for so much, and one fault brings it.
+inline constexpr std::uint64_t large_page = 2 * limits::mib;
 
 /// A range of addresses that shows a part of a file; unmapped when destroyed. Move-only.
 ///
@@ -24,12 +28,21 @@ public:
     /// The same `size` bytes twice in a row: a ring without code for the wrap.
     [[nodiscard]] static Mapping mirrored(const File& file, std::uint64_t offset,
                                           std::uint64_t size, bool writable);
+    /// As File::allocate, of what is at `at` of this mapping. Of a file in memory, and where the
+    /// system gives them, it is made of large pages; the first may be one that had a beginning
+    /// already, which stays as it is. REQUIRES a writable mapping of this file.
+    void allocate(const File& file, std::uint64_t at, std::uint64_t size);
     [[nodiscard]] std::byte* data() const noexcept { return data_; }
     [[nodiscard]] std::uint64_t room() const noexcept { return room_; }
 
 private:
+    Mapping(std::byte* data, std::uint64_t offset, std::uint64_t room,
+            std::uint64_t mapped) noexcept;
+    void make_large(const File& file, std::uint64_t at);
+
     std::byte* data_ = nullptr;
-    std::uint64_t room_ = 0, mapped_ = 0;
+    std::uint64_t room_ = 0, mapped_ = 0, offset_ = 0;
+    bool large_pages_ = true;  ///< The system has not said yet that it gives none.
 };
 
 }  // namespace mmsb::os

@@ -7,7 +7,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <atomic>
 #include <csignal>
+#include <fstream>
+#include <sstream>
+#include <thread>
 
 namespace mmsb::os {
 namespace {
@@ -106,6 +111,125 @@ TEST(Mapping, MirroredShowsTheSameBytesTwiceInARow) {
     EXPECT_EQ(std::memcmp(m.data() + 4 * page - 3, "acr", 3), 0);
     EXPECT_EQ(read_text(file, page, 3), "oss");
     EXPECT_EQ(read_text(file, 3 * page - 3, 3), "acr");
+}
+
+/// Of this mapping, by the kernel's account: bytes that are seen through large pages.
+std::uint64_t seen_large(const Mapping& m) {
+    std::ifstream smaps("/proc/self/smaps");
+    std::ostringstream start;
+    start << std::hex << reinterpret_cast<std::uintptr_t>(m.data()) << '-';
+    std::string line, name;
+    while (std::getline(smaps, line) && !line.starts_with(start.str())) {
+    }
+    std::uint64_t kib = 0;
+    while (smaps >> name >> kib && name != "ShmemPmdMapped:") std::getline(smaps, line);
+    return kib * limits::kib;
+}
+
+/// Linux from 6.1 on, built with them, and with memory in such pieces.
+bool gives_large_pages() {
+    const auto file = memory_file("probe");
+    const auto m = Mapping::shared(file, 0, 2 * large_page, large_page, true);
+    file.allocate(0, 2 * large_page);
+    constexpr int collapse = 25;
+    return ::madvise(m.data(), 2 * large_page, collapse) == 0;
+}
+
+bool all(const std::byte* from, std::uint64_t size, int value) {
+    return std::all_of(from, from + size,
+                       [&](std::byte b) { return b == static_cast<std::byte>(value); });
+}
+
+TEST(Mapping, AllocatesInLargePagesWhatHasRoomForThem) {
+    // A large page of the file begins at 1 MiB and at 3 MiB of the mapping.
+    const auto file = memory_file("f");
+    auto m = Mapping::shared(file, limits::mib, 16 * large_page, page, true);
+    EXPECT_EQ((reinterpret_cast<std::uintptr_t>(m.data()) - limits::mib) % large_page, 0U);
+    m.allocate(file, 0, limits::mib);
+    std::memset(m.data(), 1, limits::mib);
+    m.allocate(file, limits::mib, 3 * page);
+    EXPECT_EQ(file.allocated(), limits::mib + 3 * page);
+    auto* const large = m.data() + limits::mib;
+    std::memset(large, 2, 3 * page);
+    // Joins what is there of the first, makes all of the second, and not of the third.
+    m.allocate(file, limits::mib + 3 * page, 2 * large_page);
+    EXPECT_EQ(file.allocated(), limits::mib + 3 * page + 2 * large_page);
+    EXPECT_EQ(file.size(), 2 * limits::mib + 3 * page + 2 * large_page);
+    EXPECT_TRUE(all(m.data(), limits::mib, 1));
+    EXPECT_TRUE(all(large, 3 * page, 2));
+    EXPECT_TRUE(all(large + 3 * page, 2 * large_page, 0));
+    if (!gives_large_pages()) GTEST_SKIP() << "this kernel gives no large pages";
+    EXPECT_EQ(seen_large(m), 2 * large_page);
+    // So does everyone who maps the file.
+    const auto viewer = Mapping::shared(file, limits::mib, 16 * large_page, page, false);
+    EXPECT_TRUE(all(viewer.data() + limits::mib, page, 2));
+    EXPECT_EQ(seen_large(viewer), large_page);
+}
+
+TEST(Mapping, LosesNothingOfWhatOthersWriteWhileItJoinsALargePage) {
+    const auto file = memory_file("f");
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> rounds{0};
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        const auto at = n * large_page;
+        auto m = Mapping::shared(file, at, large_page, page, true);
+        m.allocate(file, 0, 64 * page);
+        stop = false;
+        std::thread writer([&] {
+            auto* const words = reinterpret_cast<std::atomic<std::uint64_t>*>(m.data());
+            constexpr std::size_t apart = page / sizeof(std::uint64_t);
+            for (std::uint64_t value = 1; !stop || value < 100; ++value) {
+                for (std::size_t i = 0; i < 64; ++i) EXPECT_EQ(words[i * apart]++, value - 1);
+                ++rounds;
+            }
+        });
+        const auto begun = rounds.load();
+        while (rounds < begun + 10) std::this_thread::yield();
+        m.allocate(file, 64 * page, large_page - 64 * page);
+        stop = true;
+        writer.join();
+    }
+}
+
+TEST(Mapping, AllocatesInSmallPagesWhereLargeOnesAreRefused) {
+    const auto file = memory_file("f");
+    auto m = Mapping::shared(file, 0, 32 * large_page, page, true);
+    {
+        const Failing passing(EAGAIN, Call::advise, 0, 100);  // each is asked for
+        m.allocate(file, 0, 3 * large_page);
+        EXPECT_EQ(passing.hit(), 3);
+    }
+    {
+        const Failing none(ENOMEM, Call::advise, 0, 100);  // none any more
+        m.allocate(file, 3 * large_page, 3 * large_page);
+        m.allocate(file, 6 * large_page, 3 * large_page);
+        EXPECT_EQ(none.hit(), 1);
+    }
+    EXPECT_EQ(file.allocated(), 9 * large_page);
+    EXPECT_EQ(seen_large(m), 0U);
+    std::memset(m.data(), 1, 9 * large_page);
+}
+
+TEST(Mapping, SaysHowMuchItNeedsWhereThereIsNoRoom) {
+    const auto file = memory_file("f");
+    auto m = Mapping::shared(file, 0, 32 * large_page, page, true);
+    const Failing full(ENOSPC, Call::allocate, 1, 100);
+    try {
+        m.allocate(file, 0, 3 * large_page);
+        FAIL() << "did not throw";
+    } catch (const OutOfSpace& e) {
+        EXPECT_EQ(e.needed(), 3 * large_page);
+    }
+}
+
+TEST(Mapping, AllocatesAllWhereTheFileSystemCannot) {
+    const test::TemporaryFolder folder;
+    const auto files = open_folder(folder.path(), false, 0600);
+    const auto file = files->open("f", Create::always, true).value();
+    auto m = Mapping::shared(file, 0, 4 * large_page, page, true);
+    const Failing unknown(EOPNOTSUPP, Call::allocate, 0, 100);
+    m.allocate(file, 0, 2 * large_page);
+    EXPECT_GE(file.allocated(), 2 * large_page);
 }
 
 TEST(Mapping, SaysWhatCannotBeMapped) {

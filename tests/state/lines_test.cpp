@@ -1,11 +1,14 @@
 // Lines of the page table that no record of the kept log tells of: those of pages that were
 // refused, and of pages that were gone before a checkpoint. The log is replayed without them.
+#include "arena/arena.hpp"
 #include "support/contents.hpp"
 #include "support/faults.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
 
 #include <gtest/gtest.h>
+
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -67,6 +70,25 @@ TEST(AFullArena, HasRoomWhereAPageWasDeleted) {
     bus.delete_page(bus.pages()[100]);
     EXPECT_EQ(bus.create_page(8000, {.contents = pattern(8000)}).read(), pattern(8000));
     raises<OutOfSpace>(bus, [&] { bus.create_page(8192); });
+}
+
+// Two processes. One dies as it takes a place so far behind the others that it had to allocate more
+// of the bitmap, before it has said that the place is taken.
+TEST(AnArena, IsMendedWhereItGrewUnseen) {
+    auto file = os::memory_file("arena");
+    os::File same(::dup(file.fd()), file.path());
+    const arena::Stamps stamps{.geometry = {.ring_size = 64 * limits::kib}};
+    arena::Arena dead(std::move(file), stamps);
+    static_cast<void>(dead.take(64));
+    arena::Arena mine(std::move(same), stamps, true);
+    ASSERT_TRUE(mine.rebuild_allocator());
+    const auto& end = dead.control().heap_end;
+    const auto before = end.load();
+    for (int i = 0; i < 40; ++i) static_cast<void>(dead.take(limits::mib));
+    dead.control().heap_end.store(before);
+    ASSERT_TRUE(mine.rebuild_allocator());
+    for (int i = 0; i < 40; ++i)
+        EXPECT_EQ(mine.take(limits::mib), 4096U + static_cast<unsigned>(i) * limits::mib);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // A process that makes the arena's file shorter while others use it. Who asked to survive that gets
 // a typed error from every call, reads no zeros as data, can leave, and the bus opens again with
 // everything that was synced; who did not ask gets SIGBUS, as ever.
+#include "os/mapping.hpp"
 #include "support/child.hpp"
 #include "support/raises.hpp"
 #include "support/temp_bus.hpp"
@@ -22,10 +23,13 @@ constexpr std::size_t sizes[] = {64, 4096, 3 * 4096, 100'000};
 // Filled with one value, which is never 0: what was taken away and reads as zeros is seen.
 void make(const TempFolder& folder) {
     auto bus = start_with(at(folder));
+    // So that the others lie in a large page, the second.
+    const auto first = bus.create_page(os::large_page);
     for (const auto size : sizes) {
         const auto page = bus.create_page(size, {.name = std::to_string(size)});
         page.update(filled(size, 1));
     }
+    bus.delete_page(first);
     bus.wait_durable(Sequence::newest);
     stop(std::move(bus));
 }
@@ -152,7 +156,8 @@ TEST_P(AProcessThatCutsTheSharedMemory, LeavesABusThatOpensFromItsLog) {
 // not all of the pages.
 INSTANTIATE_TEST_SUITE_P(At, AProcessThatCutsTheSharedMemory,
                          testing::Values(0, 4096, 3 * 4096, arena::ring_at + 4096, arena::used_at,
-                                         arena::table_at, arena::heap_at, arena::heap_at + 4096));
+                                         arena::table_at, arena::heap_at,
+                                         arena::heap_at + os::large_page + 4096));
 
 TEST(JoiningABusWhoseMemoryWasCut, IsRefusedWhileOthersHaveItOpen) {
     const TempFolder folder;
