@@ -6,7 +6,7 @@
 #include "state/append.hpp"
 #include "state/apply_timer.hpp"
 #include "state/bytes_change.hpp"
-#include "state/derive.hpp"
+#include "state/derivation.hpp"
 #include "state/flush.hpp"
 #include "state/lost.hpp"
 #include "state/past.hpp"
@@ -167,14 +167,10 @@ void count_propagation(arena::Control& words, const Made& made) noexcept {
         words.propagation_ns.load(relaxed) + static_cast<std::uint64_t>(made.ns), relaxed);
 }
 
-// Has somebody changed what this was made of?
-bool is_conflict(Attachment& bus, const Staged& staged, Outcome& outcome) {
-    const auto conflict = validate(bus, staged);
-    if (!conflict) return false;
+void set_conflict(Attachment& bus, PageId page, CommitResult& result) noexcept {
     bus.words().conflicts.fetch_add(1, relaxed);
-    outcome.result.status = CommitStatus::conflict;
-    outcome.result.conflict = conflict->page;
-    return true;
+    result.status = CommitStatus::conflict;
+    result.conflict = page;
 }
 
 void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_lock,
@@ -184,7 +180,10 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
     auto& words = bus.words();
     if (words.poison.load(relaxed) != 0) throw_poisoned(bus);
     bus.catalog.follow(bus, bus.tail.structure);
-    if (is_conflict(bus, staged, outcome)) return;
+    if (const auto conflict = validate(bus, staged)) {
+        set_conflict(bus, conflict->page, outcome.result);
+        return;
+    }
     if (!still_derived(bus, staged)) {
         outcome.moved = true;
         return;
@@ -214,14 +213,6 @@ void commit_once(Attachment& bus, const Call& call, Staged& staged, bool under_l
     }
 }
 
-[[noreturn]] void throw_moved(int times) {
-    throw Conflict(ErrorCode::conflict,
-                   fmt::format("what derived pages are computed from changed during each of {} "
-                               "attempts",
-                               times),
-                   {.expected = "what was read", .found = "a newer version"});
-}
-
 void forget_made(Staged& staged) noexcept {
     staged.made.clear();
     for (auto& page : staged.pages) {
@@ -230,83 +221,22 @@ void forget_made(Staged& staged) noexcept {
     }
 }
 
-// What is computed is computed anew until it is of what is committed then.
-class Derivation {
-public:
-    Derivation(Attachment& bus, Staged& staged, const CommitOptions& options)
-        : bus_(bus), staged_(staged), options_(options) {}
-    // False: others commit meanwhile; once more.
-    bool run() {
-        if (!derive(bus_, staged_, options_.propagation)) return false;
-        encode_ahead(bus_, staged_.made.pages);
-        return true;
-    }
-    void moved() {
-        if (++moves_ >= options_.attempts) throw_moved(moves_);
-        // What is stale need not be computed at once, and less of it takes less time.
-        constexpr int few = 3;
-        if (auto& refresh = staged_.refresh; refresh && moves_ >= few)
-            refresh->most = std::max<std::size_t>(std::min(refresh->most, refresh->chosen) / 2, 1);
-        turn_.conflicted();
-    }
-
-private:
-    Attachment& bus_;
-    Staged& staged_;
-    const CommitOptions& options_;
-    Turn turn_{bus_};
-    int moves_ = 0;
-};
-
-enum class Outdated : std::uint8_t { reads, graph, nothing };
-
-// REQUIRES that the catalog follows.
-Outdated what_is_outdated(Attachment& bus, const Staged& staged) {
-    if (validate(bus, staged)) return Outdated::reads;
-    return bus.catalog.graph_head() == staged.made.graph_head ? Outdated::nothing : Outdated::graph;
-}
-
-// Is nobody in the middle of a commit, and has nothing changed that this was made of?
-bool is_as_it_was(Attachment& bus, const Staged& staged) {
-    const auto& words = bus.words();
-    const auto logged = words.logged.load();
-    const auto at_rest = [&] {
-        return words.applied.load() == logged && words.logged.load() == logged;
-    };
-    if (!at_rest()) return false;
-    bus.catalog.follow_logged(bus);
-    return what_is_outdated(bus, staged) == Outdated::nothing && at_rest();
-}
-
-// False: once more, or it is a conflict.
-bool run(Derivation& derivation, Attachment& bus, const Call& call, const Staged& staged,
-         Outcome& outcome) {
-    std::exception_ptr failure;
-    try {
-        if (derivation.run()) return true;
-    } catch (const std::exception&) {
-        failure = std::current_exception();
-    }
-    bus.require_memory();
-    // What is refused waits for nobody.
-    if (failure && is_as_it_was(bus, staged)) std::rethrow_exception(failure);
-    auto found = Outdated::nothing;
-    {
-        // Who has it is waited for, and mended where he died in the middle: else what he has
-        // logged, and not applied, would be a conflict for ever.
-        const WriterLock lock(bus, call.handle.lock_timeout);
-        bus.require_memory();
-        bus.catalog.follow(bus, bus.tail.structure);
-        found = is_conflict(bus, staged, outcome) ? Outdated::reads : what_is_outdated(bus, staged);
-    }
-    // What was computed from halves of two states, or did not fit them, is no error of its own; nor
-    // what a formula of before says to a page of now.
-    if (failure && found == Outdated::nothing) std::rethrow_exception(failure);
-    if (found != Outdated::reads) derivation.moved();
-    return false;
-}
-
 }  // namespace
+
+Durability durability_of(const Attachment& bus, const HandleOptions& handle,
+                         const CommitOptions& options) {
+    const auto asked = options.durability.value_or(handle.durability);
+    if (asked < handle.durability || asked > Durability::sync)
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              "a commit may ask for more durability than its State, not for less",
+                              {.expected = "Config::durability or more",
+                               .found = std::to_string(static_cast<int>(asked))});
+    if (bus.is_private && asked != Durability::process)
+        throw InvalidArgument(ErrorCode::invalid_argument,
+                              "a bus without a path is private memory and survives no power loss",
+                              {.expected = "Durability::process", .found = "more"});
+    return asked;
+}
 
 CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged,
                     const CommitOptions& options) {
@@ -327,10 +257,12 @@ CommitResult commit(Attachment& bus, const HandleOptions& handle, Staged& staged
     staged.clear_made();
     for (int round = 0;;) {
         if (needs_derive(bus, staged)) [[unlikely]] {
-            if (!derivation) derivation.emplace(bus, staged, options);
-            if (!run(*derivation, bus, call, staged, outcome)) {
-                if (outcome.result.status == CommitStatus::conflict) return outcome.result;
-                continue;
+            if (!derivation) derivation.emplace(bus, staged, handle, options);
+            const auto derived = derivation->run();
+            if (derived == Derivation::Result::moved) continue;
+            if (derived == Derivation::Result::conflict) {
+                set_conflict(bus, derivation->conflict(), outcome.result);
+                return outcome.result;
             }
         } else if (derivation) {  // the edges are gone
             forget_made(staged);

@@ -197,21 +197,6 @@ std::optional<Committed> commit_locked(Attachment& bus, const HandleOptions& han
 
 }  // namespace
 
-Durability durability_of(const Attachment& bus, const HandleOptions& handle,
-                         const CommitOptions& options) {
-    const auto asked = options.durability.value_or(handle.durability);
-    if (asked < handle.durability || asked > Durability::sync)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              "a commit may ask for more durability than its State, not for less",
-                              {.expected = "Config::durability or more",
-                               .found = std::to_string(static_cast<int>(asked))});
-    if (bus.is_private && asked != Durability::process)
-        throw InvalidArgument(ErrorCode::invalid_argument,
-                              "a bus without a path is private memory and survives no power loss",
-                              {.expected = "Durability::process", .found = "more"});
-    return asked;
-}
-
 std::optional<Committed> commit_bytes(Attachment& bus, const HandleOptions& handle,
                                       BytesOfPage write, const CommitOptions& options) {
     if (write.line == unknown_line) write.line = guess_line(bus, write.page);
