@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -126,6 +127,8 @@ void fold_lanes(const Call& call, Fold fold) {
         if constexpr (std::is_floating_point_v<T>) {
             double sum = 0;
             each_lane<T>(call.parents, [&](T value) { sum += static_cast<double>(value); });
+            // Which NaN comes out of two is left to the compiler and the processor.
+            if (std::isnan(sum)) return put(call, std::numeric_limits<T>::quiet_NaN());
             return put(call, static_cast<T>(sum));
         } else {
             std::make_unsigned_t<T> sum = 0;

@@ -61,6 +61,16 @@ class WrongUse(tool.Tool):
         for name in ("[a]", "[a,a]"):
             self.assertIn(name, self.run_mmsb("log", "x.bus", "--page", name, code=3).stderr)
 
+    def test_what_no_commit_takes_makes_no_bus(self):
+        self.write("a", "x")
+        (self.folder / "d").mkdir()
+        long_path = "./" * 128 + "a"
+        for command in ("capture", "record"):
+            last = ["--", "true"] if command == "record" else []
+            for wrong in (["a", "--label", "x" * 1025], ["a", "--source", "x" * 256], ["d"], [long_path]):
+                self.run_mmsb(command, "x.bus", *wrong, *last, code=2)
+                self.assertFalse((self.folder / "x.bus").exists())
+
     def test_an_error_that_nobody_can_read_has_its_exit_code(self):
         for command in (["info", "no.bus"], ["compact", "no.bus"]):
             for shell in ('exec "$@" 2>&-', 'exec "$@" 0<&- 1>&- 2>&-', 'exec "$@" 2>/dev/full'):

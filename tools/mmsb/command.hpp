@@ -127,6 +127,8 @@ void add_describe(Program& program);  // completion, man
 [[nodiscard]] State open_existing(const std::string& path);
 /// Opens or makes one; `source` may be empty.
 [[nodiscard]] State open_to_write(const std::string& path, const std::string& source);
+/// Verifies, and again where others fold away meanwhile what is being read.
+[[nodiscard]] VerifyReport verify_beside_others(const State& bus, const VerifyOptions& options);
 /// REQUIRES a report that is not good.
 [[nodiscard]] std::string what_differs(const VerifyReport& report);
 /// The view at `at`; newest: now.

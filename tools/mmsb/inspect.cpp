@@ -196,10 +196,10 @@ int verify(const std::string& path, std::uint64_t recompute_every, Context& cont
     Progress progress("verifying");
     const State bus = open_to_read(path);
     const VerifyReport report =
-        bus.verify({.recompute_every = recompute_every, .progress = [&](double fraction) {
-                        progress.set(fraction);
-                        return true;
-                    }});
+        verify_beside_others(bus, {.recompute_every = recompute_every, .progress = [&](double f) {
+                                       progress.set(f);
+                                       return true;
+                                   }});
     progress.end();
     if (context.json) {
         Json object{{"good", report.good},

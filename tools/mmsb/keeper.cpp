@@ -53,6 +53,17 @@ std::vector<ReadFile> read_files(const std::vector<std::string>& names) {
     return files;
 }
 
+void refuse_what_no_commit_takes(const std::vector<std::string>& names,
+                                 const KeepOptions& options) {
+    const State trial = start({});
+    trial.transact(
+        [&](Transaction& transaction) {
+            for (const std::string& name : std::set(names.begin(), names.end()))
+                transaction.create_page(0, {.name = name});
+        },
+        {.source = options.source, .label = options.label, .tag = options.tag});
+}
+
 KeptFile Keeper::stage(Transaction& transaction, const ReadFile& file) const {
     const Bytes& bytes = file.contents.bytes;
     const std::optional<Page> page = transaction.find_page(file.name);

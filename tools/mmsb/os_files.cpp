@@ -107,6 +107,14 @@ std::optional<FileSignature> signature_of(const std::string& path) {
     throw_io("cannot look at", path, errno);
 }
 
+void require_regular(const std::string& path) {
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (file.open())
+        static_cast<void>(checked(path, file.get()));
+    else if (errno != ENOENT && errno != ENOTDIR)
+        throw_io("cannot open", path, errno);
+}
+
 FileContents read_stable(const std::string& path) {
     constexpr int tries = 10;
     auto pause = std::chrono::milliseconds(5);

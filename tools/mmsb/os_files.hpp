@@ -29,6 +29,8 @@ struct FileContents {
     FileSignature signature{};
     Bytes bytes{};
 };
+/// Throws what read_stable() would, of what is there, without reading it.
+void require_regular(const std::string& path);
 /// All of a file, as it was at one moment: where its size or time of change moves meanwhile it is
 /// read again, some ten times within about a second, then it is `unstable`.
 /// Throws Io, and InvalidArgument for what is no regular file or is over largest_file (nothing is
