@@ -3,7 +3,6 @@
 #include "arena/shared_bytes.hpp"
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
-#include "os/file_system.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -14,6 +13,12 @@ namespace mmsb::arena {
 namespace {
 
 constexpr std::array<char, 8> magic = {'M', 'M', 'S', 'B', 'A', 'R', 'N', 'A'};
+
+void raise(std::atomic<std::uint64_t>& word, std::uint64_t to) noexcept {
+    auto now = word.load(std::memory_order_acquire);
+    while (now < to && !word.compare_exchange_weak(now, to)) {
+    }
+}
 
 }  // namespace
 
@@ -60,6 +65,7 @@ Arena::Arena(os::File file, const Stamps& stamps, bool writable)
 void Arena::map(const Stamps& stamps) {
     ring_size_ = stamps.geometry.ring_size;
     in_memory_ = os::is_in_memory(file_);
+    raise(size_, os::extent_of(file_).size);
     const auto least = 64 * limits::mib;
     control_map_ = os::Mapping::shared(file_, 0, control_size, control_size, writable_);
     ring_ = os::Mapping::mirrored(file_, ring_at, ring_size_, writable_);
@@ -77,13 +83,11 @@ std::uint64_t Arena::look(const Region& region) const noexcept {
     auto claimed =
         std::min((control_->*region.word).load(std::memory_order_acquire), region.map.room());
     const auto extent = os::extent_of(file_);
+    raise(size_, extent.size);
     claimed = std::min(claimed, extent.size - std::min(extent.size, region.at));
     if (in_memory_) claimed = std::min(claimed, extent.allocated);
-    claimed = claimed / 4096 * 4096;
-    auto known = region.known.load(std::memory_order_acquire);
-    while (known < claimed && !region.known.compare_exchange_weak(known, claimed)) {
-    }
-    return std::max(known, claimed);
+    raise(region.known, claimed / 4096 * 4096);
+    return region.known.load(std::memory_order_acquire);
 }
 
 void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
@@ -98,6 +102,7 @@ void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
             const auto part = base::round_up(region.at + at + 1, os::large_page) - region.at;
             const auto next = in_parts ? std::min(want, part) : want;
             region.map.allocate(file_, at, next - at);
+            raise(size_, region.at + next);
             region.known.store(next, std::memory_order_release);
             (control_->*region.word).store(next, std::memory_order_release);
             at = next;

@@ -12,6 +12,7 @@
 
 #include "arena/layout.hpp"
 #include "arena/shared_bytes.hpp"
+#include "os/file_system.hpp"
 #include "os/mapping.hpp"
 
 #include <mmsb/types.hpp>
@@ -82,6 +83,9 @@ public:
     /// scribbled over it): overlapping places or one out of range.
     [[nodiscard]] bool rebuild_allocator() noexcept;
 
+    /// Has somebody made the file shorter than it was? What was copied before this says no is what
+    /// was there. A system call.
+    [[nodiscard]] bool is_cut() const noexcept { return os::extent_of(file_).size < size_.load(); }
     /// All addresses at which the file is mapped.
     [[nodiscard]] std::vector<std::span<std::byte>> mappings() const;
 
@@ -118,6 +122,7 @@ private:
                                                          std::uint64_t alignment) noexcept;
 
     os::File file_;
+    mutable std::atomic<std::uint64_t> size_{0};  ///< Of the file, as last seen: it grows only.
     bool writable_ = true;
     bool in_memory_ = false;
     os::Mapping control_map_{}, ring_{};

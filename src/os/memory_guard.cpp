@@ -1,6 +1,5 @@
 #include "os/memory_guard.hpp"
 
-#include "os/call.hpp"
 #include "os/error.hpp"
 
 #include <sys/mman.h>
@@ -97,10 +96,6 @@ MemoryGuard::MemoryGuard(std::span<const std::span<std::byte>> ranges, std::atom
     for (std::size_t i = 0; i < ranges.size(); ++i) {
         auto& slot = slots[slots_[i]];
         const auto begin = reinterpret_cast<std::uintptr_t>(ranges[i].data());
-        // A large page that the file ends in is shown whole: what is behind the end is zeros then,
-        // and nobody hears of it. (Refused where there are none.)
-        call(Call::advise, "guard",
-             [&] { return ::madvise(ranges[i].data(), ranges[i].size(), MADV_NOHUGEPAGE); });
         slot.lost.store(&lost, std::memory_order_release);
         slot.end.store(begin + ranges[i].size(), std::memory_order_release);
         slot.begin.store(begin, std::memory_order_release);

@@ -151,9 +151,10 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
     bool read_only = false;
     bool rebuilt_privately = false;  ///< Read-only, without an arena: a rebuilt copy.
     bool logging = true;
-    /// Part of the arena was taken away (state/lost); or always, where rebuilt_privately: so that
-    /// each call has one look for what is out of the ordinary.
+    /// Where rebuilt_privately, and where there is a guard: so that each call has one look for what
+    /// is out of the ordinary.
     std::atomic<bool> odd{false};
+    mutable std::atomic<bool> lost{false};  ///< Part of the arena was taken away (state/lost).
     os::ForkToken token{};
     std::int32_t process = os::process_id();  ///< Ours: asking each time is a system call.
     log::BusHeader header{};                  ///< As it was when the bus was opened.
@@ -188,8 +189,9 @@ struct Attachment : std::enable_shared_from_this<Attachment> {
 
     [[nodiscard]] arena::Control& words() const noexcept { return arena->control(); }
     [[nodiscard]] bool is_lost() const noexcept {
-        return odd.load(std::memory_order_relaxed) && !rebuilt_privately;
+        return odd.load(std::memory_order_relaxed) && looks_lost();
     }
+    [[nodiscard]] bool looks_lost() const noexcept;
     /// Throws Corrupt where part of the arena was taken away.
     void require_memory() const {
         if (is_lost()) [[unlikely]]

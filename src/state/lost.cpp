@@ -10,7 +10,16 @@ void guard_memory(Attachment& bus) {
     auto ranges = bus.arena->mappings();
     for (const auto* lock : {&bus.writers, &bus.files})
         if (const auto page = lock->shared_page(); !page.empty()) ranges.push_back(page);
-    bus.guard = os::MemoryGuard(ranges, bus.odd);
+    bus.guard = os::MemoryGuard(ranges, bus.lost);
+    bus.odd.store(true);
+}
+
+// The size is asked for, too: of a large page that the file now ends in the kernel shows all, until
+// it has split it, with zeros behind the end and without SIGBUS.
+bool Attachment::looks_lost() const noexcept {
+    if (rebuilt_privately) return false;
+    if (!lost.load(std::memory_order_relaxed) && arena->is_cut()) lost.store(true);
+    return lost.load(std::memory_order_relaxed);
 }
 
 void Attachment::throw_lost() const {

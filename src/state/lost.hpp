@@ -10,8 +10,9 @@
 
 namespace mmsb::state {
 
-/// From now on the loss of the arena ends in `odd` instead of in SIGBUS. REQUIRES arena and locks,
-/// as far as the attachment has them. Throws OutOfSpace, Io.
+/// From now on the loss of the arena is seen by Attachment::is_lost() instead of ending in SIGBUS,
+/// and that costs a system call. REQUIRES arena and locks, as far as the attachment has them.
+/// Throws OutOfSpace, Io.
 void guard_memory(Attachment& bus);
 
 /// Throws NotDurable: it was logged, into memory that may have been taken away just then.
