@@ -48,8 +48,8 @@ concept LaneType = std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t
                    std::same_as<T, float> || std::same_as<T, double>;
 enum class Fold : std::uint8_t { sum, minimum, maximum, count_nonzero };
 /// One value from all whole lanes of all parents, in order; 0 where there is none. Sums of integers
-/// wrap; sums of floats are made in double, from the first to the last, and any NaN among them, or
-/// infinities of both signs, give the quiet NaN.
+/// wrap; sums of floats are made in double, from the first to the last; one that is no number is
+/// the quiet NaN.
 [[nodiscard]] Formula fold(Fold fold, Lane lane);
 template <LaneType T>
 [[nodiscard]] Formula sum() {

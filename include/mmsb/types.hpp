@@ -293,10 +293,11 @@ struct Config {
     bool allow_network_file_system = false;
     std::string from_checkpoint{};  ///< A file of State::checkpoint: the bus is made from it.
     /// A process that may open the bus can make the shared memory's file shorter, and who touches
-    /// what was there gets SIGBUS. true: a handler for the whole process turns that into Corrupt in
-    /// every call on this bus; it passes on what is not its own. Once set, for all States of this
-    /// bus in the process; each call then asks the system for the file's size, too, which takes
-    /// some 0.2 µs. (The command line sets it.)
+    /// what was there gets SIGBUS, or, of the 2 MiB that the file then ends in, zeros. true: a
+    /// handler for the whole process turns that into Corrupt in every call on this bus; it passes
+    /// on what is not its own. Once set, for all States of this bus in the process; each call then
+    /// asks the system for the file's size, too, up to four times, which take some 0.2 µs each.
+    /// (The command line sets it.)
     bool survive_lost_memory = false;
     std::chrono::milliseconds lock_timeout{5000};  ///< Then Busy, with the holder's process id.
     bool enable_gpu =

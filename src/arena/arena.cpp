@@ -3,6 +3,7 @@
 #include "arena/shared_bytes.hpp"
 #include "base/bytes.hpp"
 #include "base/steps.hpp"
+#include "os/file_system.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -43,6 +44,7 @@ void Arena::make(const Stamps& stamps, std::uint64_t of_ring) {
     file_.allocate(0, writers_lock_at + 2 * 4096);
     map(stamps);
     ring_.allocate(file_, 0, of_ring);
+    raise(size_, os::extent_of(file_).size);
     // The magic comes last: a file that was left half made is none of ours.
     control_->stamps = stamps;
     control_->stamps.layout = layout_fingerprint;
@@ -90,6 +92,13 @@ std::uint64_t Arena::look(const Region& region) const noexcept {
     return region.known.load(std::memory_order_acquire);
 }
 
+// What it was is read first: others make it longer meanwhile.
+bool Arena::is_cut() const noexcept {
+    const auto was = size_.load();
+    if (os::extent_of(file_).size < was) cut_.store(true);
+    return cut_.load();
+}
+
 void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
     const auto have = backed(region, upto);
     if (upto <= have) return;
@@ -97,6 +106,14 @@ void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
         throw OutOfSpace(ErrorCode::out_of_space,
                          std::string("no address room for ") + region.name + " of the arena",
                          {.path = "address space", .needed = upto, .available = region.map.room()});
+    // Growing gives the file its size back, and nobody would see any more that there are holes in
+    // it.
+    if (is_cut())
+        throw Corrupt(ErrorCode::corrupt,
+                      file_.path() + ": another process made this shared memory shorter",
+                      {.path = file_.path(),
+                       .expected = std::to_string(size_.load()) + " bytes at least",
+                       .found = std::to_string(os::extent_of(file_).size)});
     const auto grow = [&](std::uint64_t want, bool in_parts) {
         for (auto at = region.known.load(relaxed); at < want;) {
             const auto part = base::round_up(region.at + at + 1, os::large_page) - region.at;
@@ -319,8 +336,8 @@ bool Arena::rebuild_allocator() noexcept {
     const auto bits = base::round_up(end / granule, 64);
     if (end != claimed || bits / 8 > backed(used_, bits / 8)) return false;
     // All of it: who died in take() may have left marks behind heap_end.
-    // He may also have backed more for them than is known here.
-    std::memset(used(), 0, look(used_));
+    // He may also have backed more for them than is known here; as far as there can be places.
+    std::memset(used(), 0, std::min(look(used_), base::round_up(look(heap_) / granule / 8, 8)));
     MMSB_STEP("allocator.cleared");
     std::uint64_t taken = 0, live = 0, total = 0, pages[3] = {0, 0, 0}, lines = 0;
     bool good = true;

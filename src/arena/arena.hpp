@@ -12,7 +12,6 @@
 
 #include "arena/layout.hpp"
 #include "arena/shared_bytes.hpp"
-#include "os/file_system.hpp"
 #include "os/mapping.hpp"
 
 #include <mmsb/types.hpp>
@@ -83,9 +82,9 @@ public:
     /// scribbled over it): overlapping places or one out of range.
     [[nodiscard]] bool rebuild_allocator() noexcept;
 
-    /// Has somebody made the file shorter than it was? What was copied before this says no is what
-    /// was there. A system call.
-    [[nodiscard]] bool is_cut() const noexcept { return os::extent_of(file_).size < size_.load(); }
+    /// Has somebody made the file shorter than it was? Then once and for all. What was copied
+    /// before this says no is what was there. A system call.
+    [[nodiscard]] bool is_cut() const noexcept;
     /// All addresses at which the file is mapped.
     [[nodiscard]] std::vector<std::span<std::byte>> mappings() const;
 
@@ -123,6 +122,7 @@ private:
 
     os::File file_;
     mutable std::atomic<std::uint64_t> size_{0};  ///< Of the file, as last seen: it grows only.
+    mutable std::atomic<bool> cut_{false};
     bool writable_ = true;
     bool in_memory_ = false;
     os::Mapping control_map_{}, ring_{};

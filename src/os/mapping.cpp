@@ -5,6 +5,7 @@
 #include "os/error.hpp"
 #include "os/file_system.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -122,20 +123,25 @@ Mapping Mapping::mirrored(const File& file, std::uint64_t offset, std::uint64_t 
 }
 
 // Some of a large page has to be there before: its end, so that the file is as long as the page.
-// Making it takes less time than the 512 faults of small ones do (bench/curves, pages), but the
-// system may have to look for the memory. Who touches meanwhile what was there waits.
-void Mapping::make_large(const File& file, std::uint64_t at) {
+// Making it takes less time than the 512 faults of small ones do, but the system may have to look
+// for the memory. Who touches meanwhile what was there waits.
+bool Mapping::make_large(const File& file, std::uint64_t at) {
     constexpr std::uint64_t part = 4096;
-    try {
-        file.allocate(offset_ + at + large_page - part, part);
-    } catch (const OutOfSpace&) {
-        return;  // which is what allocate() throws then, with all that it needs
-    }
+    const Operation end{.call = Call::allocate,
+                        .path = file.path().c_str(),
+                        .fd = file.fd(),
+                        .offset = offset_ + at + large_page - part,
+                        .size = part};
+    const auto there = call(end, [&] {
+        return ::fallocate(end.fd, 0, static_cast<off_t>(end.offset), static_cast<off_t>(end.size));
+    });
+    if (there < 0) return false;  // allocate() says why, and how much it needs
     const auto made = call(Call::advise, file.path(),
                            [&] { return ::madvise(data_ + at, large_page, MADV_COLLAPSE); });
     // EAGAIN is of this page only. Else: an older kernel, one that has none, or no such piece of
     // memory, which takes long to find out.
     if (made < 0 && errno != EAGAIN) large_pages_ = false;
+    return large_pages_;
 }
 
 void Mapping::allocate(const File& file, std::uint64_t at, std::uint64_t size) {
@@ -143,8 +149,7 @@ void Mapping::allocate(const File& file, std::uint64_t at, std::uint64_t size) {
     auto page = at < before_first ? before_first : at - (at - before_first) % large_page;
     // On a disk it would be a hole that is written in pieces.
     if (page + large_page <= at + size && large_pages_ && is_in_memory(file))
-        for (; page + large_page <= at + size && large_pages_; page += large_page)
-            make_large(file, page);
+        while (page + large_page <= at + size && make_large(file, page)) page += large_page;
     // Whatever the system says that it has made: this is what later touches rely on.
     if (size > 0) file.allocate(offset_ + at, size);
 }

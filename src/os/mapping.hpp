@@ -38,7 +38,8 @@ public:
 private:
     Mapping(std::byte* data, std::uint64_t offset, std::uint64_t room,
             std::uint64_t mapped) noexcept;
-    void make_large(const File& file, std::uint64_t at);
+    /// False: it makes no sense to ask for the next.
+    [[nodiscard]] bool make_large(const File& file, std::uint64_t at);
 
     std::byte* data_ = nullptr;
     std::uint64_t room_ = 0, mapped_ = 0, offset_ = 0;

@@ -91,5 +91,20 @@ TEST(AnArena, IsMendedWhereItGrewUnseen) {
         EXPECT_EQ(mine.take(limits::mib), 4096U + static_cast<unsigned>(i) * limits::mib);
 }
 
+TEST(AnArena, KnowsThatItsFileWasMadeShorterAlsoWhereItIsLongAgain) {
+    const arena::Stamps stamps{.geometry = {.ring_size = 64 * limits::kib}};
+    arena::Arena arena(os::memory_file("arena"), stamps);
+    static_cast<void>(arena.take(64));
+    EXPECT_FALSE(arena.is_cut());
+    static_cast<void>(arena.take(8 * limits::mib));
+    EXPECT_FALSE(arena.is_cut());
+    const auto size = arena.file().size();
+    arena.file().truncate(size - 4096);
+    EXPECT_THROW(static_cast<void>(arena.take(64 * limits::mib)), Corrupt);
+    EXPECT_EQ(arena.file().size(), size - 4096);
+    arena.file().truncate(size);
+    EXPECT_TRUE(arena.is_cut());
+}
+
 }  // namespace
 }  // namespace mmsb::test

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -158,6 +159,18 @@ INSTANTIATE_TEST_SUITE_P(At, AProcessThatCutsTheSharedMemory,
                          testing::Values(0, 4096, 3 * 4096, arena::ring_at + 4096, arena::used_at,
                                          arena::table_at, arena::heap_at,
                                          arena::heap_at + os::large_page + 4096));
+
+TEST(WhoSurvivesLostMemory, DoesNotTakeGrowthForALoss) {
+    const TempFolder folder;
+    const auto bus = start_with(surviving(folder.path(), Open::create));
+    std::atomic<bool> stop{false};
+    std::thread reader([&] {
+        while (!stop) EXPECT_NO_THROW(static_cast<void>(bus.sequence()));
+    });
+    for (int i = 0; i < 300; ++i) EXPECT_NO_THROW(bus.create_page(200'000));
+    stop = true;
+    reader.join();
+}
 
 TEST(JoiningABusWhoseMemoryWasCut, IsRefusedWhileOthersHaveItOpen) {
     const TempFolder folder;

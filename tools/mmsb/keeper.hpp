@@ -50,7 +50,8 @@ struct ReadFile {
 /// Each name once. What cannot be read says so in its status.
 [[nodiscard]] std::vector<ReadFile> read_files(const std::vector<std::string>& names);
 
-/// Throws what a commit of files of these names, with these options, would: before there is a bus.
+/// Before a bus is made: throws InvalidArgument where a commit of files of these names, with these
+/// options, would.
 void refuse_what_no_commit_takes(const std::vector<std::string>& names, const KeepOptions& options);
 
 /// Commits files' contents, all at once.

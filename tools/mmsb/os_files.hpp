@@ -29,7 +29,7 @@ struct FileContents {
     FileSignature signature{};
     Bytes bytes{};
 };
-/// Throws what read_stable() would, of what is there, without reading it.
+/// Throws where it is there, and read_stable() would not begin to read it.
 void require_regular(const std::string& path);
 /// All of a file, as it was at one moment: where its size or time of change moves meanwhile it is
 /// read again, some ten times within about a second, then it is `unstable`.
