@@ -296,8 +296,8 @@ struct Config {
     /// what was there gets SIGBUS, or, of the 2 MiB that the file then ends in, zeros. true: a
     /// handler for the whole process turns that into Corrupt in every call on this bus; it passes
     /// on what is not its own. Once set, for all States of this bus in the process; each call then
-    /// asks the system for the file's size, too, up to four times, which take some 0.2 µs each.
-    /// (The command line sets it.)
+    /// asks the system for the file's size, too, in some 0.2 µs: a write four times, what reads
+    /// many pages once for each. (The command line sets it.)
     bool survive_lost_memory = false;
     std::chrono::milliseconds lock_timeout{5000};  ///< Then Busy, with the holder's process id.
     bool enable_gpu =

@@ -62,7 +62,7 @@ struct Bus {
     }
     /// Throws why slot_of() finds no bus.
     [[noreturn]] static void refuse(const Handle& handle);
-    /// Throws Corrupt where memory was taken away; else this is a viewer without shared memory.
+    /// Throws Corrupt where memory was taken away; a viewer without shared memory looks for it.
     void look_at_odd();
     /// Where this is a viewer without shared memory: has it appeared? Asks the file system now and
     /// then; what is wrong with the new one leaves the viewer with what it has.

@@ -95,8 +95,19 @@ std::uint64_t Arena::look(const Region& region) const noexcept {
 // What it was is read first: others make it longer meanwhile.
 bool Arena::is_cut() const noexcept {
     const auto was = size_.load();
-    if (os::extent_of(file_).size < was) cut_.store(true);
+    const auto now = os::extent_of(file_);
+    if (now.known && now.size < was) cut_.store(true);
     return cut_.load();
+}
+
+void Arena::throw_cut() const {
+    throw Corrupt(ErrorCode::corrupt,
+                  file_.path() +
+                      ": another process made this shared memory shorter while it was in "
+                      "use; the bus has to be left and opened again",
+                  {.path = file_.path(),
+                   .expected = std::to_string(size_.load()) + " bytes at least",
+                   .found = "a shorter file"});
 }
 
 void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
@@ -106,18 +117,12 @@ void Arena::back(Region& region, std::uint64_t upto, std::uint64_t step) {
         throw OutOfSpace(ErrorCode::out_of_space,
                          std::string("no address room for ") + region.name + " of the arena",
                          {.path = "address space", .needed = upto, .available = region.map.room()});
-    // Growing gives the file its size back, and nobody would see any more that there are holes in
-    // it.
-    if (is_cut())
-        throw Corrupt(ErrorCode::corrupt,
-                      file_.path() + ": another process made this shared memory shorter",
-                      {.path = file_.path(),
-                       .expected = std::to_string(size_.load()) + " bytes at least",
-                       .found = std::to_string(os::extent_of(file_).size)});
     const auto grow = [&](std::uint64_t want, bool in_parts) {
         for (auto at = region.known.load(relaxed); at < want;) {
             const auto part = base::round_up(region.at + at + 1, os::large_page) - region.at;
             const auto next = in_parts ? std::min(want, part) : want;
+            // Growing gives the file its size back: nobody would see any more that it has holes.
+            if (is_cut()) throw_cut();
             region.map.allocate(file_, at, next - at);
             raise(size_, region.at + next);
             region.known.store(next, std::memory_order_release);

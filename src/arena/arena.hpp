@@ -65,7 +65,7 @@ public:
     [[nodiscard]] std::uint32_t take_line();
     /// Lines that ever held a page. Throws Corrupt where there is no room for so many.
     [[nodiscard]] std::uint64_t lines_used() const;
-    /// This line can be touched. Throws OutOfSpace.
+    /// This line can be touched. Throws OutOfSpace, Corrupt.
     void back_line(std::uint32_t number);
 
     // ---- heap
@@ -83,7 +83,8 @@ public:
     [[nodiscard]] bool rebuild_allocator() noexcept;
 
     /// Has somebody made the file shorter than it was? Then once and for all. What was copied
-    /// before this says no is what was there. A system call.
+    /// before this says no is what was there, unless it was cut in the very moment in which another
+    /// one made it longer. A system call.
     [[nodiscard]] bool is_cut() const noexcept;
     /// All addresses at which the file is mapped.
     [[nodiscard]] std::vector<std::span<std::byte>> mappings() const;
@@ -101,6 +102,7 @@ private:
         mutable std::atomic<std::uint64_t> known{0};
     };
 
+    [[noreturn]] void throw_cut() const;
     void make(const Stamps& stamps, std::uint64_t of_ring);
     void map(const Stamps& stamps);
     /// How much of the region is backed, as far as it matters for `upto`.

@@ -9,7 +9,8 @@ namespace mmsb::os {
 Extent extent_of(const File& file) noexcept {
     struct stat s{};
     if (::fstat(file.fd(), &s) != 0) return {};
-    return {static_cast<std::uint64_t>(s.st_size), static_cast<std::uint64_t>(s.st_blocks) * 512};
+    return {true, static_cast<std::uint64_t>(s.st_size),
+            static_cast<std::uint64_t>(s.st_blocks) * 512};
 }
 
 std::string_view network_name(std::uint64_t type) noexcept {

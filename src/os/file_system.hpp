@@ -7,9 +7,10 @@
 
 namespace mmsb::os {
 
-/// As of now; zeros where the kernel does not tell (it does, for an open file).
+/// As of now.
 struct Extent {
-    std::uint64_t size = 0;       ///< Where the file ends.
+    bool known = false;      ///< Else zeros: the kernel does not tell (it does, of an open file).
+    std::uint64_t size = 0;  ///< Where the file ends.
     std::uint64_t allocated = 0;  ///< Bytes of disk or memory behind it.
 };
 [[nodiscard]] Extent extent_of(const File& file) noexcept;

@@ -63,7 +63,8 @@ void mark_busy(Attachment& bus, std::span<const std::uint32_t> lines) noexcept;
 void mark_idle(Attachment& bus, std::span<const std::uint32_t> lines) noexcept;
 
 /// Places for what the record creates or resizes, in their lines' next_offset; lines are taken and
-/// backed. For replay into a new arena; a commit does the same as it stages. Throws OutOfSpace.
+/// backed. For replay into a new arena; a commit does the same as it stages. Throws OutOfSpace,
+/// Corrupt.
 void place(Attachment& bus, std::span<const std::byte> body, std::span<const std::uint32_t> lines);
 
 /// What to do with the words when a record is on all its pages.

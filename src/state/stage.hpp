@@ -210,8 +210,8 @@ struct Encoded {
 /// Under the writers' lock: writes entries for all that differs into scratch.body, behind
 /// `room_in_front`, and into scratch.changes and scratch.bytes_changes; lines and places of created
 /// and resized pages are taken (words.allocating is set first). Throws PageNotFound,
-/// InvalidArgument, OutOfSpace; undo with release_places(). `under_lock`: also large writes are
-/// compared here.
+/// InvalidArgument, OutOfSpace, Corrupt; undo with release_places(). `under_lock`: also large
+/// writes are compared here.
 [[nodiscard]] Encoded encode(Attachment& bus, Staged& staged, bool under_lock,
                              std::size_t room_in_front);
 /// Gives back what encode() took, for a commit that will not happen.

@@ -70,6 +70,9 @@ class WrongUse(tool.Tool):
             for wrong in (["a", "--label", "x" * 1025], ["a", "--source", "x" * 256], ["d"], [long_path]):
                 self.run_mmsb(command, "x.bus", *wrong, *last, code=2)
                 self.assertFalse((self.folder / "x.bus").exists())
+                (self.folder / "x.bus").mkdir()
+                self.run_mmsb(command, "x.bus", *wrong, *last, code=2)
+                (self.folder / "x.bus").rmdir()  # nothing in it
 
     def test_an_error_that_nobody_can_read_has_its_exit_code(self):
         for command in (["info", "no.bus"], ["compact", "no.bus"]):

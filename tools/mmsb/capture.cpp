@@ -60,7 +60,8 @@ int run(const Options& options, Context& context) {
     const std::vector<ReadFile> files = read_files(options.files);
     refuse_what_cannot_be_kept(files, options.keep.prune);
     refuse_what_never_was(options.bus, files);
-    if (!signature_of(options.bus)) refuse_what_no_commit_takes(options.files, options.keep);
+    if (!signature_of(options.bus + "/bus"))
+        refuse_what_no_commit_takes(options.files, options.keep);
     State bus = open_to_write(options.bus, options.keep.source);
     const Kept kept = Keeper(bus, options.keep).keep(files);
     stop(std::move(bus));

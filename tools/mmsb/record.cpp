@@ -316,7 +316,8 @@ int run(Options& options, Context& context) {
     }
     options.files = std::move(once);
     for (const std::string& file : options.files) require_regular(file);
-    if (!signature_of(options.bus)) refuse_what_no_commit_takes(options.files, options.keep);
+    if (!signature_of(options.bus + "/bus"))
+        refuse_what_no_commit_takes(options.files, options.keep);
     Signals signals;  // Before the bus has threads.
     State bus = open_to_write(options.bus, options.keep.source);
     const int code = Recorder(options, context, bus, signals).run();
